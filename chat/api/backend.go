@@ -1,0 +1,57 @@
+package api
+
+import (
+	"context"
+
+	"parley/chat"
+)
+
+// Backend is everything a client of a node can ask for. *chat.Messenger is the node itself, *Client is the same node behind the
+// local API: commands work with either and cannot tell which. Errors that people should see are *chat.Error in both.
+type Backend interface {
+	Node
+	Contacts
+	Messages
+	Reader
+}
+
+// Node is about the node and its network.
+type Node interface {
+	Status(ctx context.Context) (chat.Status, error)
+	Peers(ctx context.Context) ([]chat.Peer, error)
+	// Invite makes a link that lets somebody join the network and makes them and us contacts.
+	Invite(ctx context.Context) (chat.InviteLink, error)
+}
+
+// Contacts is the address book.
+type Contacts interface {
+	Contacts(ctx context.Context) ([]chat.Contact, error)
+	// AddContact adds the owner of a contact link under a name ("" takes the name in the link), and queues a request to them.
+	// Adding somebody again changes nothing and returns the contact.
+	AddContact(ctx context.Context, link, as string) (chat.Contact, error)
+	// ContactLink returns our own link, for others to add us.
+	ContactLink(ctx context.Context) (chat.InviteLink, error)
+}
+
+// Messages is sending, and following what was sent.
+type Messages interface {
+	// Send queues a message durably and returns it; it never waits for the network.
+	Send(ctx context.Context, d chat.Draft) (chat.Message, error)
+	// Wait returns the message once it has reached the state. When ctx ends first it returns the message as it is then, and an
+	// error with chat.CodeNotReached; when the message fails, the message and an error with chat.CodeRefused.
+	Wait(ctx context.Context, id chat.MessageID, s chat.State) (chat.Message, error)
+}
+
+// Reader is reading, and following what comes in.
+type Reader interface {
+	Conversations(ctx context.Context) ([]chat.Conversation, error)
+	// History returns the messages before one (the zero id: the newest), oldest first, at most limit of at most chat.MaxPage.
+	History(ctx context.Context, c chat.ConversationID, before chat.MessageID, limit int) ([]chat.Message, error)
+	// Unread returns messages that came in and were not shown yet, oldest first; the zero conversation stands for all.
+	Unread(ctx context.Context, c chat.ConversationID, limit int) ([]chat.Message, error)
+	// MarkRead says that these messages were shown. Their authors get read receipts.
+	MarkRead(ctx context.Context, ids []chat.MessageID) error
+	// Follow calls fn for every event after a sequence number, in order, and goes on with what happens until ctx ends (it then
+	// returns ctx's error), fn returns an error (it returns that), or the node goes away (CodeUnavailable).
+	Follow(ctx context.Context, after uint64, fn func(chat.Entry) error) error
+}

@@ -1,0 +1,2 @@
+// Package chat is the messenger: it knows what a message is.
+package chat

@@ -1,0 +1,28 @@
+package wire
+
+// The registry of every label under which parley signs, hashes, derives or seals. Labels separate domains: nothing that was made
+// under one can pass for something made under another. Never reuse one; labels_test.go checks that no two are alike.
+const (
+	LabelAccountID   = "parley/account id/1"
+	LabelDirect      = "parley/direct/1"
+	LabelMessageID   = "parley/msg/1"
+	LabelNetworkID   = "parley/network/1"
+	LabelFingerprint = "parley/fingerprint/1"
+	LabelInvite      = "parley invite v1"
+	LabelCertificate = "parley device certificate v1"
+	LabelAccount     = "parley account record v1"
+	LabelDevice      = "parley device record v1"
+	LabelPrekey      = "parley prekey v1"
+	LabelInterim     = "parley interim message v1"
+	LabelBox         = "parley/box/1"
+	LabelAck         = "parley/ack/1"
+	LabelKeys        = "parley/keys/1"
+)
+
+// Labels returns the registry, for the test that keeps it free of twins.
+func Labels() []string {
+	return []string{
+		LabelAccountID, LabelDirect, LabelMessageID, LabelNetworkID, LabelFingerprint, LabelInvite, LabelCertificate,
+		LabelAccount, LabelDevice, LabelPrekey, LabelInterim, LabelBox, LabelAck, LabelKeys,
+	}
+}

@@ -1,0 +1,70 @@
+package chat
+
+import (
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+)
+
+// Kind says what a content is. Numbers are on the wire and never reused.
+type Kind uint8
+
+// The kinds of content.
+const (
+	KindText    Kind = 1 // payload: UTF-8 text
+	KindReceipt Kind = 2 // payload: ids of messages that were read
+	KindCard    Kind = 3 // payload: name and records of the sender, who asks to be a contact
+)
+
+// State says where a message is. It never goes backwards.
+type State string
+
+// The states of a message that we sent, and StateReceived for those that came in (which become StateRead when shown).
+const (
+	StateQueued    State = "queued"    // durable here; no other node has it
+	StateSent      State = "sent"      // another node holds the ciphertext durably and said so
+	StateDelivered State = "delivered" // a recipient device opened it, stored it and acknowledged it
+	StateRead      State = "read"      // the recipient's client showed it
+	StateFailed    State = "failed"    // unrecoverable: the reason says why
+	StateReceived  State = "received"  // came in, not shown yet
+)
+
+// Advance returns the state that follows when to is reported in state s, and whether that is a change. States never go back:
+// a late or repeated report changes nothing.
+func (s State) Advance(to State) (State, bool) {
+	for _, next := range transitions[s] {
+		if next == to {
+			return to, true
+		}
+	}
+	return s, false
+}
+
+// Reached reports whether a message in state s has come at least as far as want.
+func (s State) Reached(want State) bool {
+	order := map[State]int{StateQueued: 1, StateSent: 2, StateDelivered: 3, StateRead: 4}
+	return order[s] > 0 && order[s] >= order[want]
+}
+
+// transitions is the whole state machine; what is not listed does not happen. The store's CHECK lists the same states.
+var transitions = map[State][]State{
+	StateQueued:    {StateSent, StateDelivered, StateRead, StateFailed},
+	StateSent:      {StateDelivered, StateRead, StateFailed},
+	StateDelivered: {StateRead},
+	StateReceived:  {StateRead},
+}
+
+// Message is what people see.
+type Message struct {
+	ID           MessageID
+	Conversation ConversationID
+	Author       AccountID
+	Device       peer.ID
+	Mine         bool
+	Text         string
+	State        State
+	Reason       string // why it is queued still, or failed
+	ClientID     string
+	At           time.Time // when it was queued or received here
+	Seq          uint64    // sequence number of the event that announced it
+}

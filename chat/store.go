@@ -1,0 +1,177 @@
+package chat
+
+import (
+	"context"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+)
+
+// Store keeps everything the messenger knows. It holds no rule of the messenger: rows go in, rows come out.
+//
+// One process at a time owns a store: whoever opens it for writing holds its lock, so what this package keeps in memory (which
+// device has a flight under way, say) needs no column.
+type Store interface {
+	// Update runs fn in one durable transaction: when it returns nil, what fn wrote survives a power loss. Several updates may
+	// share one commit. fn may run again (after a lost connection, or because a neighbour in the same commit failed), so it must
+	// not keep what an earlier run computed; it must not call Update or View itself.
+	Update(ctx context.Context, fn func(Tx) error) error
+	// View runs fn against one consistent snapshot. fn must not write.
+	View(ctx context.Context, fn func(Tx) error) error
+}
+
+// Tx is one transaction: the union of what each file of this package needs, so that a reader of receive.go sees exactly the
+// rows that it touches. Every slice that a method returns belongs to the caller. Times are made by the caller, never by SQL.
+type Tx interface {
+	senderTx
+	outboxTx
+	receiverTx
+	contactTx
+	readerTx
+}
+
+// senderTx is what send.go touches.
+type senderTx interface {
+	// MessageByClientID finds the message that this device queued under a local client id; ok is false when there is none.
+	MessageByClientID(ConversationID, string) (m MessageRow, ok bool, err error)
+	// InsertMessage adds a row. It is an error when Row, ID, or (Conversation, a non-empty ClientID) exist already.
+	InsertMessage(MessageRow) error
+	// Conversation loads one conversation; ok is false when there is none yet.
+	Conversation(ConversationID) (c ConversationRow, ok bool, err error)
+	// PutConversation inserts or replaces the row.
+	PutConversation(ConversationRow) error
+	// InsertOutbox adds one envelope for one device.
+	InsertOutbox(OutboxRow) error
+	// AppendEvent stores the event under the next sequence number and returns that number. Event.Seq is ignored. Numbers start
+	// at 1, never repeat, and become visible to readers in their order.
+	AppendEvent(Event) (seq uint64, err error)
+}
+
+// outboxTx is what outbox.go touches.
+type outboxTx interface {
+	// DueDevices lists devices with at least one outbox row whose NextAt is not after now, earliest first, at most limit; and
+	// the earliest NextAt that lies after now (the zero time when there is none).
+	DueDevices(now time.Time, limit int) (due []peer.ID, next time.Time, err error)
+	// OutboxOf lists a device's rows in the order they were queued (by Row), at most limit.
+	OutboxOf(device peer.ID, limit int) ([]OutboxRow, error)
+	// DeleteOutbox removes rows of one device; rows that are gone already are no error.
+	DeleteOutbox(device peer.ID, rows []RowID) error
+	// PostponeOutbox sets NextAt and LastError on all rows of a device and adds one to their Attempts. An empty reason with
+	// the time now is how a wake-up clears a back-off: it leaves Attempts alone.
+	PostponeOutbox(device peer.ID, next time.Time, reason string) error
+	// AddUnaddressed notes that a message waits until an account's devices are known.
+	AddUnaddressed(AccountID, RowID) error
+	// Unaddressed lists what waits, oldest message first, at most limit.
+	Unaddressed(limit int) ([]UnaddressedRow, error)
+	// DeleteUnaddressed removes the note; it is no error when there is none.
+	DeleteUnaddressed(AccountID, RowID) error
+}
+
+// receiverTx is what receive.go and receipt.go touch.
+type receiverTx interface {
+	// Seen returns the acknowledgement tag under which an envelope was taken before.
+	Seen(EnvelopeID) (tag AckTag, ok bool, err error)
+	// InsertSeen remembers an envelope as taken. It is an error when it is there already.
+	InsertSeen(SeenRow) error
+	// Message loads one message by its local row id.
+	Message(RowID) (m MessageRow, ok bool, err error)
+	// MessageByID loads one message by the id that both sides know.
+	MessageByID(MessageID) (m MessageRow, ok bool, err error)
+	// SetMessageState changes state and reason of one message.
+	SetMessageState(row RowID, s State, reason string) error
+}
+
+// contactTx is what contact.go and record.go touch.
+type contactTx interface {
+	// Contacts lists all contacts by name.
+	Contacts() ([]ContactRow, error)
+	// PutContact inserts or replaces by Account. It is an error when another contact has the same Key.
+	PutContact(ContactRow) error
+	// Record loads the pinned copy of a directory record.
+	Record(key string) (r RecordRow, ok bool, err error)
+	// PutRecord inserts or replaces by Key.
+	PutRecord(RecordRow) error
+}
+
+// readerTx is what conversation.go and events.go touch.
+type readerTx interface {
+	// Messages lists a conversation's messages of the given kind, newest first, those before the row (the zero row: from the
+	// newest), at most limit.
+	Messages(c ConversationID, kind Kind, before RowID, limit int) ([]MessageRow, error)
+	// Unread lists text messages in StateReceived, oldest first, of one conversation or (nil) of all, at most limit.
+	Unread(c *ConversationID, limit int) ([]MessageRow, error)
+	// Events lists events after a sequence number in order, at most limit.
+	Events(after uint64, limit int) ([]Event, error)
+	// QueueStats counts text messages in StateQueued and says when the oldest of them was queued (zero when there is none).
+	QueueStats() (queued int, oldest time.Time, err error)
+}
+
+// MessageRow is one message as the store keeps it. Content is opaque to the store.
+type MessageRow struct {
+	Row          RowID
+	ID           MessageID
+	Conversation ConversationID
+	Author       AccountID
+	Device       peer.ID // the author's device
+	Kind         Kind
+	State        State
+	Reason       string // why it is queued still, or failed; empty otherwise
+	ClientID     string // chosen by the sender's client, local; empty for received messages
+	At           time.Time
+	Event        uint64 // sequence number of the event that announced it
+	Content      []byte // the canonical content that ID is the hash of (SPEC.md, "Content")
+}
+
+// ConversationRow is the state of one conversation on this device.
+type ConversationRow struct {
+	ID    ConversationID
+	Peer  AccountID // the other account of a direct conversation
+	Seq   uint64    // sequence number of our last content here; 0 before the first
+	Prev  MessageID // id of our last content here
+	Heads []MessageID
+	At    time.Time // when it was made
+}
+
+// OutboxRow is one envelope for exactly one device.
+type OutboxRow struct {
+	Row      RowID // gives the order within a device
+	Device   peer.ID
+	Account  AccountID
+	Message  RowID // the message it carries; the zero RowID when it carries nothing but receipts
+	ID       EnvelopeID
+	Tag      AckTag // what the device's acknowledgement must show
+	Attempts int
+	NextAt   time.Time
+	Error    string // what the last attempt ran into
+	Envelope []byte
+}
+
+// UnaddressedRow is a message that waits for an account's devices to be known.
+type UnaddressedRow struct {
+	Account AccountID
+	Message RowID
+}
+
+// SeenRow remembers an envelope that was taken, so that a copy is acknowledged again and changes nothing.
+type SeenRow struct {
+	ID      EnvelopeID
+	Tag     AckTag
+	Message MessageID // what was in it; zero when it could not be opened
+	At      time.Time
+}
+
+// ContactRow is one contact as the store keeps it.
+type ContactRow struct {
+	Account AccountID
+	Name    string
+	Key     string // the name folded for look-up, unique
+	At      time.Time
+}
+
+// RecordRow is the newest copy of a directory record that this device has accepted. Its sequence number never goes back.
+type RecordRow struct {
+	Key      string
+	Sequence uint64
+	Value    []byte
+	At       time.Time
+}

@@ -1,0 +1,60 @@
+package chat
+
+import (
+	"context"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+)
+
+// Transport hands sealed envelopes to devices.
+type Transport interface {
+	// Deliver hands envelopes to one device, in their order. It returns one Handed for each envelope that the device, or enough
+	// of its mailboxes, has stored durably: always a prefix of what was asked. The error says why the rest was not handed over;
+	// try those again later, byte for byte the same.
+	Deliver(ctx context.Context, device peer.ID, mailboxes []peer.ID, envelopes [][]byte) ([]Handed, error)
+	// Learn remembers where a device may be reached: multiaddrs without the /p2p part. What does not parse is skipped.
+	Learn(device peer.ID, addrs []string)
+	// Addresses lists where this device may be reached, best first: announced, public, LAN, and loopback only where there is
+	// nothing else. reachable is false when none of them is announced or public.
+	Addresses() (addrs []string, reachable bool)
+	// Peers lists the nodes that this one is connected to.
+	Peers() []Peer
+}
+
+// Directory keeps signed records where others find them. Keys are "/<noun>/<id>" (record.go).
+type Directory interface {
+	// Publish keeps a record of ours available: now, and again whenever the network comes back. It does not wait for the network.
+	Publish(key string, record []byte)
+	// Lookup returns the newest valid record it can find, asking the hinted devices directly as well as the DHT.
+	// The error is ErrNoRecord when everybody that could be asked has none.
+	Lookup(ctx context.Context, key string, hints ...peer.ID) ([]byte, error)
+}
+
+// Handed says how one envelope was handed over.
+type Handed struct {
+	Route Route
+	// Tag is the device's acknowledgement tag; empty when a mailbox took the envelope, all zeros when the device took it but
+	// could not open it.
+	Tag []byte
+}
+
+// Route is the way an envelope or a connection took.
+type Route string
+
+// The routes, from the best to the last resort.
+const (
+	RouteDirect  Route = "direct"
+	RouteRelayed Route = "relayed"
+	RouteMailbox Route = "mailbox"
+)
+
+// Peer is one connected node, for people to look at.
+type Peer struct {
+	ID      peer.ID       `json:"id"`
+	Address string        `json:"address"`
+	Route   Route         `json:"route"`
+	Seed    bool          `json:"seed"`
+	Since   time.Time     `json:"since"`
+	RTT     time.Duration `json:"rtt_ns"` // the last measured round trip; zero before the first
+}
