@@ -8,17 +8,17 @@ type Code string
 
 // The codes, and the exit code that the command line gives each.
 const (
-	CodeInternal    Code = "internal"     // 1: unexpected
-	CodeInvalid     Code = "invalid"      // 2: the request is wrong
-	CodeConfig      Code = "config"       // 3: not initialised, or a setting is wrong
-	CodeUnavailable Code = "unavailable"  // 4: the node is not running, or cannot be reached
-	CodeTarget      Code = "target"       // 5: target unknown or ambiguous
-	CodeIdentity    Code = "identity"     // 6: a key changed
-	CodeNotReached  Code = "not_reached"  // 7: queued safely, the asked state was not reached in time
-	CodeRefused     Code = "refused"      // 8: expired, foreign, blocked, not allowed
-	CodeLimit       Code = "limit"        // 9: too large, too many, no space
-	CodeLocked      Code = "locked"       // 10: a passphrase is needed
-	CodeIDReused    Code = "id_reused"    // 8: the client id belongs to a message with another text
+	CodeInternal    Code = "internal"    // 1: unexpected
+	CodeInvalid     Code = "invalid"     // 2: the request is wrong
+	CodeConfig      Code = "config"      // 3: not initialised, or a setting is wrong
+	CodeUnavailable Code = "unavailable" // 4: the node is not running, or cannot be reached
+	CodeTarget      Code = "target"      // 5: target unknown or ambiguous
+	CodeIdentity    Code = "identity"    // 6: a key changed
+	CodeNotReached  Code = "not_reached" // 7: queued safely, the asked state was not reached in time
+	CodeRefused     Code = "refused"     // 8: expired, foreign, blocked, not allowed
+	CodeLimit       Code = "limit"       // 9: too large, too many, no space
+	CodeLocked      Code = "locked"      // 10: a passphrase is needed
+	CodeIDReused    Code = "id_reused"   // 8: the client id belongs to a message with another text
 )
 
 // Error is an error made for people: what went wrong and why, and the exact command that helps.
@@ -30,9 +30,6 @@ type Error struct {
 
 // Error returns the one line for people.
 func (e *Error) Error() string { return e.Detail }
-
-// ErrNoRecord says that nobody who could be asked has the record.
-var ErrNoRecord = errors.New("no record found")
 
 // CodeOf returns the code of the first *Error in err's chain, and CodeInternal where there is none.
 func CodeOf(err error) Code {

@@ -27,34 +27,32 @@ type Directory interface {
 	// Publish keeps a record of ours available: now, and again whenever the network comes back. It does not wait for the network.
 	Publish(key string, record []byte)
 	// Lookup returns the newest valid record it can find, asking the hinted devices directly as well as the DHT.
-	// The error is ErrNoRecord when everybody that could be asked has none.
+	// An error means that nobody who could be asked has one.
 	Lookup(ctx context.Context, key string, hints ...peer.ID) ([]byte, error)
 }
 
-// Handed says how one envelope was handed over.
-type Handed struct {
-	Route Route
+// Handed says how one envelope was handed over. (Handed and Peer are aliases of unnamed structs, so that the node can return
+// them without importing this package.)
+type Handed = struct {
+	Route string
 	// Tag is the device's acknowledgement tag; empty when a mailbox took the envelope, all zeros when the device took it but
 	// could not open it.
 	Tag []byte
 }
 
-// Route is the way an envelope or a connection took.
-type Route string
-
-// The routes, from the best to the last resort.
-const (
-	RouteDirect  Route = "direct"
-	RouteRelayed Route = "relayed"
-	RouteMailbox Route = "mailbox"
-)
-
 // Peer is one connected node, for people to look at.
-type Peer struct {
+type Peer = struct {
 	ID      peer.ID       `json:"id"`
 	Address string        `json:"address"`
-	Route   Route         `json:"route"`
+	Route   string        `json:"route"`
 	Seed    bool          `json:"seed"`
 	Since   time.Time     `json:"since"`
 	RTT     time.Duration `json:"rtt_ns"` // the last measured round trip; zero before the first
 }
+
+// The routes of an envelope or a connection, from the best to the last resort.
+const (
+	RouteDirect  = "direct"
+	RouteRelayed = "relayed"
+	RouteMailbox = "mailbox"
+)
