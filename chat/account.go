@@ -1,34 +1,146 @@
 package chat
 
 import (
+	"bytes"
+	"crypto/ecdh"
 	"crypto/ed25519"
 	"errors"
+	"fmt"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+
+	"parley/chat/internal/seal"
+	"parley/chat/internal/wire"
 )
 
-// Identity is who we are on this device: the account key, the device key and the keys that envelopes are sealed to, with the
+const identityVersion = 1
+
+// Identity is who we are on this device: the account key, the device key and the keys that others encrypt to, with the
 // certificate and the records that say so. It is made once, by NewIdentity, and kept in the home as MarshalBinary wrote it.
-// Its secrets never print: String and GoString show the public ids only.
+// Its secrets never print: every format verb shows the public ids only.
 type Identity struct {
-	account ed25519.PrivateKey
-	device  ed25519.PrivateKey
+	account  ed25519.PrivateKey
+	device   ed25519.PrivateKey
+	exchange []byte // X25519 private key
+	envelope seal.EnvelopeKey
+	seed     []byte // of envelope
+
+	certificate   []byte
+	accountRecord []byte
+	deviceRecord  []byte
 }
 
 // NewIdentity makes a new account with its first device.
-func NewIdentity(deviceName string) (*Identity, error) { return nil, errors.New("unfinished") }
+func NewIdentity(deviceName string) (*Identity, error) {
+	secrets := make([]byte, 4*wire.KeySize)
+	mustRandom(secrets)
+	i, err := identityOf(secrets)
+	if err != nil {
+		return nil, fmt.Errorf("new identity: %w", err)
+	}
+	exchange, err := i.exchangePublic()
+	if err != nil {
+		return nil, fmt.Errorf("new identity: %w", err)
+	}
+	account := i.Account()
+	i.certificate = wire.Certificate{
+		Account: account[:], Device: string(i.Device()), Exchange: exchange, Name: deviceName, Sequence: 1,
+	}.Sign(i.account)
+	i.accountRecord = wire.AccountRecord{Account: account[:], Sequence: 1, Signed: [][]byte{i.certificate}}.Sign(i.account)
+	record := wire.DeviceRecord{
+		Device: string(i.Device()), Sequence: 1,
+		Prekeys: []wire.Prekey{{Purpose: wire.PurposeEnvelope, Key: i.envelope.Public()}},
+	}
+	mustRandom(record.Instance[:])
+	i.deviceRecord = record.Sign(i.device)
+	return i, i.check()
+}
 
-// ParseIdentity reads what MarshalBinary wrote. The error says that the bytes are damaged and how, without showing any.
-func ParseIdentity(b []byte) (*Identity, error) { return nil, errors.New("unfinished") }
+// identityOf derives the keys from their four seeds: account, device, exchange, envelope.
+func identityOf(secrets []byte) (*Identity, error) {
+	part := func(n int) []byte { return bytes.Clone(secrets[n*wire.KeySize : (n+1)*wire.KeySize]) }
+	i := &Identity{
+		account: ed25519.NewKeyFromSeed(part(0)), device: ed25519.NewKeyFromSeed(part(1)), exchange: part(2), seed: part(3),
+	}
+	var err error
+	i.envelope, err = seal.NewEnvelopeKey(i.seed)
+	return i, err
+}
+
+func (i *Identity) exchangePublic() ([]byte, error) {
+	k, err := ecdh.X25519().NewPrivateKey(i.exchange)
+	if err != nil {
+		return nil, err
+	}
+	return k.PublicKey().Bytes(), nil
+}
 
 // MarshalBinary returns the identity with all its secrets: keep it in a file of mode 0600.
-func (i *Identity) MarshalBinary() ([]byte, error) { return nil, errors.New("unfinished") }
+func (i *Identity) MarshalBinary() ([]byte, error) {
+	b := []byte{identityVersion}
+	for _, secret := range [][]byte{i.account.Seed(), i.device.Seed(), i.exchange, i.seed} {
+		b = append(b, secret...)
+	}
+	for _, public := range [][]byte{i.certificate, i.accountRecord, i.deviceRecord} {
+		b = wire.AppendLP(b, public)
+	}
+	return b, nil
+}
+
+// ParseIdentity reads what MarshalBinary wrote. The error says that the bytes are damaged and how, without showing any.
+func ParseIdentity(b []byte) (*Identity, error) {
+	r := wire.NewReader(b)
+	r.Version(identityVersion)
+	secrets := make([]byte, 4*wire.KeySize)
+	r.Fill(secrets)
+	certificate, account, device := r.LP(MaxRecord), r.LP(MaxRecord), r.LP(MaxRecord)
+	if err := r.Close(); err != nil {
+		return nil, fmt.Errorf("keys: %w", err)
+	}
+	i, err := identityOf(secrets)
+	if err != nil {
+		return nil, fmt.Errorf("keys: %w", err)
+	}
+	i.certificate, i.accountRecord, i.deviceRecord = bytes.Clone(certificate), bytes.Clone(account), bytes.Clone(device)
+	return i, i.check()
+}
+
+// check holds keys and records against each other, so that no damage goes unnoticed.
+func (i *Identity) check() error {
+	c, err1 := wire.ParseCertificate(i.certificate)
+	a, err2 := wire.ParseAccountRecord(i.accountRecord)
+	d, err3 := wire.ParseDeviceRecord(i.deviceRecord)
+	exchange, err4 := i.exchangePublic()
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
+		return fmt.Errorf("keys: %w", err)
+	}
+	account := i.Account()
+	switch {
+	case !bytes.Equal(c.Account, account[:]) || !bytes.Equal(a.Account, account[:]):
+		return errors.New("keys: the account key and its certificate do not match")
+	case c.Device != string(i.Device()) || d.Device != c.Device:
+		return errors.New("keys: the device key and its certificate do not match")
+	case !bytes.Equal(c.Exchange, exchange) || !bytes.Equal(d.Envelope(), i.envelope.Public()):
+		return errors.New("keys: the encryption keys and their records do not match")
+	case len(a.Signed) == 0 || !bytes.Equal(a.Signed[0], i.certificate):
+		return errors.New("keys: the account record and the certificate do not match")
+	}
+	return nil
+}
 
 // Account returns the account's id.
-func (i *Identity) Account() AccountID { return AccountID{} }
+func (i *Identity) Account() AccountID { return AccountID(i.account[wire.KeySize:]) }
 
 // Device returns this device's id, which is its libp2p peer id.
-func (i *Identity) Device() peer.ID { return "" }
+func (i *Identity) Device() peer.ID {
+	return peer.ID(wire.DeviceID(ed25519.PublicKey(i.device[wire.KeySize:])))
+}
 
 // DeviceKey returns the key that the libp2p host runs under.
 func (i *Identity) DeviceKey() ed25519.PrivateKey { return i.device }
+
+// String shows the public ids.
+func (i *Identity) String() string { return i.Account().Short() + " on " + i.Device().String() }
+
+// Format shows the public ids whatever the verb, so that no %+v prints a secret.
+func (i *Identity) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(i.String())) }

@@ -1,11 +1,20 @@
 package chat
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/peer"
 	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"parley/chat/internal/wire"
 )
 
 // Config is what a Messenger is made of.
@@ -19,15 +28,201 @@ type Config struct {
 	Database  string // the engine's name, for Status
 	Transport Transport
 	Directory Directory
-	Logger    *zap.Logger
-	Clock     func() time.Time // nil: time.Now
+	Health    func() (joined bool, trouble string) // what Status says of the network; nil: all is well
+	Logger    *zap.Logger                          // nil: no logs
+	Clock     func() time.Time                     // nil: time.Now
 }
 
-// Messenger is the messenger of one device.
-type Messenger struct{ cfg Config }
+// Messenger is the messenger of one device. Its methods may be called at once from many goroutines, before, while and after Run runs:
+// what they queue waits for Run.
+type Messenger struct {
+	identity  *Identity
+	self      AccountID
+	device    peer.ID
+	name      string
+	network   Network
+	seeds     []Seed
+	join      *Invite
+	store     Store
+	database  string
+	transport Transport
+	directory Directory
+	health    func() (bool, string)
+	log       *zap.Logger
+
+	clock    clock
+	outbox   *outbox
+	resolver *resolver
+	bell     bell
+	trouble  trouble
+	since    time.Time
+
+	mu    sync.Mutex
+	hints map[AccountID][]peer.ID // where to ask for an account's records first, from links used in this run
+}
 
 // New returns a messenger; Run makes it work. Without Transport and Directory it only reads.
-func New(cfg Config) *Messenger { return &Messenger{cfg: cfg} }
+func New(cfg Config) *Messenger {
+	if cfg.Clock == nil {
+		cfg.Clock = time.Now
+	}
+	if cfg.Health == nil {
+		cfg.Health = func() (bool, string) { return true, "" }
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = zap.NewNop()
+	}
+	return &Messenger{
+		identity: cfg.Identity, self: cfg.Identity.Account(), device: cfg.Identity.Device(), name: cfg.Name,
+		network: cfg.Network, seeds: cfg.Seeds, join: cfg.Join, store: cfg.Store, database: cfg.Database,
+		transport: cfg.Transport, directory: cfg.Directory, health: cfg.Health, log: cfg.Logger,
+		clock: clock{wall: cfg.Clock}, outbox: newOutbox(), resolver: newResolver(), since: cfg.Clock(),
+		hints: map[AccountID][]peer.ID{},
+	}
+}
 
-// Run delivers what is queued until ctx ends.
-func (m *Messenger) Run(ctx context.Context) error { return errors.New("unfinished") }
+// Run publishes our records, finds the devices of contacts, and delivers what is queued, until ctx ends. A flight under way may
+// finish what the other side has acknowledged already; everything else waits in the store for the next run.
+func (m *Messenger) Run(ctx context.Context) error {
+	if err := m.start(ctx); err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return m.dispatch(ctx) })
+	g.Go(func() error { return m.findDevices(ctx) })
+	return g.Wait()
+}
+
+// start continues where the last run ended, and carries out a join that is not in the database yet.
+func (m *Messenger) start(ctx context.Context) error {
+	if err := m.resume(ctx); err != nil {
+		return err
+	}
+	m.publish()
+	if m.join == nil || m.join.Account == m.self {
+		return nil
+	}
+	_, err := m.addContact(ctx, *m.join, "")
+	return err
+}
+
+// resume sets the clock behind the newest row of an earlier run.
+func (m *Messenger) resume(ctx context.Context) error {
+	err := m.store.View(ctx, func(tx Tx) error {
+		row, ok, err := tx.LastMessage()
+		if err != nil || !ok {
+			return err
+		}
+		content, err := wire.ParseContent(row.Content)
+		if err != nil {
+			return fmt.Errorf("stored message %s: %w", row.ID, err)
+		}
+		m.clock.resume(row.Row, content.Clock)
+		return nil
+	})
+	return wrap(err, "resume")
+}
+
+func (m *Messenger) now() time.Time { return m.clock.now() }
+
+// aftermath is what a transaction asks for once it has committed.
+type aftermath struct {
+	nudge   []peer.ID   // devices that have something in the outbox
+	resolve []AccountID // accounts whose devices are wanted
+}
+
+// update runs one transaction, and does what it asks for after the commit.
+func (m *Messenger) update(ctx context.Context, fn func(Tx, *aftermath) error) error {
+	var after aftermath
+	err := m.store.Update(ctx, func(tx Tx) error {
+		after = aftermath{} // fn may run again
+		return fn(tx, &after)
+	})
+	if err != nil {
+		return err
+	}
+	now := m.now()
+	for _, device := range after.nudge {
+		m.outbox.want(device, now, false)
+	}
+	for _, account := range after.resolve {
+		m.resolver.want(account)
+	}
+	m.bell.ring()
+	return nil
+}
+
+// wrap says what was being done, unless the error says it all to people already.
+func wrap(err error, what string) error {
+	var e *Error
+	if err == nil || errors.As(err, &e) {
+		return err
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}
+
+// trouble remembers what does not work at the moment, by part.
+type trouble struct {
+	mu    sync.Mutex
+	parts map[string]string
+}
+
+func (t *trouble) set(part string, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err == nil {
+		delete(t.parts, part)
+		return
+	}
+	if t.parts == nil {
+		t.parts = map[string]string{}
+	}
+	t.parts[part] = err.Error()
+}
+
+// first returns one line of trouble, or nothing.
+func (t *trouble) first() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, part := range slices.Sorted(maps.Keys(t.parts)) {
+		return t.parts[part]
+	}
+	return ""
+}
+
+// Status says how the node is doing.
+func (m *Messenger) Status(ctx context.Context) (Status, error) {
+	joined, trouble := m.health()
+	s := Status{
+		Ready: true, Name: m.name, Account: m.self, Device: m.device, Database: m.database, Since: m.since,
+		Trouble: cmp.Or(m.trouble.first(), trouble),
+		Network: NetworkStatus{
+			Name: m.network.Name, Fingerprint: m.network.Fingerprint(), Private: m.network.PSK != nil, Joined: joined, Seeds: len(m.seeds),
+		},
+	}
+	if m.transport != nil {
+		s.Addresses, s.Reachable = m.transport.Addresses()
+		for _, p := range m.transport.Peers() {
+			s.Peers++
+			if p.Seed {
+				s.Seeds++
+			}
+		}
+	}
+	err := m.store.View(ctx, func(tx Tx) (err error) {
+		if s.Queued, s.OldestQueue, err = tx.QueueStats(); err != nil {
+			return err
+		}
+		s.LastEvent, err = tx.LastEvent()
+		return err
+	})
+	return s, wrap(err, "look at the node")
+}
+
+// Peers lists the nodes that this one is connected to.
+func (m *Messenger) Peers(context.Context) ([]Peer, error) {
+	if m.transport == nil {
+		return nil, nil
+	}
+	return m.transport.Peers(), nil
+}

@@ -1,6 +1,11 @@
 package chat
 
-import "time"
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+)
 
 // EventType names what happened. Clients ignore types that they do not know.
 type EventType string
@@ -22,4 +27,159 @@ type Event struct {
 	Message      MessageID      // the message it is about; zero for none
 	Account      AccountID      // the author or the contact
 	State        State          // the message's state at that time; empty for contact events
+}
+
+// bell wakes whoever waits for a change.
+type bell struct {
+	mu sync.Mutex
+	ch chan struct{}
+}
+
+// wait returns a channel that is closed at the next ring.
+func (b *bell) wait() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ch == nil {
+		b.ch = make(chan struct{})
+	}
+	return b.ch
+}
+
+func (b *bell) ring() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ch != nil {
+		close(b.ch)
+		b.ch = nil
+	}
+}
+
+// Follow calls fn for every event after a sequence number, in order, and goes on with what happens until ctx ends (it then returns
+// ctx's error) or fn returns an error (it returns that). A slow fn holds up nobody: the log waits in the store.
+func (m *Messenger) Follow(ctx context.Context, after uint64, fn func(Entry) error) error {
+	for {
+		rung := m.bell.wait() // before reading, so that nothing between reading and waiting is missed
+		entries, err := m.entries(ctx, after)
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			if err := fn(e); err != nil {
+				return err
+			}
+			after = e.Seq
+		}
+		if len(entries) > 0 {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-rung:
+		}
+	}
+}
+
+// entries reads one page of the log.
+func (m *Messenger) entries(ctx context.Context, after uint64) ([]Entry, error) {
+	var entries []Entry
+	err := m.store.View(ctx, func(tx Tx) error {
+		entries = nil
+		events, err := tx.Events(after, MaxPage)
+		if err != nil {
+			return err
+		}
+		for _, e := range events {
+			entry := Entry{Event: e}
+			row, ok, err := tx.MessageByID(e.Message)
+			if err != nil {
+				return err
+			}
+			if ok {
+				message, err := m.view(row)
+				if err != nil {
+					return err
+				}
+				entry.Message = &message
+			}
+			entries = append(entries, entry)
+		}
+		return nil
+	})
+	return entries, wrap(err, "read events")
+}
+
+// Wait returns the message once it has reached the state. When ctx ends first it returns the message as it is then, and an error
+// with CodeNotReached that says why; when the message fails, the message and an error with CodeRefused.
+func (m *Messenger) Wait(ctx context.Context, id MessageID, want State) (Message, error) {
+	for {
+		rung := m.bell.wait()
+		message, reason, err := m.progress(context.WithoutCancel(ctx), id)
+		switch {
+		case err != nil:
+			return Message{}, err
+		case message.State.Reached(want):
+			return message, nil
+		case message.State == StateFailed:
+			return message, &Error{Code: CodeRefused, Detail: "the message failed: " + message.Reason}
+		case ctx.Err() != nil:
+			return message, &Error{Code: CodeNotReached, Detail: notReached(message.State, want, reason)}
+		}
+		select {
+		case <-ctx.Done():
+		case <-rung:
+		}
+	}
+}
+
+func notReached(is, want State, reason string) string {
+	detail := fmt.Sprintf("%s, not %s yet", is, want)
+	if reason != "" {
+		detail += ": " + CleanText(reason)
+	}
+	return detail + "; it will go out automatically while a node runs"
+}
+
+// progress loads a message of ours, and what its delivery last ran into.
+func (m *Messenger) progress(ctx context.Context, id MessageID) (message Message, reason string, err error) {
+	err = m.store.View(ctx, func(tx Tx) error {
+		row, ok, err := tx.MessageByID(id)
+		if err != nil {
+			return err
+		}
+		if !ok || row.Author != m.self {
+			return &Error{Code: CodeTarget, Detail: "no such message of yours: " + id.String()}
+		}
+		if message, err = m.view(row); err != nil {
+			return err
+		}
+		reason, err = m.reasonFor(tx, row)
+		return err
+	})
+	return message, reason, wrap(err, "look at a message")
+}
+
+// reasonFor says what keeps a message from its recipient.
+func (m *Messenger) reasonFor(tx Tx, row MessageRow) (string, error) {
+	c, ok, err := tx.Conversation(row.Conversation)
+	if err != nil || !ok {
+		return "", err
+	}
+	devices, err := recipients(tx, c.Peer)
+	if err != nil {
+		return "", err
+	}
+	if len(devices) == 0 {
+		return "the recipient's device has not been found yet", nil
+	}
+	for _, d := range devices {
+		rows, err := tx.OutboxOf(d.device, 1)
+		if err != nil {
+			return "", err
+		}
+		if len(rows) > 0 && rows[0].Error != "" {
+			return rows[0].Error, nil
+		}
+	}
+	return "", nil
 }

@@ -1,10 +1,14 @@
 package chat
 
 import (
-	"errors"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"fmt"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+
+	"parley/chat/internal/wire"
 )
 
 // Network names a private network and holds what a node needs to be in it.
@@ -16,11 +20,33 @@ type Network struct {
 
 // NewNetwork makes a network of that name; authority is the seed of the Ed25519 key that its id is the hash of.
 func NewNetwork(name string, psk bool) (n Network, authority []byte, err error) {
-	return Network{}, nil, errors.New("unfinished")
+	if err := CheckName("network name", name); err != nil {
+		return Network{}, nil, err
+	}
+	authority = make([]byte, ed25519.SeedSize)
+	mustRandom(authority)
+	public := ed25519.NewKeyFromSeed(authority).Public().(ed25519.PublicKey)
+	sum := sha256.Sum256(append([]byte(wire.LabelNetworkID), public...))
+	n = Network{Name: name, ID: [16]byte(sum[:16])}
+	if psk {
+		n.PSK = make([]byte, 32)
+		mustRandom(n.PSK)
+	}
+	return n, authority, nil
 }
 
-// Fingerprint returns the five characters that are always shown beside the name, "K7QD4".
-func (n Network) Fingerprint() string { return "" }
+// Fingerprint returns the five characters that are always shown beside the name, "K7QD4". They come from the id alone, so they stay
+// when the pre-shared key is changed.
+func (n Network) Fingerprint() string {
+	sum := sha256.Sum256(append([]byte(wire.LabelFingerprint), n.ID[:]...))
+	return wire.Fingerprint(sum[:])
+}
+
+// String names the network and shows no key.
+func (n Network) String() string { return n.Name + " " + n.Fingerprint() }
+
+// Format is String for every verb, so that no %+v prints the key.
+func (n Network) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(n.String())) }
 
 // Seed is a node to connect to first.
 type Seed struct {
@@ -43,16 +69,84 @@ type Invite struct {
 	Network Network // of a contact link only the ID
 	Seeds   []Seed  // the inviter first
 	Account AccountID
-	Name    string // of the inviter
-	Expires time.Time
+	Name    string    // of the inviter; empty where the link holds none that is fit to be shown
+	Expires time.Time // whole minutes; zero: never
 }
 
-// ParseInvite finds a link in text, which may surround it, and reads it. Every failure is a *Error of its own: no link in the
-// text, damaged, made by a newer version. It does not judge the expiry: see Check.
-func ParseInvite(text string) (Invite, error) { return Invite{}, errors.New("unfinished") }
+// Format shows who invites, and no key, whatever the verb.
+func (i Invite) Format(f fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(f, "[invite %c from %s]", i.Kind, i.Account.Short())
+}
 
-// Check says why an invite cannot be used now by self (zero before an identity exists), as a *Error; nil when it can.
-func (i Invite) Check(now time.Time, self AccountID) error { return errors.New("unfinished") }
+// String returns the link (SPEC.md, "Links"). It holds the network's key: show it to nobody but the person it is for.
+func (i Invite) String() string {
+	l := wire.Link{
+		Kind: byte(i.Kind), PSK: i.Network.PSK, NetworkName: i.Network.Name, NetworkID: i.Network.ID,
+		Account: i.Account[:], Name: i.Name,
+	}
+	if !i.Expires.IsZero() {
+		l.Expires = uint32(i.Expires.Unix() / 60)
+	}
+	for _, s := range i.Seeds {
+		if key, err := wire.DeviceKey(string(s.Device)); err == nil && len(l.Seeds) < MaxInviteSeeds {
+			l.Seeds = append(l.Seeds, wire.LinkSeed{Key: key, Addrs: s.Addrs})
+		}
+	}
+	return l.Encode()
+}
 
-// String returns the link.
-func (i Invite) String() string { return "" }
+// ParseInvite finds a link in text, which may surround it, and reads it. Every failure is a *Error of its own: no link in the text,
+// damaged, made by a newer version. It does not judge the expiry: see Check.
+func ParseInvite(text string) (Invite, error) {
+	l, err := wire.ParseLink(text)
+	if err != nil {
+		return Invite{}, linkError(err)
+	}
+	i := Invite{
+		Kind: InviteKind(l.Kind), Account: AccountID(l.Account), Name: l.Name,
+		Network: Network{Name: l.NetworkName, ID: l.NetworkID, PSK: l.PSK},
+	}
+	if l.Expires != 0 {
+		i.Expires = time.Unix(int64(l.Expires)*60, 0).UTC()
+	}
+	for _, s := range l.Seeds {
+		i.Seeds = append(i.Seeds, Seed{Device: peer.ID(wire.DeviceID(s.Key)), Addrs: s.Addrs})
+	}
+	if CheckName("name", i.Name) != nil {
+		i.Name = ""
+	}
+	if i.Kind == InviteNetwork && CheckName("network name", i.Network.Name) != nil {
+		return Invite{}, linkError(wire.ErrLinkDamaged)
+	}
+	return i, nil
+}
+
+func linkError(err error) error {
+	switch err {
+	case wire.ErrNoLink:
+		return &Error{Code: CodeInvalid, Detail: "there is no parley link in that text: a link begins with \"parley:\""}
+	case wire.ErrLinkNewer:
+		return &Error{Code: CodeInvalid, Detail: "the link was made by a newer parley: please update this one", Try: "parley version"}
+	}
+	return &Error{Code: CodeInvalid, Detail: "the link is damaged: a part of it is missing or was changed; copy it once more, whole"}
+}
+
+// Check says why an invite cannot be used now by self (zero before an identity exists), as a *Error; nil when it can. Expiry is
+// judged by our own clock here, to tell people early; it protects nothing.
+func (i Invite) Check(now time.Time, self AccountID) error {
+	who := i.Name
+	if who == "" {
+		who = i.Account.Short()
+	}
+	switch {
+	case i.Account == self:
+		return &Error{Code: CodeRefused, Detail: "that is your own link: give it to somebody else"}
+	case !i.Expires.IsZero() && now.After(i.Expires):
+		return &Error{
+			Code:   CodeRefused,
+			Detail: fmt.Sprintf("the invite expired on %s (by this computer's clock); ask %s for a new one", i.Expires.Format("2 Jan 2006 15:04 MST"), who),
+			Try:    "on the inviter's side: parley net invite",
+		}
+	}
+	return nil
+}

@@ -17,6 +17,10 @@ const (
 	MaxRecord = 8 << 10
 	// MaxDevices is the most certificates of one account record: more would not fit a record with room to spare.
 	MaxDevices = 5
+	// MaxInviteSeeds is the most nodes that an invite names: the inviter and two seeds keep the link short enough for a QR code.
+	MaxInviteSeeds = 3
+	// MaxInviteAddrs is the most addresses of each: one LAN, one public, both families.
+	MaxInviteAddrs = 4
 	// MaxReceipts is the most message ids of one read receipt (8 KiB of ids).
 	MaxReceipts = 256
 )
@@ -37,6 +41,14 @@ const (
 	FlightTimeout = 30 * time.Second
 	// LookupTimeout ends one search for an account's records.
 	LookupTimeout = 15 * time.Second
+	// Lookups is the most searches for accounts' records at once.
+	Lookups = 8
+	// LookupRetryMax is the longest pause between two searches for the same account.
+	LookupRetryMax = time.Minute
+	// InviteLifetime is how long an invite may be used.
+	InviteLifetime = 24 * time.Hour
+	// openers is the most envelopes of one batch that are opened at once: it is work for the processor, not waiting.
+	openers = 4
 	// RetryFirst and RetryMax bound the back-off between attempts: 1, 2, 4 … 300 s, with full jitter.
 	RetryFirst = time.Second
 	RetryMax   = 300 * time.Second

@@ -61,8 +61,10 @@ type outboxTx interface {
 	PostponeOutbox(device peer.ID, next time.Time, reason string) error
 	// AddUnaddressed notes that a message waits until an account's devices are known.
 	AddUnaddressed(AccountID, RowID) error
-	// Unaddressed lists what waits, oldest message first, at most limit.
-	Unaddressed(limit int) ([]UnaddressedRow, error)
+	// WaitingAccounts lists the accounts that at least one message waits for.
+	WaitingAccounts() ([]AccountID, error)
+	// Unaddressed lists the messages that wait for an account, oldest first, at most limit.
+	Unaddressed(a AccountID, limit int) ([]RowID, error)
 	// DeleteUnaddressed removes the note; it is no error when there is none.
 	DeleteUnaddressed(AccountID, RowID) error
 }
@@ -102,6 +104,10 @@ type readerTx interface {
 	Unread(c *ConversationID, limit int) ([]MessageRow, error)
 	// Events lists events after a sequence number in order, at most limit.
 	Events(after uint64, limit int) ([]Event, error)
+	// LastMessage loads the message with the highest row id, of any kind and conversation; ok is false when there is none.
+	LastMessage() (m MessageRow, ok bool, err error)
+	// LastEvent returns the highest sequence number given to an event so far; 0 before the first.
+	LastEvent() (uint64, error)
 	// QueueStats counts text messages in StateQueued and says when the oldest of them was queued (zero when there is none).
 	QueueStats() (queued int, oldest time.Time, err error)
 }
@@ -144,12 +150,6 @@ type OutboxRow struct {
 	NextAt   time.Time
 	Error    string // what the last attempt ran into
 	Envelope []byte
-}
-
-// UnaddressedRow is a message that waits for an account's devices to be known.
-type UnaddressedRow struct {
-	Account AccountID
-	Message RowID
 }
 
 // SeenRow remembers an envelope that was taken, so that a copy is acknowledged again and changes nothing.

@@ -1,0 +1,234 @@
+package wire
+
+import (
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/binary"
+	"errors"
+	"slices"
+	"strings"
+	"unicode"
+)
+
+// The three ways in which a link can be no good.
+var (
+	ErrNoLink      = errors.New("no link")
+	ErrLinkDamaged = errors.New("damaged link")
+	ErrLinkNewer   = errors.New("link of a newer version")
+)
+
+// Types of the fields of a link. Odd ones are critical: who does not know one must not use the link. Even ones may be passed over.
+const (
+	linkPSK         = 1
+	linkNetworkName = 2
+	linkNetworkID   = 3
+	linkName        = 4
+	linkSeed        = 5 // may repeat
+	linkExpires     = 6
+	linkAccount     = 7
+)
+
+const (
+	linkPrefix   = "parley:"
+	linkVersion  = '1'
+	maxLinkSeeds = 3
+	maxLinkBytes = 1 << 10 // of the payload: four times what three seeds with all their addresses need
+	maxLinkParts = 64      // blanks inside a link, from line breaks in mails
+	checkSize    = 4
+)
+
+// Link is what a link holds.
+type Link struct {
+	Kind        byte // 'J' or 'C'
+	PSK         []byte
+	NetworkName string
+	NetworkID   [16]byte
+	Account     []byte
+	Name        string
+	Seeds       []LinkSeed
+	Expires     uint32 // Unix minutes; 0: never
+}
+
+// LinkSeed is a node in a link.
+type LinkSeed struct {
+	Key   []byte // device signing key
+	Addrs []string
+}
+
+// Encode returns the link as text: upper-case base32, which makes the smaller QR code.
+func (l Link) Encode() string {
+	b := l.fields()
+	sum := linkCheck(l.Kind, b)
+	return linkPrefix + string([]byte{l.Kind, linkVersion}) + linkEncoding().EncodeToString(append(b, sum...))
+}
+
+func (l Link) fields() []byte {
+	var b []byte
+	field := func(kind byte, value []byte) {
+		if len(value) > 0 {
+			b = binary.AppendUvarint(append(b, kind), uint64(len(value)))
+			b = append(b, value...)
+		}
+	}
+	field(linkPSK, l.PSK)
+	field(linkNetworkName, []byte(l.NetworkName))
+	field(linkNetworkID, l.NetworkID[:])
+	field(linkName, []byte(l.Name))
+	for _, s := range l.Seeds {
+		field(linkSeed, appendAddrs(slices.Clone(s.Key), s.Addrs))
+	}
+	if l.Expires != 0 {
+		field(linkExpires, binary.BigEndian.AppendUint32(nil, l.Expires))
+	}
+	field(linkAccount, l.Account)
+	return b
+}
+
+func linkEncoding() *base32.Encoding { return base32.StdEncoding.WithPadding(base32.NoPadding) }
+
+func linkCheck(kind byte, fields []byte) []byte {
+	sum := sha256.Sum256(slices.Concat([]byte(LabelInvite), []byte{kind}, fields))
+	return sum[:checkSize]
+}
+
+// ParseLink finds a link in text and reads it. Case, blanks, line breaks, hyphens and zero-width characters inside it do not matter;
+// text before and behind it does not either.
+func ParseLink(text string) (Link, error) {
+	start := findFold(text, linkPrefix)
+	if start < 0 {
+		return Link{}, ErrNoLink
+	}
+	parts := linkParts(text[start+len(linkPrefix):])
+	err := ErrLinkDamaged
+	for n := range parts {
+		l, e := parseLinkText(strings.Join(parts[:n+1], ""))
+		if e == nil {
+			return l, nil
+		}
+		if e == ErrLinkNewer {
+			err = e
+		}
+	}
+	return Link{}, err
+}
+
+// findFold is strings.Index without regard to case.
+func findFold(text, prefix string) int {
+	for i := 0; i+len(prefix) <= len(text); i++ {
+		if strings.EqualFold(text[i:i+len(prefix)], prefix) {
+			return i
+		}
+	}
+	return -1
+}
+
+// linkParts cuts text at blanks, drops what may stand inside a link without meaning, and ends at the first character that cannot.
+func linkParts(text string) []string {
+	var parts []string
+	for word := range strings.FieldsSeq(text) {
+		var b strings.Builder
+		whole := true
+		for _, r := range word {
+			switch {
+			case r == '-' || unicode.Is(unicode.Cf, r):
+			case r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9':
+				b.WriteRune(unicode.ToUpper(r))
+			default:
+				whole = false
+			}
+			if !whole {
+				break
+			}
+		}
+		parts = append(parts, b.String())
+		if !whole || len(parts) == maxLinkParts {
+			break
+		}
+	}
+	return parts
+}
+
+// parseLinkText reads TYPE VERSION PAYLOAD.
+func parseLinkText(s string) (Link, error) {
+	if len(s) < 3 || len(s) > 2*maxLinkBytes {
+		return Link{}, ErrLinkDamaged
+	}
+	payload, err := linkEncoding().DecodeString(s[2:])
+	if err != nil || linkEncoding().EncodeToString(payload) != s[2:] || len(payload) < checkSize {
+		return Link{}, ErrLinkDamaged
+	}
+	fields, check := payload[:len(payload)-checkSize], payload[len(payload)-checkSize:]
+	if !slices.Equal(check, linkCheck(s[0], fields)) {
+		return Link{}, ErrLinkDamaged
+	}
+	if s[1] != linkVersion || s[0] != 'J' && s[0] != 'C' {
+		return Link{}, ErrLinkNewer // whole, but not of a kind or version that we know
+	}
+	l := Link{Kind: s[0]}
+	return l, l.parse(fields)
+}
+
+func (l *Link) parse(b []byte) error {
+	last := byte(0)
+	for len(b) > 0 {
+		kind := b[0]
+		size, n := binary.Uvarint(b[1:])
+		if n <= 0 || size == 0 || size > uint64(len(b)-1-n) {
+			return ErrLinkDamaged
+		}
+		value := b[1+n : 1+n+int(size)]
+		b = b[1+n+int(size):]
+		if kind < last || kind == last && kind != linkSeed {
+			return ErrLinkDamaged
+		}
+		if err := l.set(kind, value); err != nil {
+			return err
+		}
+		last = kind
+	}
+	if l.Account == nil || l.Kind == 'J' && (l.NetworkID == [16]byte{} || len(l.Seeds) == 0) {
+		return ErrLinkDamaged
+	}
+	return nil
+}
+
+// set takes one field, with its length checked.
+func (l *Link) set(kind byte, value []byte) error {
+	ok := true
+	switch kind {
+	case linkPSK:
+		l.PSK, ok = slices.Clone(value), len(value) == 32
+	case linkNetworkName:
+		l.NetworkName, ok = string(value), len(value) <= MaxName
+	case linkNetworkID:
+		ok = len(value) == copy(l.NetworkID[:], value)
+		ok = ok && len(value) == len(l.NetworkID)
+	case linkName:
+		l.Name, ok = string(value), len(value) <= MaxName
+	case linkSeed:
+		ok = len(l.Seeds) < maxLinkSeeds && l.addSeed(value)
+	case linkExpires:
+		if ok = len(value) == 4; ok {
+			l.Expires = binary.BigEndian.Uint32(value)
+		}
+	case linkAccount:
+		l.Account, ok = slices.Clone(value), CheckSigningKey(value) == nil
+	default:
+		if kind%2 == 1 {
+			return ErrLinkNewer
+		}
+	}
+	if !ok {
+		return ErrLinkDamaged
+	}
+	return nil
+}
+
+func (l *Link) addSeed(value []byte) bool {
+	if len(value) < KeySize || CheckSigningKey(value[:KeySize]) != nil {
+		return false
+	}
+	addrs, ok := parseAddrs(value[KeySize:])
+	l.Seeds = append(l.Seeds, LinkSeed{Key: slices.Clone(value[:KeySize]), Addrs: addrs})
+	return ok
+}

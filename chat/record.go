@@ -1,0 +1,151 @@
+package chat
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"go.uber.org/zap"
+
+	"parley/chat/internal/wire"
+)
+
+// accountRecordKey is where an account lists its devices: under the hash of its key, so that the directory's nodes learn no
+// account that they have not met.
+func accountRecordKey(a AccountID) string {
+	sum := sha256.Sum256(a[:])
+	return "/account/" + wire.Base32(sum[:])
+}
+
+// deviceRecordKey is where a device says how to write to it.
+func deviceRecordKey(d peer.ID) string { return "/device/" + d.String() }
+
+// Validators returns, for each noun of the directory, the function that checks a record found under an id and returns its sequence
+// number. They are pure, and run when a record is put, when it is fetched, and again here before it is used.
+func Validators() map[string]func(id string, value []byte) (sequence uint64, err error) {
+	return map[string]func(string, []byte) (uint64, error){
+		"account": func(id string, value []byte) (uint64, error) {
+			r, err := wire.ParseAccountRecord(value)
+			if err == nil && accountRecordKey(AccountID(r.Account)) != "/account/"+id {
+				err = errors.New("account record: stored under another account's key")
+			}
+			return r.Sequence, err
+		},
+		"device": func(id string, value []byte) (uint64, error) {
+			r, err := wire.ParseDeviceRecord(value)
+			if err == nil && deviceRecordKey(peer.ID(r.Device)) != "/device/"+id {
+				err = errors.New("device record: stored under another device's key")
+			}
+			return r.Sequence, err
+		},
+	}
+}
+
+// pin keeps a validated record unless a newer one is kept already: what we have seen never rolls back.
+func (m *Messenger) pin(tx Tx, key string, sequence uint64, value []byte) error {
+	old, ok, err := tx.Record(key)
+	switch {
+	case err != nil:
+		return err
+	case ok && old.Sequence == sequence && !bytes.Equal(old.Value, value):
+		m.log.Warn("two records with one sequence number: the first is kept", zap.String("key", key))
+		return nil
+	case ok && old.Sequence >= sequence:
+		return nil
+	}
+	return tx.PutRecord(RecordRow{Key: key, Sequence: sequence, Value: value, At: m.now()})
+}
+
+// recipient is one device that an envelope can be sealed to.
+type recipient struct {
+	account AccountID
+	device  peer.ID
+	key     []byte
+}
+
+// recipients lists an account's devices, as far as their records are known: those certified and not revoked.
+func recipients(tx Tx, account AccountID) ([]recipient, error) {
+	row, ok, err := tx.Record(accountRecordKey(account))
+	if err != nil || !ok {
+		return nil, err
+	}
+	record, err := wire.ParseAccountRecord(row.Value)
+	if err != nil {
+		return nil, fmt.Errorf("pinned record of %s: %w", account.Short(), err)
+	}
+	var found []recipient
+	for _, c := range record.Certificates {
+		if slices.Contains(record.Revoked, c.Device) {
+			continue
+		}
+		row, ok, err := tx.Record(deviceRecordKey(peer.ID(c.Device)))
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			continue
+		}
+		device, err := wire.ParseDeviceRecord(row.Value)
+		if err != nil {
+			return nil, fmt.Errorf("pinned record of %s: %w", c.Device, err)
+		}
+		if key := device.Envelope(); key != nil {
+			found = append(found, recipient{account, peer.ID(c.Device), key})
+		}
+	}
+	return found, nil
+}
+
+// resolve finds an account's records in the directory, pins them, and addresses the messages that waited for them.
+func (m *Messenger) resolve(ctx context.Context, account AccountID) error {
+	ctx, cancel := context.WithTimeout(ctx, LookupTimeout)
+	defer cancel()
+	value, err := m.directory.Lookup(ctx, accountRecordKey(account), m.hintsFor(account)...)
+	if err != nil {
+		return fmt.Errorf("look up %s: %w", account.Short(), err)
+	}
+	record, err := wire.ParseAccountRecord(value)
+	if err != nil || AccountID(record.Account) != account {
+		return fmt.Errorf("look up %s: not its record: %w", account.Short(), err)
+	}
+	found := []RecordRow{{Key: accountRecordKey(account), Sequence: record.Sequence, Value: value}}
+	for _, c := range record.Certificates {
+		key := deviceRecordKey(peer.ID(c.Device))
+		value, err := m.directory.Lookup(ctx, key, peer.ID(c.Device))
+		if err != nil {
+			return fmt.Errorf("look up a device of %s: %w", account.Short(), err)
+		}
+		device, err := wire.ParseDeviceRecord(value)
+		if err != nil || device.Device != c.Device {
+			return fmt.Errorf("look up a device of %s: not its record: %w", account.Short(), err)
+		}
+		found = append(found, RecordRow{Key: key, Sequence: device.Sequence, Value: value})
+	}
+	return m.adopt(ctx, account, found)
+}
+
+// adopt pins records of an account and addresses what waited for them, in one transaction.
+func (m *Messenger) adopt(ctx context.Context, account AccountID, found []RecordRow) error {
+	err := m.update(ctx, func(tx Tx, after *aftermath) error {
+		for _, r := range found {
+			if err := m.pin(tx, r.Key, r.Sequence, r.Value); err != nil {
+				return err
+			}
+		}
+		return m.addressWaiting(tx, after, account)
+	})
+	if err != nil {
+		return fmt.Errorf("adopt the records of %s: %w", account.Short(), err)
+	}
+	return nil
+}
+
+// publish puts our own records into the directory.
+func (m *Messenger) publish() {
+	m.directory.Publish(accountRecordKey(m.self), m.identity.accountRecord)
+	m.directory.Publish(deviceRecordKey(m.device), m.identity.deviceRecord)
+}

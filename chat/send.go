@@ -1,0 +1,195 @@
+package chat
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"parley/chat/internal/wire"
+)
+
+// The way of a message out: check → (one transaction: number, store, address, announce) → nudge the outbox. Functions follow in
+// that order. Nothing here waits for the network.
+
+// Send queues a message durably and returns it. The error is CodeInvalid for a text that is no text, CodeLimit for one that is
+// too long, CodeTarget for a conversation that does not exist, and CodeIDReused when the draft's client id belongs to another text.
+func (m *Messenger) Send(ctx context.Context, d Draft) (Message, error) {
+	if err := d.check(); err != nil {
+		return Message{}, err
+	}
+	var row MessageRow
+	err := m.update(ctx, func(tx Tx, after *aftermath) error {
+		old, ok, err := m.sentBefore(tx, d)
+		if ok || err != nil {
+			row = old
+			return err
+		}
+		c, ok, err := tx.Conversation(d.Conversation)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return &Error{Code: CodeTarget, Detail: "no such conversation: " + d.Conversation.String()}
+		}
+		row, err = m.queue(tx, after, c, KindText, []byte(d.Text), d.ClientID)
+		return err
+	})
+	if err != nil {
+		return Message{}, wrap(err, "queue message")
+	}
+	return m.view(row)
+}
+
+func (d Draft) check() error {
+	switch {
+	case strings.TrimSpace(d.Text) == "":
+		return &Error{Code: CodeInvalid, Detail: "the message is empty: nothing was sent"}
+	case len(d.Text) > MaxText:
+		return &Error{Code: CodeLimit, Detail: fmt.Sprintf("the message has %d bytes, at most %d fit: nothing was sent", len(d.Text), MaxText)}
+	case !utf8.ValidString(d.Text) || strings.ContainsRune(d.Text, 0):
+		return &Error{Code: CodeInvalid, Detail: "the message is not UTF-8 text: nothing was sent"}
+	case len(d.ClientID) > MaxClientID || !utf8.ValidString(d.ClientID) || strings.ContainsRune(d.ClientID, 0):
+		return &Error{Code: CodeInvalid, Detail: fmt.Sprintf("the client id must be UTF-8 text of at most %d bytes", MaxClientID)}
+	}
+	return nil
+}
+
+// sentBefore finds the message that a draft's client id stands for already.
+func (m *Messenger) sentBefore(tx Tx, d Draft) (MessageRow, bool, error) {
+	if d.ClientID == "" {
+		return MessageRow{}, false, nil
+	}
+	row, ok, err := tx.MessageByClientID(d.Conversation, d.ClientID)
+	if err != nil || !ok {
+		return row, false, err
+	}
+	c, err := wire.ParseContent(row.Content)
+	if err != nil {
+		return row, false, fmt.Errorf("stored message %s: %w", row.ID, err)
+	}
+	if string(c.Payload) != d.Text {
+		return row, false, &Error{Code: CodeIDReused, Detail: fmt.Sprintf("the id %q belongs to a message with another text: nothing was sent", CleanText(d.ClientID))}
+	}
+	return row, true, nil
+}
+
+// queue stores a content of ours, with its outbox rows and its event, and leaves the conversation one further.
+func (m *Messenger) queue(tx Tx, after *aftermath, c ConversationRow, kind Kind, payload []byte, clientID string) (MessageRow, error) {
+	row := m.compose(&c, kind, payload)
+	row.ClientID = clientID
+	if kind == KindText {
+		seq, err := tx.AppendEvent(Event{
+			Type: EventMessageQueued, At: row.At, Conversation: c.ID, Message: row.ID, Account: m.self, State: StateQueued,
+		})
+		if err != nil {
+			return row, err
+		}
+		row.Event = seq
+	}
+	if err := tx.InsertMessage(row); err != nil {
+		return row, err
+	}
+	if err := tx.PutConversation(c); err != nil {
+		return row, err
+	}
+	return row, m.address(tx, after, c.Peer, row)
+}
+
+// compose writes our next content in a conversation: numbered, chained to the one before, naming the heads that we have seen.
+func (m *Messenger) compose(c *ConversationRow, kind Kind, payload []byte) MessageRow {
+	c.Seq++
+	content := wire.Content{
+		Conversation: c.ID, Kind: byte(kind), Seq: c.Seq, Prev: c.Prev, Clock: m.clock.tick(), Payload: payload,
+	}
+	mustRandom(content.Salt[:])
+	if kind == KindText {
+		content.Parents = parentsOf(c.Heads)
+	}
+	raw := content.Append(nil)
+	row := MessageRow{
+		Row: m.clock.nextRow(), ID: messageID(m.self, m.device, raw), Conversation: c.ID, Author: m.self, Device: m.device,
+		Kind: kind, State: StateQueued, At: m.now(), Content: raw,
+	}
+	c.Prev = row.ID
+	if kind == KindText {
+		c.Heads = []MessageID{row.ID}
+	}
+	return row
+}
+
+// parentsOf returns the heads in the order that the content wants.
+func parentsOf(heads []MessageID) [][32]byte {
+	parents := make([][32]byte, len(heads))
+	for i, h := range heads {
+		parents[i] = h
+	}
+	slices.SortFunc(parents, func(a, b [32]byte) int { return slices.Compare(a[:], b[:]) })
+	return parents
+}
+
+// address makes one outbox row for each device of the recipient that is known; where none is, the message waits for one.
+func (m *Messenger) address(tx Tx, after *aftermath, to AccountID, row MessageRow) error {
+	devices, err := recipients(tx, to)
+	if err != nil {
+		return err
+	}
+	if len(devices) == 0 {
+		after.resolve = append(after.resolve, to)
+		return tx.AddUnaddressed(to, row.Row)
+	}
+	for _, device := range devices {
+		if err := m.post(tx, after, device, row.Row, row.Content); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// post seals a content to one device and puts it into the outbox.
+func (m *Messenger) post(tx Tx, after *aftermath, to recipient, message RowID, content []byte) error {
+	envelope, tag, err := m.seal(to, content)
+	if err != nil {
+		return err
+	}
+	after.nudge = append(after.nudge, to.device)
+	return tx.InsertOutbox(OutboxRow{
+		Row: m.clock.nextRow(), Device: to.device, Account: to.account, Message: message,
+		ID: EnvelopeIDOf(envelope), Tag: tag, NextAt: m.now(), Envelope: envelope,
+	})
+}
+
+// addressWaiting addresses every message that waited for an account's devices, oldest first, so that none overtakes another.
+func (m *Messenger) addressWaiting(tx Tx, after *aftermath, account AccountID) error {
+	devices, err := recipients(tx, account)
+	if err != nil || len(devices) == 0 {
+		return err
+	}
+	for {
+		waiting, err := tx.Unaddressed(account, MaxPage)
+		if err != nil || len(waiting) == 0 {
+			return err
+		}
+		for _, id := range waiting {
+			if err := m.addressOne(tx, after, devices, account, id); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func (m *Messenger) addressOne(tx Tx, after *aftermath, devices []recipient, account AccountID, id RowID) error {
+	row, ok, err := tx.Message(id)
+	if err != nil {
+		return err
+	}
+	if ok {
+		for _, device := range devices {
+			if err := m.post(tx, after, device, row.Row, row.Content); err != nil {
+				return err
+			}
+		}
+	}
+	return tx.DeleteUnaddressed(account, id)
+}
