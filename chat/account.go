@@ -140,7 +140,7 @@ func (i *Identity) Device() peer.ID {
 func (i *Identity) DeviceKey() ed25519.PrivateKey { return i.device }
 
 // String shows the public ids.
-func (i *Identity) String() string { return i.Account().Short() + " on " + i.Device().String() }
+func (i Identity) String() string { return i.Account().Short() + " on " + i.Device().String() }
 
 // Format shows the public ids whatever the verb, so that no %+v prints a secret.
-func (i *Identity) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(i.String())) }
+func (i Identity) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(i.String())) }

@@ -33,8 +33,8 @@ type Config struct {
 	Clock     func() time.Time                     // nil: time.Now
 }
 
-// Messenger is the messenger of one device. Its methods may be called at once from many goroutines, before, while and after Run runs:
-// what they queue waits for Run.
+// Messenger is the messenger of one device. After Resume its methods may be called at once from many goroutines,
+// before, while and after Run runs: what they queue waits for Run.
 type Messenger struct {
 	identity  *Identity
 	self      AccountID
@@ -81,24 +81,12 @@ func New(cfg Config) *Messenger {
 	}
 }
 
-// Run publishes our records, finds the devices of contacts, and delivers what is queued, until ctx ends. A flight under way may
-// finish what the other side has acknowledged already; everything else waits in the store for the next run.
-func (m *Messenger) Run(ctx context.Context) error {
-	if err := m.start(ctx); err != nil {
+// Resume continues where an earlier run ended, and carries out a join that is not in the store yet. Call it once, before anything
+// else; what is asked of the messenger after it finds the contacts of a join.
+func (m *Messenger) Resume(ctx context.Context) error {
+	if err := m.resumeClock(ctx); err != nil {
 		return err
 	}
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return m.dispatch(ctx) })
-	g.Go(func() error { return m.findDevices(ctx) })
-	return g.Wait()
-}
-
-// start continues where the last run ended, and carries out a join that is not in the database yet.
-func (m *Messenger) start(ctx context.Context) error {
-	if err := m.resume(ctx); err != nil {
-		return err
-	}
-	m.publish()
 	if m.join == nil || m.join.Account == m.self {
 		return nil
 	}
@@ -106,8 +94,18 @@ func (m *Messenger) start(ctx context.Context) error {
 	return err
 }
 
-// resume sets the clock behind the newest row of an earlier run.
-func (m *Messenger) resume(ctx context.Context) error {
+// Run publishes our records, finds the devices of contacts, and delivers what is queued, until ctx ends. A flight under way may
+// settle what the other side has acknowledged already; everything else waits in the store for the next run.
+func (m *Messenger) Run(ctx context.Context) error {
+	m.publish()
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return m.dispatch(ctx) })
+	g.Go(func() error { return m.findDevices(ctx) })
+	return g.Wait()
+}
+
+// resumeClock sets the clock behind the newest row of an earlier run.
+func (m *Messenger) resumeClock(ctx context.Context) error {
 	err := m.store.View(ctx, func(tx Tx) error {
 		row, ok, err := tx.LastMessage()
 		if err != nil || !ok {

@@ -1,0 +1,103 @@
+package chat
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestStatesNeverGoBackwards(t *testing.T) {
+	all := []State{StateQueued, StateSent, StateDelivered, StateRead, StateFailed, StateReceived}
+	allowed := map[State]string{
+		StateQueued: "sent delivered read failed", StateSent: "delivered read failed", StateDelivered: "read", StateReceived: "read",
+	}
+	for _, from := range all {
+		for _, to := range all {
+			got, changed := from.Advance(to)
+			want := strings.Contains(allowed[from], string(to))
+			if changed != want || changed && got != to || !changed && got != from {
+				t.Errorf("%s, told of %s: %s, %v; want a change: %v", from, to, got, changed, want)
+			}
+			if changed && from != StateReceived && to != StateFailed && !to.Reached(from) {
+				t.Errorf("%s -> %s goes back", from, to)
+			}
+		}
+	}
+	if StateFailed.Reached(StateQueued) || StateReceived.Reached(StateQueued) {
+		t.Error("a failed or received message has reached a state of delivery")
+	}
+}
+
+func TestRowIDsGrowWhateverTheClockDoes(t *testing.T) {
+	clock := clock{wall: func() time.Time { return time.UnixMilli(1_700_000_000_000) }}
+	var last RowID
+	for i := range 20_000 {
+		if i == 10_000 {
+			clock.wall = func() time.Time { return time.UnixMilli(0) }
+		}
+		id := clock.nextRow()
+		if string(id[:]) <= string(last[:]) {
+			t.Fatalf("row %d: %x does not follow %x", i, id, last)
+		}
+		if id[6]>>4 != 7 || id[8]>>6 != 2 {
+			t.Fatalf("row %d: %x is no UUIDv7", i, id)
+		}
+		last = id
+	}
+}
+
+func TestAClockFarAheadMovesNobodyElses(t *testing.T) {
+	now := time.UnixMilli(1_700_000_000_000)
+	clock := clock{wall: func() time.Time { return now }}
+	clock.merge(hlcAt(now.AddDate(1, 0, 0)))
+	if got := clock.tick(); got != hlcAt(now) {
+		t.Errorf("a clock a year ahead moved ours to %d", got>>16)
+	}
+	ahead := hlcAt(now.Add(time.Minute))
+	clock.merge(ahead)
+	if got := clock.tick(); got != ahead+1 {
+		t.Errorf("tick after a credible clock = %d, want %d", got, ahead+1)
+	}
+	if a, b := clock.tick(), clock.tick(); b <= a {
+		t.Errorf("ticks do not grow: %d, %d", a, b)
+	}
+}
+
+func TestBackoffGrowsAndIsBounded(t *testing.T) {
+	for attempts := range 100 {
+		for range 50 {
+			d := backoff(attempts)
+			if d < RetryFirst/2 || d > RetryMax {
+				t.Fatalf("backoff(%d) = %v", attempts, d)
+			}
+			if attempts >= 9 && d < RetryMax/2 {
+				t.Fatalf("backoff(%d) = %v, want at least half of %v", attempts, d, RetryMax)
+			}
+		}
+	}
+}
+
+func TestAHandOverIsJudgedByItsTag(t *testing.T) {
+	row := OutboxRow{Message: RowID{1}, Tag: AckTag{7}}
+	receipts := OutboxRow{Tag: AckTag{7}}
+	zero, good, wrong := AckTag{}, AckTag{7}, AckTag{8}
+	for _, test := range []struct {
+		name  string
+		row   OutboxRow
+		tag   []byte
+		state State
+		final bool
+	}{
+		{"the device opened it", row, good[:], StateDelivered, true},
+		{"the device could not open it", row, zero[:], StateFailed, true},
+		{"a wrong tag changes nothing", row, wrong[:], "", false},
+		{"a short tag changes nothing", row, good[:8], "", false},
+		{"a mailbox holds it", row, nil, StateSent, false},
+		{"a mailbox holds a receipt", receipts, nil, StateSent, true},
+	} {
+		state, reason, final := settled(test.row, Handed{Tag: test.tag})
+		if state != test.state || final != test.final || (state == StateFailed) != (reason != "") {
+			t.Errorf("%s: %q, %q, %v", test.name, state, reason, final)
+		}
+	}
+}
