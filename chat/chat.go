@@ -19,8 +19,9 @@ import (
 
 // Config is what a Messenger is made of.
 type Config struct {
-	Identity  *Identity
-	Name      string // what others see
+	Identity  *Identity // nil for a messenger that only reads
+	Account   AccountID // whose messages are ours, where Identity is nil
+	Name      string    // what others see
 	Network   Network
 	Seeds     []Seed  // seeds of the network, for invites
 	Join      *Invite // the invite that we joined with: its owner becomes a contact; nil for none
@@ -61,7 +62,7 @@ type Messenger struct {
 	hints map[AccountID][]peer.ID // where to ask for an account's records first, from links used in this run
 }
 
-// New returns a messenger; Run makes it work. Without Transport and Directory it only reads.
+// New returns a messenger; Run makes it work. Without Identity, Transport and Directory it only reads.
 func New(cfg Config) *Messenger {
 	if cfg.Clock == nil {
 		cfg.Clock = time.Now
@@ -72,8 +73,12 @@ func New(cfg Config) *Messenger {
 	if cfg.Logger == nil {
 		cfg.Logger = zap.NewNop()
 	}
+	var device peer.ID
+	if cfg.Identity != nil {
+		cfg.Account, device = cfg.Identity.Account(), cfg.Identity.Device()
+	}
 	return &Messenger{
-		identity: cfg.Identity, self: cfg.Identity.Account(), device: cfg.Identity.Device(), name: cfg.Name,
+		identity: cfg.Identity, self: cfg.Account, device: device, name: cfg.Name,
 		network: cfg.Network, seeds: cfg.Seeds, join: cfg.Join, store: cfg.Store, database: cfg.Database,
 		transport: cfg.Transport, directory: cfg.Directory, health: cfg.Health, log: cfg.Logger,
 		clock: clock{wall: cfg.Clock}, outbox: newOutbox(), resolver: newResolver(), since: cfg.Clock(),

@@ -37,15 +37,17 @@ type Contacts interface {
 type Messages interface {
 	// Send queues a message durably and returns it; it never waits for the network.
 	Send(ctx context.Context, d chat.Draft) (chat.Message, error)
-	// Wait returns the message once it has reached the state. When ctx ends first it returns the message as it is then, and an
-	// error with chat.CodeNotReached; when the message fails, the message and an error with chat.CodeRefused.
+	// Wait returns a message of ours once it has reached the state. When ctx ends first it returns the message as it is then, and
+	// an error with chat.CodeNotReached; when the message fails, the message and an error with chat.CodeRefused. With a ctx that
+	// has ended already it is a look at the message.
 	Wait(ctx context.Context, id chat.MessageID, s chat.State) (chat.Message, error)
 }
 
 // Reader is reading, and following what comes in.
 type Reader interface {
 	Conversations(ctx context.Context) ([]chat.Conversation, error)
-	// History returns the messages before one (the zero id: the newest), oldest first, at most limit of at most chat.MaxPage.
+	// History returns the messages before one (the zero id: the newest), oldest first, at most limit. A limit
+	// that is not from 1 to chat.MaxPage stands for chat.MaxPage, here and in Unread.
 	History(ctx context.Context, c chat.ConversationID, before chat.MessageID, limit int) ([]chat.Message, error)
 	// Unread returns messages that came in and were not shown yet, oldest first; the zero conversation stands for all.
 	Unread(ctx context.Context, c chat.ConversationID, limit int) ([]chat.Message, error)

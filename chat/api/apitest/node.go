@@ -1,0 +1,236 @@
+package apitest
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"parley/chat"
+	"parley/chat/api"
+)
+
+// Node is one node of a Town.
+type Node struct {
+	town    *Town
+	name    string
+	account chat.AccountID
+	device  peer.ID
+	since   time.Time
+
+	// guarded by the town's lock
+	contacts []chat.Contact
+	history  []chat.MessageID
+	messages map[chat.MessageID]*chat.Message
+	events   []chat.Event
+	away     map[*Node]bool
+}
+
+var _ api.Backend = (*Node)(nil)
+
+// Account returns who it is.
+func (n *Node) Account() chat.AccountID { return n.account }
+
+// Status implements api.Backend.
+func (n *Node) Status(ctx context.Context) (chat.Status, error) {
+	n.town.mu.Lock()
+	defer n.town.mu.Unlock()
+	s := chat.Status{
+		Ready: true, Name: n.name, Account: n.account, Device: n.device, Peers: len(n.peers()), Addresses: []string{n.address()},
+		Network:  chat.NetworkStatus{Name: "town", Fingerprint: "T0WN1", Private: true, Joined: true},
+		Database: "memory", LastEvent: uint64(len(n.events)), Since: n.since,
+	}
+	for _, id := range n.history {
+		if m := n.messages[id]; m.State == chat.StateQueued {
+			s.Queued++
+			if s.OldestQueue.IsZero() {
+				s.OldestQueue = m.At
+			}
+		}
+	}
+	return s, ctx.Err()
+}
+
+// Peers implements api.Backend.
+func (n *Node) Peers(ctx context.Context) ([]chat.Peer, error) {
+	n.town.mu.Lock()
+	defer n.town.mu.Unlock()
+	return n.peers(), ctx.Err()
+}
+
+func (n *Node) peers() (peers []chat.Peer) {
+	for _, other := range n.town.nodes {
+		if other != n && !n.away[other] {
+			peers = append(peers, chat.Peer{
+				ID: other.device, Address: other.address(), Route: chat.RouteDirect, Since: other.since, RTT: time.Millisecond,
+			})
+		}
+	}
+	return peers
+}
+
+func (n *Node) address() string { return "/memory/" + n.name }
+
+// Invite implements api.Backend. In a town it is the contact link.
+func (n *Node) Invite(ctx context.Context) (chat.InviteLink, error) { return n.ContactLink(ctx) }
+
+// linkPrefix begins the links of a town, which nobody else reads.
+const linkPrefix = "town:"
+
+// ContactLink implements api.Backend.
+func (n *Node) ContactLink(ctx context.Context) (chat.InviteLink, error) {
+	return chat.InviteLink{
+		Link: linkPrefix + n.account.String(), Network: "town", Addresses: []string{n.address()}, Expires: n.since.Add(24 * time.Hour),
+	}, ctx.Err()
+}
+
+// Contacts implements api.Backend.
+func (n *Node) Contacts(ctx context.Context) ([]chat.Contact, error) {
+	n.town.mu.Lock()
+	defer n.town.mu.Unlock()
+	list := slices.Clone(n.contacts)
+	slices.SortFunc(list, func(a, b chat.Contact) int { return cmp.Compare(a.Name, b.Name) })
+	return list, ctx.Err()
+}
+
+// AddContact implements api.Backend.
+func (n *Node) AddContact(ctx context.Context, link, as string) (chat.Contact, error) {
+	text, isLink := strings.CutPrefix(link, linkPrefix)
+	account, err := chat.ParseAccountID(text)
+	n.town.mu.Lock()
+	defer n.town.mu.Unlock()
+	other := n.town.nodes[account]
+	if !isLink || err != nil || other == nil {
+		return chat.Contact{}, &chat.Error{Code: chat.CodeInvalid, Detail: "there is no contact link in this text"}
+	}
+	if other == n {
+		return chat.Contact{}, &chat.Error{Code: chat.CodeRefused, Detail: "the link is your own"}
+	}
+	c := n.befriend(other, as)
+	other.befriend(n, "")
+	n.town.settle()
+	return c, ctx.Err()
+}
+
+// befriend makes other a contact, once.
+func (n *Node) befriend(other *Node, as string) chat.Contact {
+	for _, c := range n.contacts {
+		if c.Account == other.account {
+			return c
+		}
+	}
+	c := chat.Contact{
+		Account: other.account, Name: cmp.Or(as, other.name), At: now(), Known: true,
+		Conversation: chat.DirectConversation(n.account, other.account),
+	}
+	n.contacts = append(n.contacts, c)
+	n.note(chat.Event{Type: chat.EventContactAdded, Conversation: c.Conversation, Account: c.Account})
+	return c
+}
+
+// note appends an event and returns its number.
+func (n *Node) note(e chat.Event) uint64 {
+	e.Seq, e.At = uint64(len(n.events)+1), now()
+	n.events = append(n.events, e)
+	return e.Seq
+}
+
+// Send implements api.Backend.
+func (n *Node) Send(ctx context.Context, d chat.Draft) (chat.Message, error) {
+	if err := ctx.Err(); err != nil {
+		return chat.Message{}, err
+	}
+	if err := check(d); err != nil {
+		return chat.Message{}, err
+	}
+	n.town.mu.Lock()
+	defer n.town.mu.Unlock()
+	if old := n.sentAs(d); old != nil {
+		if old.Text != d.Text {
+			return chat.Message{}, &chat.Error{Code: chat.CodeIDReused, Detail: "the id belongs to a message with another text"}
+		}
+		return *old, nil
+	}
+	return n.queue(d)
+}
+
+func check(d chat.Draft) error {
+	switch {
+	case strings.TrimSpace(d.Text) == "":
+		return &chat.Error{Code: chat.CodeInvalid, Detail: "the message is empty: nothing was sent"}
+	case len(d.Text) > chat.MaxText:
+		return &chat.Error{Code: chat.CodeLimit, Detail: "the message is too long: nothing was sent"}
+	case !utf8.ValidString(d.Text):
+		return &chat.Error{Code: chat.CodeInvalid, Detail: "the message is not UTF-8 text: nothing was sent"}
+	case len(d.ClientID) > chat.MaxClientID || !utf8.ValidString(d.ClientID):
+		return &chat.Error{Code: chat.CodeInvalid, Detail: "the client id is too long, or no text"}
+	}
+	return nil
+}
+
+func (n *Node) sentAs(d chat.Draft) *chat.Message {
+	for _, m := range n.messages {
+		if m.Mine && d.ClientID != "" && m.ClientID == d.ClientID && m.Conversation == d.Conversation {
+			return m
+		}
+	}
+	return nil
+}
+
+// queue keeps a message of ours, and returns it as it was before it got any further.
+func (n *Node) queue(d chat.Draft) (chat.Message, error) {
+	i := slices.IndexFunc(n.contacts, func(c chat.Contact) bool { return c.Conversation == d.Conversation })
+	if i < 0 {
+		return chat.Message{}, &chat.Error{Code: chat.CodeTarget, Detail: "no such conversation: " + d.Conversation.String()}
+	}
+	m := chat.Message{
+		ID:           sha256.Sum256(fmt.Appendf(nil, "%s %d %s", n.device, len(n.history), d.Text)),
+		Conversation: d.Conversation, Author: n.account, Device: n.device, Mine: true, Text: d.Text, ClientID: d.ClientID,
+	}
+	n.keep(&m, chat.EventMessageQueued, chat.StateQueued)
+	queued := m
+	n.town.letters = append(n.town.letters, &letter{from: n, to: n.town.nodes[n.contacts[i].Account], sent: m.ID})
+	n.town.settle()
+	return queued, nil
+}
+
+// receive keeps a message that came in.
+func (n *Node) receive(from *Node, m chat.Message) chat.MessageID {
+	n.befriend(from, "")
+	m.Mine, m.ClientID = false, ""
+	n.keep(&m, chat.EventMessageReceived, chat.StateReceived)
+	return m.ID
+}
+
+func (n *Node) keep(m *chat.Message, event chat.EventType, s chat.State) {
+	m.State, m.At = s, now()
+	m.Seq = n.note(chat.Event{Type: event, Conversation: m.Conversation, Message: m.ID, Account: m.Author, State: s})
+	n.messages[m.ID] = m
+	n.history = append(n.history, m.ID)
+}
+
+// advance moves a message to a state, if that is forward, and reports whether it is there.
+func (n *Node) advance(m *chat.Message, to chat.State, reason string) bool {
+	next, changed := m.State.Advance(to)
+	if changed {
+		m.State, m.Reason = next, reason
+		n.note(chat.Event{
+			Type: chat.EventMessageState, Conversation: m.Conversation, Message: m.ID, Account: m.Author, State: next,
+		})
+	}
+	return m.State == to
+}
+
+// Fail makes a message of ours fail, as the network does when a device refuses it for good.
+func (n *Node) Fail(id chat.MessageID, reason string) {
+	n.town.mu.Lock()
+	defer n.town.mu.Unlock()
+	n.advance(n.messages[id], chat.StateFailed, reason)
+	n.town.settle()
+}

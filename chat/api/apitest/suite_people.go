@@ -1,0 +1,187 @@
+package apitest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"parley/chat"
+	"parley/chat/api"
+)
+
+func contacts(s *story) {
+	link, err := s.Carol.ContactLink(s.ctx)
+	s.check(err)
+	if link.Link == "" || link.Network == "" {
+		s.Fatalf("Carol's link: %+v", link)
+	}
+	carol, err := s.Alice.AddContact(s.ctx, link.Link, "caro")
+	s.check(err)
+	again, err := s.Alice.AddContact(s.ctx, link.Link, "")
+	s.check(err)
+	s.same("Carol, added again", again.Account, carol.Account)
+	list, err := s.Alice.Contacts(s.ctx)
+	s.check(err)
+	s.same("Alice's contacts", len(list), 2)
+	s.same("the name that Alice gave", list[slices.IndexFunc(list, isContact(carol.Account))].Name, "caro")
+	_, err = s.Alice.Send(s.ctx, chat.Draft{Conversation: carol.Conversation, Text: "hi Carol"})
+	s.check(err)
+	s.same("what came to Carol", texts(s.hears(s.Carol, 1)), []string{"hi Carol"})
+	known, err := s.Carol.Contacts(s.ctx)
+	s.check(err)
+	if len(known) != 1 || known[0].Conversation != carol.Conversation || known[0].Name == "" || known[0].At.IsZero() {
+		s.Fatalf("Carol's contacts: %+v", known)
+	}
+	for _, bad := range []string{"", "no link", link.Link[:len(link.Link)-5]} {
+		if _, err = s.Bob.AddContact(s.ctx, bad, "x"); chat.CodeOf(err) == chat.CodeInternal {
+			s.Fatalf("adding by %q: %v is no error for people", bad, err)
+		}
+	}
+	invite, err := s.Alice.Invite(s.ctx)
+	s.check(err)
+	if invite.Link == "" || invite.Network == "" || len(invite.Addresses) == 0 {
+		s.Fatalf("Alice's invite: %+v", invite)
+	}
+}
+
+func isContact(a chat.AccountID) func(chat.Contact) bool {
+	return func(c chat.Contact) bool { return c.Account == a }
+}
+
+// errEnough ends a Follow that has seen what it came for.
+var errEnough = errors.New("seen enough")
+
+// events collects what Follow brings until enough says so of the last one.
+func (s *story) events(who api.Backend, after uint64, enough func(chat.Entry) bool) (list []chat.Entry, err error) {
+	err = who.Follow(s.ctx, after, func(e chat.Entry) error {
+		if e.Seq <= after {
+			return fmt.Errorf("event %d after %d", e.Seq, after)
+		}
+		after = e.Seq
+		list = append(list, e)
+		if enough(e) {
+			return errEnough
+		}
+		return nil
+	})
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
+	return list, err
+}
+
+// received keeps the events about messages that came in.
+func received(list []chat.Entry) (out []string) {
+	for _, e := range list {
+		if e.Type == chat.EventMessageReceived {
+			out = append(out, e.Message.Text)
+		}
+	}
+	return out
+}
+
+func isText(text string) func(chat.Entry) bool {
+	return func(e chat.Entry) bool { return e.Message != nil && e.Message.Text == text }
+}
+
+func following(s *story) {
+	s.says(s.Alice, "before")
+	s.hears(s.Bob, 1)
+	var want []string
+	var followers errgroup.Group
+	heard := make([][]chat.Entry, 2)
+	for i := range heard {
+		followers.Go(func() (err error) {
+			heard[i], err = s.events(s.Bob, 0, isText("last"))
+			return err
+		})
+	}
+	for i := range 300 { // more than a page, while they follow
+		text := fmt.Sprint(i)
+		s.says(s.Alice, text)
+		want = append(want, text)
+	}
+	s.says(s.Alice, "last")
+	s.check(followers.Wait())
+	for _, list := range heard {
+		s.same("what Bob heard", received(list), append(append([]string{"before"}, want...), "last"))
+		for _, e := range list {
+			if e.Type == "" || e.At.IsZero() || e.Type == chat.EventMessageReceived && (e.Event.Message != e.Message.ID || e.Account != e.Message.Author) {
+				s.Fatalf("an event lacks something: %+v", e)
+			}
+		}
+	}
+}
+
+func resuming(s *story) {
+	m := s.says(s.Alice, "one")
+	s.reaches(s.Alice, m, chat.StateDelivered)
+	list, err := s.events(s.Alice, m.Seq-1, func(e chat.Entry) bool { return e.State == chat.StateDelivered })
+	s.check(err)
+	s.same("the first event", []any{list[0].Type, list[0].Seq, list[0].Event.Message}, []any{chat.EventMessageQueued, m.Seq, m.ID})
+	last := list[len(list)-1]
+	s.same("the last event", []any{last.Type, last.Event.Message}, []any{chat.EventMessageState, m.ID})
+	st, err := s.Alice.Status(s.ctx)
+	s.check(err)
+	if st.LastEvent < last.Seq {
+		s.Fatalf("the status says %d, and there is an event %d", st.LastEvent, last.Seq)
+	}
+	n := s.says(s.Alice, "two")
+	next, err := s.events(s.Alice, st.LastEvent, func(chat.Entry) bool { return true })
+	s.check(err)
+	s.same("the event after the last", next[0].Event.Message, n.ID)
+}
+
+func endings(s *story) {
+	s.says(s.Alice, "hello")
+	ctx, cancel := context.WithCancel(s.ctx)
+	err := s.Bob.Follow(ctx, 0, func(e chat.Entry) error {
+		if e.Type == chat.EventMessageReceived {
+			cancel()
+		}
+		return nil
+	})
+	if !errors.Is(err, context.Canceled) {
+		s.Fatalf("following that was cancelled ended with %v", err)
+	}
+	calls := 0
+	err = s.Bob.Follow(s.ctx, 0, func(chat.Entry) error { calls++; return errEnough })
+	if !errors.Is(err, errEnough) || calls != 1 {
+		s.Fatalf("following that had enough ended with %v after %d calls", err, calls)
+	}
+}
+
+func overdue(s *story) {
+	ctx, cancel := context.WithDeadline(s.ctx, time.Now().Add(-time.Second))
+	defer cancel()
+	_, err := s.Alice.Send(ctx, chat.Draft{Conversation: s.with, Text: "too late"})
+	if !errors.Is(err, context.DeadlineExceeded) {
+		s.Fatalf("sending too late: %v", err)
+	}
+	if err := s.Alice.Follow(ctx, 0, func(chat.Entry) error { return nil }); !errors.Is(err, context.DeadlineExceeded) {
+		s.Fatalf("following too late: %v", err)
+	}
+}
+
+func status(s *story) {
+	s.Part()
+	s.says(s.Alice, "for later")
+	st, err := s.Alice.Status(s.ctx)
+	s.check(err)
+	if !st.Ready || st.Name == "" || st.Account.IsZero() || st.Device == "" || st.Network.Name == "" || st.Since.IsZero() {
+		s.Fatalf("the status lacks something: %+v", st)
+	}
+	s.same("what waits", []any{st.Queued, st.OldestQueue.IsZero()}, []any{1, false})
+	s.Meet()
+	s.becomes("empty queue", func() (error, bool) {
+		st, err = s.Alice.Status(s.ctx)
+		return err, st.Queued == 0 && st.OldestQueue.IsZero()
+	})
+	peers, err := s.Alice.Peers(s.ctx)
+	s.check(err)
+	s.same("how many peers are connected", len(peers), st.Peers)
+}

@@ -1,0 +1,29 @@
+package api
+
+import "time"
+
+// What tests may see and shorten.
+
+const (
+	MaxBody        = maxBody
+	MaxConnections = maxConnections
+	MaxStreams     = maxStreams
+	MaxMarks       = maxMarks
+	MaxSocketPath  = maxSocketPath
+)
+
+// Hurry shortens a server's times.
+func (s *Server) Hurry(d time.Duration) {
+	s.pace = pace{header: d, body: d, write: d, keepAlive: d, grace: d}
+}
+
+// Hurry shortens how long the client bears a silent stream.
+func (c *Client) Hurry(d time.Duration) { c.silence = d }
+
+// Routes lists method and path of all routes.
+func Routes() (list [][2]string) {
+	for _, r := range new(Server).routes() {
+		list = append(list, [2]string{r.method, r.path})
+	}
+	return list
+}

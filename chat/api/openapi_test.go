@@ -1,0 +1,243 @@
+package api_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"parley/chat"
+	"parley/chat/api"
+)
+
+// document is openapi.json as a node serves it.
+type document struct{ root map[string]any }
+
+func (r *running) document() document {
+	r.t.Helper()
+	resp, body := r.ask("GET", "/api/v1/openapi.json", "")
+	var d document
+	if err := json.Unmarshal(body, &d.root); err != nil || resp.StatusCode != http.StatusOK {
+		r.t.Fatalf("%s %v", resp.Status, err)
+	}
+	return d
+}
+
+// at walks into the document, through references.
+func (d document) at(node map[string]any, path ...string) map[string]any {
+	for _, key := range path {
+		node, _ = node[key].(map[string]any)
+		if ref, ok := node["$ref"].(string); ok {
+			node = d.at(d.root, strings.Split(strings.TrimPrefix(ref, "#/"), "/")...)
+		}
+	}
+	return node
+}
+
+func TestEveryRouteIsInTheDocumentAndTheReverse(t *testing.T) {
+	d := serve(t, newTown(t).alice).document()
+	var documented, served []string
+	ids := map[string]bool{}
+	for path, operations := range d.at(d.root, "paths") {
+		for method, operation := range operations.(map[string]any) {
+			documented = append(documented, strings.ToUpper(method)+" "+path)
+			ids[operation.(map[string]any)["operationId"].(string)] = true
+		}
+	}
+	for _, r := range api.Routes() {
+		served = append(served, r[0]+" "+r[1])
+	}
+	slices.Sort(documented)
+	slices.Sort(served)
+	if !slices.Equal(documented, served) {
+		t.Errorf("documented:\n%s\nserved:\n%s", strings.Join(documented, "\n"), strings.Join(served, "\n"))
+	}
+	if len(ids) != len(served) {
+		t.Errorf("%d operation ids for %d routes", len(ids), len(served))
+	}
+}
+
+func TestEveryReferenceLeadsSomewhere(t *testing.T) {
+	d := serve(t, newTown(t).alice).document()
+	used := map[string]bool{}
+	var walk func(any)
+	walk = func(v any) {
+		switch v := v.(type) {
+		case []any:
+			for _, item := range v {
+				walk(item)
+			}
+		case map[string]any:
+			if ref, ok := v["$ref"].(string); ok {
+				used[ref] = true
+				if d.at(map[string]any{"x": v}, "x") == nil {
+					t.Errorf("%s leads nowhere", ref)
+				}
+			}
+			for _, item := range v {
+				walk(item)
+			}
+		}
+	}
+	walk(d.root)
+	for kind, named := range d.at(d.root, "components") {
+		for name := range named.(map[string]any) {
+			if ref := "#/components/" + kind + "/" + name; !used[ref] {
+				t.Errorf("%s is used nowhere", ref)
+			}
+		}
+	}
+}
+
+func TestAnswersAreAsDocumented(t *testing.T) {
+	w := newTown(t)
+	w.says(t, "one")
+	w.Part(w.alice, w.bob)
+	stuck, failed := w.says(t, "two"), w.says(t, "three")
+	w.alice.Fail(failed.ID, "key refused")
+	back, err := w.bob.Send(t.Context(), chat.Draft{Conversation: w.with, Text: "four"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Meet(w.alice, w.bob)
+	w.Part(w.alice, w.bob)
+	link, err := w.carol.ContactLink(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := serve(t, w.alice)
+	d := r.document()
+	waits := w.says(t, "five")
+	seen := map[string]bool{}
+	history, message := "/conversations/"+w.with.String()+"/messages", "/messages/"+stuck.ID.String()
+	for _, test := range []struct {
+		method, route, path, body string
+		status                    int
+	}{
+		{"GET", "/openapi.json", "/openapi.json", "", 200},
+		{"GET", "/version", "/version", "", 200},
+		{"GET", "/status", "/status", "", 200},
+		{"GET", "/peers", "/peers", "", 200},
+		{"POST", "/invites", "/invites", "{}", 201},
+		{"GET", "/contacts", "/contacts", "", 200},
+		{"POST", "/contacts", "/contacts", `{"link":"` + link.Link + `"}`, 200},
+		{"POST", "/contacts", "/contacts", `{"link":"x"}`, 400},
+		{"GET", "/contacts/link", "/contacts/link", "", 200},
+		{"GET", "/conversations", "/conversations", "", 200},
+		{"GET", "/conversations/{conversation}/messages", history + "?limit=2", "", 200},
+		{"GET", "/conversations/{conversation}/messages", history, "", 200},
+		{"PUT", "/conversations/{conversation}/messages/{client_id}", history + "/c1", `{"text":"x"}`, 201},
+		{"PUT", "/conversations/{conversation}/messages/{client_id}", history + "/c1?wait=sent&timeout=0s", `{"text":"x"}`, 202},
+		{"PUT", "/conversations/{conversation}/messages/{client_id}", history + "/c1?wait=queued", `{"text":"x"}`, 200},
+		{"PUT", "/conversations/{conversation}/messages/{client_id}", history + "/c1", `{"text":"y"}`, 409},
+		{"GET", "/messages/unread", "/messages/unread", "", 200},
+		{"POST", "/messages/read", "/messages/read", `{"ids":["` + back.ID.String() + `"]}`, 200},
+		{"GET", "/messages/{id}", message, "", 200},
+		{"GET", "/messages/{id}", "/messages/" + waits.ID.String() + "?wait=read&timeout=0s", "", 202},
+		{"GET", "/messages/{id}", "/messages/" + failed.ID.String() + "?wait=read", "", 403},
+		{"GET", "/events", "/events?poll=5s", "", 200},
+	} {
+		resp, body := r.ask(test.method, "/api/v1"+test.path, test.body)
+		if resp.StatusCode != test.status {
+			t.Errorf("%s %s: %s %s", test.method, test.path, resp.Status, body)
+			continue
+		}
+		seen[test.method+" "+test.route] = true
+		operation := d.at(d.root, "paths", test.route, strings.ToLower(test.method))
+		answer := d.at(operation, "responses", fmt.Sprint(test.status))
+		if answer == nil {
+			answer = d.at(operation, "responses", "default")
+		}
+		schema := d.at(answer, "content", resp.Header.Get("Content-Type"), "schema")
+		if schema == nil {
+			t.Errorf("%s %s: %s of %s is not documented", test.method, test.path, resp.Status, resp.Header.Get("Content-Type"))
+			continue
+		}
+		var v any
+		if err := json.Unmarshal(body, &v); err != nil {
+			t.Fatal(err)
+		}
+		for _, wrong := range d.check("body", schema, v) {
+			t.Errorf("%s %s: %s", test.method, test.path, wrong)
+		}
+	}
+	if len(seen) != len(api.Routes()) {
+		t.Errorf("only %v were tried", slices.Sorted(maps.Keys(seen)))
+	}
+}
+
+// check says what in v is not as the schema has it: too little, too much, or of another type.
+func (d document) check(where string, schema map[string]any, v any) (wrong []string) {
+	switch v := v.(type) {
+	case map[string]any:
+		return d.checkObject(where, schema, v)
+	case []any:
+		if schema["type"] != "array" {
+			return []string{fmt.Sprintf("%s is an array, want %v", where, schema["type"])}
+		}
+		for i, item := range v {
+			wrong = append(wrong, d.check(fmt.Sprintf("%s[%d]", where, i), d.at(schema, "items"), item)...)
+		}
+		return wrong
+	}
+	got := map[bool]string{true: "integer"}[isInteger(v)]
+	switch v.(type) {
+	case string:
+		got = "string"
+	case bool:
+		got = "boolean"
+	}
+	if schema["type"] != got {
+		wrong = append(wrong, fmt.Sprintf("%s is %v, want %v", where, v, schema["type"]))
+	}
+	if enum, ok := schema["enum"].([]any); ok && !slices.Contains(enum, v) {
+		wrong = append(wrong, fmt.Sprintf("%s is %v, want one of %v", where, v, enum))
+	}
+	return wrong
+}
+
+func isInteger(v any) bool {
+	n, ok := v.(float64)
+	return ok && n == float64(int64(n))
+}
+
+func (d document) checkObject(where string, schema map[string]any, v map[string]any) (wrong []string) {
+	required, properties := d.shape(schema)
+	for _, name := range required {
+		if _, ok := v[name]; !ok {
+			wrong = append(wrong, fmt.Sprintf("%s lacks %s", where, name))
+		}
+	}
+	for name, value := range v {
+		if len(properties) == 0 {
+			break // an object of any kind
+		}
+		property := d.at(properties, name)
+		if property == nil {
+			wrong = append(wrong, fmt.Sprintf("%s has %s, which is not documented", where, name))
+			continue
+		}
+		wrong = append(wrong, d.check(where+"."+name, property, value)...)
+	}
+	return wrong
+}
+
+// shape collects what an object must and may have, over allOf.
+func (d document) shape(schema map[string]any) (required []string, properties map[string]any) {
+	properties = map[string]any{}
+	maps.Copy(properties, d.at(schema, "properties"))
+	list, _ := schema["required"].([]any)
+	for _, name := range list {
+		required = append(required, name.(string))
+	}
+	parts, _ := schema["allOf"].([]any)
+	for _, part := range parts {
+		more, further := d.shape(d.at(map[string]any{"x": part}, "x"))
+		required = append(required, more...)
+		maps.Copy(properties, further)
+	}
+	return required, properties
+}

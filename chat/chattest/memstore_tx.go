@@ -1,0 +1,379 @@
+package chattest
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"parley/chat"
+)
+
+// Keys that are made of two parts. A device's id is followed by a byte that is in no prefix of another id, so that no device's
+// rows lie among another's.
+
+func clientKey(c chat.ConversationID, id string) string { return string(c[:]) + id }
+func outboxKey(device peer.ID, row chat.RowID) string   { return devicePrefix(device) + string(row[:]) }
+func waitKey(account chat.AccountID, row chat.RowID) string {
+	return string(account[:]) + string(row[:])
+}
+
+func devicePrefix(device peer.ID) string { return string(byte(len(device))) + string(device) }
+func eventKey(seq uint64) string         { return string(binary.BigEndian.AppendUint64(nil, seq)) }
+
+// MessageByClientID implements chat.Tx.
+func (t *memTx) MessageByClientID(c chat.ConversationID, id string) (chat.MessageRow, bool, error) {
+	row, ok := t.rows.clientIDs.get(clientKey(c, id))
+	if !ok || t.err != nil {
+		return chat.MessageRow{}, false, t.err
+	}
+	return t.Message(row)
+}
+
+// InsertMessage implements chat.Tx.
+func (t *memTx) InsertMessage(m chat.MessageRow) error {
+	if !known(m.State) {
+		return t.fail(fmt.Errorf("insert message: no such state: %q", m.State))
+	}
+	if err := insert(t, &t.rows.messages, "message", string(m.Row[:]), copyMessage(m)); err != nil {
+		return err
+	}
+	if err := insert(t, &t.rows.messageIDs, "message id", string(m.ID[:]), m.Row); err != nil {
+		return err
+	}
+	if m.ClientID == "" {
+		return nil
+	}
+	return insert(t, &t.rows.clientIDs, "client id", clientKey(m.Conversation, m.ClientID), m.Row)
+}
+
+// Conversation implements chat.Tx.
+func (t *memTx) Conversation(id chat.ConversationID) (chat.ConversationRow, bool, error) {
+	c, ok := t.rows.conversations.get(string(id[:]))
+	return copyConversation(c), ok, t.err
+}
+
+// PutConversation implements chat.Tx.
+func (t *memTx) PutConversation(c chat.ConversationRow) error {
+	if err := t.write(); err != nil {
+		return err
+	}
+	put(t, &t.rows.conversations, string(c.ID[:]), copyConversation(c))
+	return nil
+}
+
+// InsertOutbox implements chat.Tx.
+func (t *memTx) InsertOutbox(o chat.OutboxRow) error {
+	if o.Device == "" {
+		return t.fail(errors.New("insert outbox row: no device"))
+	}
+	return insert(t, &t.rows.outbox, "outbox row", outboxKey(o.Device, o.Row), copyOutbox(o))
+}
+
+// AppendEvent implements chat.Tx.
+func (t *memTx) AppendEvent(e chat.Event) (uint64, error) {
+	last, err := t.LastEvent()
+	if err != nil {
+		return 0, err
+	}
+	e.Seq, e.At = last+1, micros(e.At)
+	return e.Seq, insert(t, &t.rows.events, "event", eventKey(e.Seq), e)
+}
+
+// DueDevices implements chat.Tx.
+func (t *memTx) DueDevices(now time.Time, limit int) ([]peer.ID, time.Time, error) {
+	var next time.Time
+	first := map[peer.ID]time.Time{}
+	for _, o := range t.rows.outbox.all() {
+		if o.NextAt.After(now) {
+			if next.IsZero() || o.NextAt.Before(next) {
+				next = o.NextAt
+			}
+		} else if at, ok := first[o.Device]; !ok || o.NextAt.Before(at) {
+			first[o.Device] = o.NextAt
+		}
+	}
+	due := slices.SortedFunc(maps.Keys(first), func(a, b peer.ID) int {
+		return cmp.Or(first[a].Compare(first[b]), cmp.Compare(a, b))
+	})
+	return due[:min(len(due), max(limit, 0))], next, t.err
+}
+
+// OutboxOf implements chat.Tx.
+func (t *memTx) OutboxOf(device peer.ID, limit int) ([]chat.OutboxRow, error) {
+	var rows []chat.OutboxRow
+	for _, o := range t.rows.outbox.from(devicePrefix(device)) {
+		if o.Device != device || len(rows) >= limit {
+			break
+		}
+		rows = append(rows, copyOutbox(o))
+	}
+	return rows, t.err
+}
+
+// DeleteOutbox implements chat.Tx.
+func (t *memTx) DeleteOutbox(device peer.ID, rows []chat.RowID) error {
+	if err := t.write(); err != nil {
+		return err
+	}
+	for _, row := range rows {
+		drop(t, &t.rows.outbox, outboxKey(device, row))
+	}
+	return nil
+}
+
+// PostponeOutbox implements chat.Tx.
+func (t *memTx) PostponeOutbox(device peer.ID, next time.Time, reason string) error {
+	if err := t.write(); err != nil {
+		return err
+	}
+	for _, o := range t.rows.outbox.from(devicePrefix(device)) {
+		if o.Device != device {
+			break
+		}
+		o.NextAt, o.Error = micros(next), reason
+		if reason != "" {
+			o.Attempts++
+		}
+		put(t, &t.rows.outbox, outboxKey(device, o.Row), o)
+	}
+	return nil
+}
+
+// AddUnaddressed implements chat.Tx.
+func (t *memTx) AddUnaddressed(account chat.AccountID, row chat.RowID) error {
+	if err := t.write(); err != nil {
+		return err
+	}
+	put(t, &t.rows.unaddressed, waitKey(account, row), waiting{account, row})
+	return nil
+}
+
+// WaitingAccounts implements chat.Tx.
+func (t *memTx) WaitingAccounts() ([]chat.AccountID, error) {
+	var accounts []chat.AccountID
+	for _, w := range t.rows.unaddressed.all() {
+		accounts = append(accounts, w.account)
+	}
+	return slices.Compact(accounts), t.err
+}
+
+// Unaddressed implements chat.Tx.
+func (t *memTx) Unaddressed(account chat.AccountID, limit int) ([]chat.RowID, error) {
+	var rows []chat.RowID
+	for _, w := range t.rows.unaddressed.from(string(account[:])) {
+		if w.account != account || len(rows) >= limit {
+			break
+		}
+		rows = append(rows, w.message)
+	}
+	return rows, t.err
+}
+
+// DeleteUnaddressed implements chat.Tx.
+func (t *memTx) DeleteUnaddressed(account chat.AccountID, row chat.RowID) error {
+	if err := t.write(); err != nil {
+		return err
+	}
+	drop(t, &t.rows.unaddressed, waitKey(account, row))
+	return nil
+}
+
+// Seen implements chat.Tx.
+func (t *memTx) Seen(id chat.EnvelopeID) (chat.AckTag, bool, error) {
+	row, ok := t.rows.seen.get(string(id[:]))
+	return row.Tag, ok, t.err
+}
+
+// InsertSeen implements chat.Tx.
+func (t *memTx) InsertSeen(row chat.SeenRow) error {
+	return insert(t, &t.rows.seen, "seen envelope", string(row.ID[:]), row)
+}
+
+// Message implements chat.Tx.
+func (t *memTx) Message(row chat.RowID) (chat.MessageRow, bool, error) {
+	m, ok := t.rows.messages.get(string(row[:]))
+	return copyMessage(m), ok, t.err
+}
+
+// MessageByID implements chat.Tx.
+func (t *memTx) MessageByID(id chat.MessageID) (chat.MessageRow, bool, error) {
+	row, ok := t.rows.messageIDs.get(string(id[:]))
+	if !ok || t.err != nil {
+		return chat.MessageRow{}, false, t.err
+	}
+	return t.Message(row)
+}
+
+// SetMessageState implements chat.Tx.
+func (t *memTx) SetMessageState(row chat.RowID, s chat.State, reason string) error {
+	if err := t.write(); err != nil {
+		return err
+	}
+	m, ok := t.rows.messages.get(string(row[:]))
+	if !ok {
+		return t.fail(fmt.Errorf("set state of message %x: %w", row, errNotThere))
+	}
+	if !known(s) {
+		return t.fail(fmt.Errorf("set state of message: no such state: %q", s))
+	}
+	m.State, m.Reason = s, reason
+	put(t, &t.rows.messages, string(row[:]), m)
+	return nil
+}
+
+// Contacts implements chat.Tx.
+func (t *memTx) Contacts() ([]chat.ContactRow, error) {
+	return slices.SortedFunc(slices.Values(t.rows.contacts.all()), func(a, b chat.ContactRow) int {
+		return cmp.Compare(a.Key, b.Key)
+	}), t.err
+}
+
+// PutContact implements chat.Tx.
+func (t *memTx) PutContact(c chat.ContactRow) error {
+	if err := t.write(); err != nil {
+		return err
+	}
+	if owner, taken := t.rows.contactKeys.get(c.Key); taken && owner != c.Account {
+		return t.fail(fmt.Errorf("put contact: another one is called %q", c.Key))
+	}
+	if old, ok := t.rows.contacts.get(string(c.Account[:])); ok {
+		drop(t, &t.rows.contactKeys, old.Key)
+	}
+	c.At = micros(c.At)
+	put(t, &t.rows.contactKeys, c.Key, c.Account)
+	put(t, &t.rows.contacts, string(c.Account[:]), c)
+	return nil
+}
+
+// Record implements chat.Tx.
+func (t *memTx) Record(key string) (chat.RecordRow, bool, error) {
+	r, ok := t.rows.records.get(key)
+	return copyRecord(r), ok, t.err
+}
+
+// PutRecord implements chat.Tx.
+func (t *memTx) PutRecord(r chat.RecordRow) error {
+	if err := t.write(); err != nil {
+		return err
+	}
+	put(t, &t.rows.records, r.Key, copyRecord(r))
+	return nil
+}
+
+// Messages implements chat.Tx.
+func (t *memTx) Messages(c chat.ConversationID, kind chat.Kind, before chat.RowID, limit int) ([]chat.MessageRow, error) {
+	older := t.rows.messages.all()
+	if !before.IsZero() {
+		older = t.rows.messages.upTo(string(before[:]))
+	}
+	var page []chat.MessageRow
+	for _, m := range slices.Backward(older) {
+		if len(page) >= limit {
+			break
+		}
+		if m.Conversation == c && m.Kind == kind {
+			page = append(page, copyMessage(m))
+		}
+	}
+	return page, t.err
+}
+
+// Unread implements chat.Tx.
+func (t *memTx) Unread(c *chat.ConversationID, limit int) ([]chat.MessageRow, error) {
+	var unread []chat.MessageRow
+	for _, m := range t.rows.messages.all() {
+		if len(unread) >= limit {
+			break
+		}
+		if m.Kind == chat.KindText && m.State == chat.StateReceived && (c == nil || m.Conversation == *c) {
+			unread = append(unread, copyMessage(m))
+		}
+	}
+	return unread, t.err
+}
+
+// Events implements chat.Tx.
+func (t *memTx) Events(after uint64, limit int) ([]chat.Event, error) {
+	var events []chat.Event
+	for _, e := range t.rows.events.from(eventKey(after)) {
+		if len(events) >= limit {
+			break
+		}
+		if e.Seq > after {
+			events = append(events, e)
+		}
+	}
+	return events, t.err
+}
+
+// LastMessage implements chat.Tx.
+func (t *memTx) LastMessage() (chat.MessageRow, bool, error) {
+	all := t.rows.messages.all()
+	if len(all) == 0 {
+		return chat.MessageRow{}, false, t.err
+	}
+	return copyMessage(all[len(all)-1]), true, t.err
+}
+
+// LastEvent implements chat.Tx.
+func (t *memTx) LastEvent() (uint64, error) {
+	all := t.rows.events.all()
+	if len(all) == 0 {
+		return 0, t.err
+	}
+	return all[len(all)-1].Seq, t.err
+}
+
+// QueueStats implements chat.Tx.
+func (t *memTx) QueueStats() (queued int, oldest time.Time, err error) {
+	for _, m := range t.rows.messages.all() {
+		if m.Kind != chat.KindText || m.State != chat.StateQueued {
+			continue
+		}
+		if queued++; queued == 1 || m.At.Before(oldest) {
+			oldest = m.At
+		}
+	}
+	return queued, oldest, t.err
+}
+
+// Rows are copied on their way in and out: slices belong to whoever holds them, and times keep what a database would keep.
+
+func copyMessage(m chat.MessageRow) chat.MessageRow {
+	m.At, m.Content = micros(m.At), bytes.Clone(m.Content)
+	return m
+}
+
+func copyConversation(c chat.ConversationRow) chat.ConversationRow {
+	c.At, c.Heads = micros(c.At), slices.Clone(c.Heads)
+	return c
+}
+
+func copyOutbox(o chat.OutboxRow) chat.OutboxRow {
+	o.NextAt, o.Envelope = micros(o.NextAt), bytes.Clone(o.Envelope)
+	return o
+}
+
+func copyRecord(r chat.RecordRow) chat.RecordRow {
+	r.At, r.Value = micros(r.At), bytes.Clone(r.Value)
+	return r
+}
+
+// micros cuts a time to the microsecond, in UTC.
+func micros(t time.Time) time.Time { return time.UnixMicro(t.UnixMicro()).UTC() }
+
+// known reports whether a message can be in a state: what the databases check.
+func known(s chat.State) bool {
+	switch s {
+	case chat.StateQueued, chat.StateSent, chat.StateDelivered, chat.StateRead, chat.StateFailed, chat.StateReceived:
+		return true
+	}
+	return false
+}

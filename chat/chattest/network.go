@@ -1,0 +1,203 @@
+package chattest
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"parley/chat"
+)
+
+// Receiver is what a port hands envelopes to: *chat.Messenger.
+type Receiver interface {
+	Receive(ctx context.Context, from peer.ID, envelopes [][]byte) ([][]byte, error)
+	Connected(device peer.ID)
+}
+
+// Faults are what the loopback network does to those who trust it, each with a probability from 0 to 1.
+type Faults struct {
+	Lose   float64 // an attempt fails before anything arrived
+	NoAck  float64 // the envelopes arrive, the acknowledgement does not
+	Partly float64 // only the first half arrives and is acknowledged
+	Twice  float64 // the envelopes arrive twice
+	Mangle float64 // a byte of an envelope is flipped, and the connection breaks right behind it
+}
+
+// Network connects messengers in one process: a loopback for tests of the messenger's rules, with faults drawn from its seed.
+type Network struct {
+	mu      sync.Mutex
+	rng     *rand.Rand
+	faults  Faults
+	online  map[peer.ID]Receiver
+	records map[string][]byte
+	wire    [][]byte
+}
+
+// NewNetwork returns a network that behaves until SetFaults says otherwise.
+func NewNetwork(seed uint64) *Network {
+	return &Network{rng: rand.New(rand.NewPCG(seed, seed)), online: map[peer.ID]Receiver{}, records: map[string][]byte{}}
+}
+
+// SetFaults changes what goes wrong from now on.
+func (n *Network) SetFaults(f Faults) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.faults = f
+}
+
+// Envelopes returns every envelope that was handed to the network so far, delivered or not.
+func (n *Network) Envelopes() [][]byte {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.wire)
+}
+
+// SetRecord puts a directory record in place of whatever is there: the directory is nobody that one has to believe.
+func (n *Network) SetRecord(key string, value []byte) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if value == nil {
+		delete(n.records, key)
+		return
+	}
+	n.records[key] = value
+}
+
+// Record returns a directory record as it was published.
+func (n *Network) Record(key string) []byte {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.records[key]
+}
+
+// Plug puts a device on line: everybody is told, and it is told of everybody.
+func (n *Network) Plug(device peer.ID, r Receiver) {
+	n.mu.Lock()
+	others := make(map[peer.ID]Receiver, len(n.online))
+	for id, other := range n.online {
+		others[id] = other
+	}
+	n.online[device] = r
+	n.mu.Unlock()
+	for id, other := range others {
+		r.Connected(id)
+		other.Connected(device)
+	}
+}
+
+// Unplug takes a device off line. A delivery under way may still arrive.
+func (n *Network) Unplug(device peer.ID) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.online, device)
+}
+
+// Port returns a device's chat.Transport and chat.Directory. It can send once the device is plugged in.
+func (n *Network) Port(device peer.ID) *Port { return &Port{net: n, device: device} }
+
+// Port is where a device is plugged in.
+type Port struct {
+	net    *Network
+	device peer.ID
+}
+
+var (
+	errAway = errors.New("the device is away")
+	errLost = errors.New("the connection broke")
+)
+
+// Deliver hands envelopes over, or has one of the network's faults.
+func (p *Port) Deliver(ctx context.Context, device peer.ID, _ []peer.ID, envelopes [][]byte) ([]chat.Handed, error) {
+	n := p.net
+	n.mu.Lock()
+	receiver, up := n.online[device], n.online[p.device] != nil
+	f := n.draw(len(envelopes))
+	n.wire = append(n.wire, envelopes...)
+	n.mu.Unlock()
+	if receiver == nil || !up {
+		return nil, errAway
+	}
+	if f.lose {
+		return nil, errLost
+	}
+	if f.partly {
+		envelopes = envelopes[:(len(envelopes)+1)/2]
+	}
+	if f.mangle >= 0 {
+		last := f.mangle % len(envelopes)
+		bad := slices.Clone(envelopes[last])
+		bad[f.at%len(bad)] ^= 1
+		envelopes = append(slices.Clone(envelopes[:last]), bad)
+	}
+	tags, err := receiver.Receive(ctx, p.device, envelopes)
+	if err == nil && f.twice {
+		tags, err = receiver.Receive(ctx, p.device, envelopes)
+	}
+	if err != nil || f.noAck || f.mangle >= 0 {
+		return nil, errLost
+	}
+	handed := make([]chat.Handed, len(tags))
+	for i, tag := range tags {
+		handed[i] = chat.Handed{Route: chat.RouteDirect, Tag: tag}
+	}
+	if f.partly {
+		return handed, errLost
+	}
+	return handed, nil
+}
+
+// fate is what befalls one delivery.
+type fate struct {
+	lose, noAck, partly, twice bool
+	mangle, at                 int // which envelope, -1 for none, and where
+}
+
+func (n *Network) draw(envelopes int) fate {
+	f := fate{
+		lose: n.rng.Float64() < n.faults.Lose, noAck: n.rng.Float64() < n.faults.NoAck,
+		partly: n.rng.Float64() < n.faults.Partly, twice: n.rng.Float64() < n.faults.Twice, mangle: -1,
+	}
+	if n.rng.Float64() < n.faults.Mangle {
+		f.mangle, f.at = n.rng.IntN(envelopes), n.rng.IntN(1<<16)
+	}
+	return f
+}
+
+// Learn does nothing: on a loopback everybody can be reached.
+func (p *Port) Learn(peer.ID, []string) {}
+
+// Addresses returns one loopback address.
+func (p *Port) Addresses() ([]string, bool) { return []string{"/ip4/127.0.0.1/tcp/4101"}, false }
+
+// Peers lists who else is plugged in.
+func (p *Port) Peers() []chat.Peer {
+	p.net.mu.Lock()
+	defer p.net.mu.Unlock()
+	var peers []chat.Peer
+	for id := range p.net.online {
+		if id != p.device {
+			peers = append(peers, chat.Peer{ID: id, Route: chat.RouteDirect, Since: time.Unix(0, 0)})
+		}
+	}
+	return peers
+}
+
+// Publish makes a record available to everybody.
+func (p *Port) Publish(key string, record []byte) { p.net.SetRecord(key, record) }
+
+var errNoRecord = errors.New("no record")
+
+// Lookup returns what was published under a key.
+func (p *Port) Lookup(_ context.Context, key string, _ ...peer.ID) ([]byte, error) {
+	p.net.mu.Lock()
+	defer p.net.mu.Unlock()
+	if r, ok := p.net.records[key]; ok && p.net.online[p.device] != nil {
+		return r, nil
+	}
+	return nil, errNoRecord
+}

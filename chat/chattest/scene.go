@@ -1,0 +1,180 @@
+package chattest
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"parley/chat"
+)
+
+// Scene is a network with people in it.
+type Scene struct {
+	T       testing.TB
+	Net     *Network
+	Network chat.Network
+	Clock   func() time.Time // nil: time.Now
+}
+
+// NewScene makes a network called "home".
+func NewScene(t testing.TB, seed uint64) *Scene {
+	t.Helper()
+	network, _, err := chat.NewNetwork("home", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Scene{T: t, Net: NewNetwork(seed), Network: network}
+}
+
+// Person is somebody with one device. The messenger runs between Start and Stop; store and identity outlive it.
+type Person struct {
+	*chat.Messenger
+	Name     string
+	Identity *chat.Identity
+	Store    chat.Store
+
+	scene *Scene
+	stop  context.CancelFunc
+	done  chan error
+}
+
+// Person makes somebody with a store of their own, not started yet.
+func (s *Scene) Person(name string, store chat.Store) *Person {
+	s.T.Helper()
+	identity, err := chat.NewIdentity(name + "'s device")
+	if err != nil {
+		s.T.Fatal(err)
+	}
+	p := &Person{Name: name, Identity: identity, Store: store, scene: s}
+	p.Messenger = p.messenger(nil)
+	return p
+}
+
+// Started is Person and Start.
+func (s *Scene) Started(name string, store chat.Store) *Person {
+	p := s.Person(name, store)
+	p.Start(nil)
+	return p
+}
+
+func (p *Person) messenger(join *chat.Invite) *chat.Messenger {
+	port := p.scene.Net.Port(p.Identity.Device())
+	return chat.New(chat.Config{
+		Identity: p.Identity, Name: p.Name, Network: p.scene.Network, Join: join, Store: p.Store,
+		Transport: port, Directory: port, Clock: p.scene.Clock,
+	})
+}
+
+// Start runs the messenger, new from its store, and plugs it in.
+func (p *Person) Start(join *chat.Invite) {
+	p.Messenger = p.messenger(join)
+	if err := p.Resume(context.Background()); err != nil {
+		p.scene.T.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	p.stop, p.done = cancel, make(chan error, 1)
+	go func() { p.done <- p.Run(ctx) }()
+	p.scene.Net.Plug(p.Identity.Device(), p.Messenger)
+	p.scene.T.Cleanup(p.Stop)
+}
+
+// Stop unplugs the messenger and waits until it has ended. Stopping twice is fine.
+func (p *Person) Stop() {
+	if p.stop == nil {
+		return
+	}
+	p.scene.Net.Unplug(p.Identity.Device())
+	p.stop()
+	if err := <-p.done; err != nil && !errors.Is(err, context.Canceled) {
+		p.scene.T.Errorf("%s's messenger ended: %v", p.Name, err)
+	}
+	p.stop = nil
+}
+
+// Befriend makes p add other by their link, and returns the conversation.
+func (p *Person) Befriend(other *Person) chat.ConversationID {
+	p.scene.T.Helper()
+	link, err := other.ContactLink(context.Background())
+	if err != nil {
+		p.scene.T.Fatal(err)
+	}
+	contact, err := p.AddContact(context.Background(), link.Link, "")
+	if err != nil {
+		p.scene.T.Fatal(err)
+	}
+	return contact.Conversation
+}
+
+// With returns the conversation with other.
+func (p *Person) With(other *Person) chat.ConversationID {
+	return chat.DirectConversation(p.Identity.Account(), other.Identity.Account())
+}
+
+// Say queues a text to other.
+func (p *Person) Say(other *Person, text string) chat.Message {
+	p.scene.T.Helper()
+	m, err := p.Send(context.Background(), chat.Draft{Conversation: p.With(other), Text: text})
+	if err != nil {
+		p.scene.T.Fatalf("%s says %q: %v", p.Name, text, err)
+	}
+	return m
+}
+
+// Sees waits until a message of p's has reached a state.
+func (p *Person) Sees(m chat.Message, want chat.State) chat.Message {
+	p.scene.T.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	m, err := p.Wait(ctx, m.ID, want)
+	if err != nil {
+		p.scene.T.Fatalf("%s waits for %q to be %s: %v", p.Name, m.Text, want, err)
+	}
+	return m
+}
+
+// errEnough ends a Follow that has seen what it waited for.
+var errEnough = errors.New("enough")
+
+// Hears waits until n messages have come in from other, and returns their texts in the order of the event log.
+func (p *Person) Hears(other *Person, n int) []string {
+	p.scene.T.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	var texts []string
+	err := p.Follow(ctx, 0, func(e chat.Entry) error {
+		if e.Type == chat.EventMessageReceived && e.Account == other.Identity.Account() {
+			texts = append(texts, e.Message.Text)
+		}
+		if len(texts) >= n {
+			return errEnough
+		}
+		return nil
+	})
+	if n > 0 && !errors.Is(err, errEnough) {
+		p.scene.T.Fatalf("%s heard %d of %d from %s: %v", p.Name, len(texts), n, other.Name, err)
+	}
+	return texts
+}
+
+// Texts returns what p's history with other shows, oldest first.
+func (p *Person) Texts(other *Person) []string {
+	p.scene.T.Helper()
+	var texts []string
+	var before chat.MessageID
+	for {
+		page, err := p.History(context.Background(), p.With(other), before, chat.MaxPage)
+		if err != nil {
+			p.scene.T.Fatal(err)
+		}
+		if len(page) == 0 {
+			return texts
+		}
+		older := make([]string, len(page))
+		for i, m := range page {
+			older[i] = m.Text
+		}
+		texts = append(older, texts...)
+		before = page[0].ID
+	}
+}

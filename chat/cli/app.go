@@ -1,0 +1,160 @@
+package cli
+
+import (
+	"context"
+	"io"
+	"os"
+
+	"github.com/urfave/cli/v2"
+	"golang.org/x/term"
+
+	"parley/chat"
+	"parley/chat/api"
+	"parley/chat/cli/argv"
+	"parley/chat/home"
+)
+
+// App is the command line. The functions in it are how it gets at the parts of parley that it may not know.
+type App struct {
+	Version VersionInfo
+	Stdin   io.Reader
+	Stdout  io.Writer
+	Stderr  io.Writer
+	// Terminal says whether one of the three streams is a terminal. Nil: the system is asked.
+	Terminal func(stream any) bool
+
+	// Start runs a node in this process on a home whose lock we hold, until ctx ends or Stop. It returns when the node is ready:
+	// database migrated, listeners and local API up.
+	Start func(ctx context.Context, h *home.Home, o NodeOptions) (Node, error)
+	// Offline opens the home's database for reading only, whether a node runs or not.
+	Offline func(ctx context.Context, h *home.Home) (Reader, error)
+	// Probe tries once to reach a node of the network that the home's invite leads to. The error says why there is none.
+	Probe func(ctx context.Context, h *home.Home) error
+}
+
+// Node is a node that runs in this process.
+type Node interface {
+	api.Backend
+	// Ended is closed when the node has ended, by itself or because it was asked to.
+	Ended() <-chan struct{}
+	// Stop ends the node, waits until it has, and returns why it ended where that was by itself. It may be called more than once.
+	Stop() error
+}
+
+// Reader is what can be seen of a home without a node.
+type Reader interface {
+	Contacts(ctx context.Context) ([]chat.Contact, error)
+	History(ctx context.Context, c chat.ConversationID, before chat.MessageID, limit int) ([]chat.Message, error)
+	Close() error
+}
+
+// NodeOptions is how a node is to run, with every default filled in.
+type NodeOptions struct {
+	Identity *chat.Identity
+	Seed     bool     // serve the network as one of its seeds
+	Listen   []string // multiaddrs
+	Announce []string // multiaddrs; empty: what the node finds out
+	Database string   // "sqlite:PATH" or "postgres://…"
+	MDNS     bool     // look for nodes on the local network
+	Log      LogOptions
+}
+
+// LogOptions is where and how a node logs.
+type LogOptions struct {
+	Level  string // debug, info, warn or error
+	Format string // text or json
+	Writer io.Writer
+}
+
+// Run runs one command line, the program's name first, and returns the exit code. The first SIGINT or SIGTERM ends the command
+// in an orderly way; the second ends the process.
+func (a *App) Run(ctx context.Context, args []string) int {
+	if argv.Completing(args) {
+		return 0
+	}
+	ctx, stop := untilSignal(ctx)
+	defer stop()
+	root := a.root()
+	args, err := argv.Arrange(root, args)
+	if err == nil {
+		err = root.RunContext(ctx, args)
+	}
+	return a.report(ctx, err)
+}
+
+func (a *App) root() *cli.App {
+	return &cli.App{
+		Name:                      "parley",
+		Usage:                     "a messenger without servers",
+		HideVersion:               true,
+		DisableSliceFlagSeparator: true, // a comma in a value is part of it
+		Reader:                    a.Stdin,
+		Writer:                    a.Stdout,
+		ErrWriter:                 a.Stderr,
+		OnUsageError:              usageError,
+		ExitErrHandler:            func(*cli.Context, error) {}, // Run reports
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "home", Usage: "the folder of this device", EnvVars: []string{"PARLEY_HOME"},
+				DefaultText: "parley in the user's data folder"},
+		},
+		Action: a.help,
+		Commands: leaves([]*cli.Command{
+			a.initCommand(), a.upCommand(), a.chatCommand(), a.statusCommand(), a.versionCommand(),
+			a.netCommand(), a.peersCommand(),
+			a.contactCommand(),
+			a.sendCommand(), a.recvCommand(), a.historyCommand(),
+		}),
+	}
+}
+
+// leaves keeps urfave from adding a subcommand "help" to every command: "parley send help" names somebody.
+func leaves(commands []*cli.Command) []*cli.Command {
+	for _, c := range commands {
+		c.HideHelpCommand = true
+		c.OnUsageError = usageError
+		leaves(c.Subcommands)
+	}
+	return commands
+}
+
+// help is what parley and its groups of commands do when no command is named: fine for a person, a mistake in a script.
+func (a *App) help(c *cli.Context) error {
+	if a.isTerminal(a.Stdout) {
+		return a.showHelp(c)
+	}
+	c.App.Writer = a.Stderr
+	if err := a.showHelp(c); err != nil {
+		return err
+	}
+	return argv.Usage("no command was named", "parley --help")
+}
+
+func (a *App) showHelp(c *cli.Context) error {
+	if len(c.Lineage()) <= 2 {
+		return cli.ShowAppHelp(c)
+	}
+	return cli.ShowSubcommandHelp(c)
+}
+
+func (a *App) isTerminal(stream any) bool {
+	if a.Terminal != nil {
+		return a.Terminal(stream)
+	}
+	f, ok := stream.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// dir returns the home that the command line names.
+func dir(c *cli.Context) string {
+	if d := c.String("home"); d != "" {
+		return d
+	}
+	return home.Default()
+}
+
+// try returns the command line that runs parley on the same home.
+func try(c *cli.Context, rest string) string { return home.Command(dir(c), rest) }
+
+func jsonFlag() cli.Flag {
+	return &cli.BoolFlag{Name: "json", Usage: "write JSON for programs"}
+}

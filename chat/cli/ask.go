@@ -1,0 +1,75 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/urfave/cli/v2"
+
+	"parley/chat"
+	"parley/chat/cli/line"
+)
+
+// interactive reports whether somebody can be asked.
+func (a *App) interactive() bool { return a.isTerminal(a.Stdin) && a.isTerminal(a.Stderr) }
+
+// asker takes over the terminal until close.
+func (a *App) asker(ctx context.Context) (_ *line.Asker, close func(), err error) {
+	in, ok1 := a.Stdin.(*os.File)
+	out, ok2 := a.Stderr.(*os.File)
+	if !ok1 || !ok2 {
+		return nil, nil, errors.New("open the terminal: the streams are no files")
+	}
+	e, err := line.Open(line.Options{In: in, Out: out})
+	if err != nil {
+		return nil, nil, err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = e.Close() })
+	return line.NewAsker(e), func() { stop(); _ = e.Close() }, nil
+}
+
+func passphraseFlag() cli.Flag {
+	return &cli.StringFlag{Name: "passphrase-file", Usage: "read the passphrase of the keys from `FILE`",
+		EnvVars: []string{"PARLEY_PASSPHRASE_FILE"}}
+}
+
+// passphrase returns how to get the passphrase of the keys: from the file that was named, or from a person; nil where there is
+// neither.
+func (a *App) passphrase(c *cli.Context) func() ([]byte, error) {
+	if file := c.String("passphrase-file"); file != "" {
+		return func() ([]byte, error) { return readSecret("the passphrase", file) }
+	}
+	if !a.interactive() {
+		return nil
+	}
+	return func() ([]byte, error) {
+		q, done, err := a.asker(c.Context)
+		if err != nil {
+			return nil, err
+		}
+		defer done()
+		return q.Secret("Passphrase: ")
+	}
+}
+
+// readSecret returns what a file holds, without the line end.
+func readSecret(what, file string) ([]byte, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, &chat.Error{Code: chat.CodeConfig, Detail: fmt.Sprintf("cannot read %s: %v", what, err)}
+	}
+	defer f.Close()
+	secret, err := io.ReadAll(io.LimitReader(f, maxSecretFile))
+	if err != nil {
+		return nil, &chat.Error{Code: chat.CodeConfig, Detail: fmt.Sprintf("cannot read %s: %v", what, err)}
+	}
+	secret = bytes.TrimRight(secret, "\r\n")
+	if len(secret) == 0 {
+		return nil, &chat.Error{Code: chat.CodeConfig, Detail: fmt.Sprintf("cannot read %s: %s is empty", what, file)}
+	}
+	return secret, nil
+}

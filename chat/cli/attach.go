@@ -1,0 +1,226 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"parley/chat"
+	"parley/chat/api"
+	"parley/chat/cli/argv"
+	"parley/chat/home"
+)
+
+// attached is a node to work with: one that runs already, or our own.
+type attached struct {
+	api.Backend
+	home    *home.Home
+	node    Node         // nil where the node runs in another process
+	release func() error // gives the lock back
+	client  *api.Client  // nil where the node is our own
+}
+
+// own reports whether the node ends with this command.
+func (n *attached) own() bool { return n.node != nil }
+
+// Close ends what attach began.
+func (n *attached) Close() error {
+	if !n.own() {
+		n.client.Close()
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), stopWait)
+	defer cancel()
+	err := rememberJoined(ctx, n.home, n.node)
+	return errors.Join(err, n.node.Stop(), n.release())
+}
+
+// attach connects to the node of the home, or runs one until Close. A node that is just starting or stopping is waited for.
+func (a *App) attach(c *cli.Context) (*attached, error) {
+	h, err := home.Open(dir(c))
+	if err != nil {
+		return nil, err
+	}
+	o, err := a.nodeOptions(c, h)
+	if err != nil {
+		return nil, err
+	}
+	return a.attachWith(c, h, o)
+}
+
+func (a *App) attachWith(c *cli.Context, h *home.Home, o NodeOptions) (*attached, error) {
+	deadline := time.Now().Add(attachWait)
+	for {
+		if client, err := api.Dial(h.Socket()); err == nil {
+			return &attached{Backend: client, home: h, client: client}, nil
+		}
+		release, err := h.Lock(c.Context, attachPoll)
+		if err == nil {
+			return a.startOwn(c, h, o, release)
+		}
+		if time.Now().After(deadline) || c.Err() != nil {
+			return nil, err
+		}
+	}
+}
+
+func (a *App) startOwn(c *cli.Context, h *home.Home, o NodeOptions, release func() error) (*attached, error) {
+	node, err := a.start(c, h, o)
+	if err != nil {
+		return nil, errors.Join(err, release())
+	}
+	return &attached{Backend: node, home: h, node: node, release: release}, nil
+}
+
+// start unlocks the home and runs a node on it, whose lock we hold.
+func (a *App) start(c *cli.Context, h *home.Home, o NodeOptions) (Node, error) {
+	id, err := h.Unlock(a.passphrase(c))
+	if err != nil {
+		return nil, err
+	}
+	o.Identity = id
+	return a.Start(c.Context, h, o)
+}
+
+// dialed connects to the node of the home, and runs none. The home is returned also where no node runs.
+func (a *App) dialed(c *cli.Context) (*home.Home, *api.Client, error) {
+	h, err := home.Open(dir(c))
+	if err != nil {
+		return nil, nil, err
+	}
+	client, err := api.Dial(h.Socket())
+	if err != nil {
+		return h, nil, &chat.Error{
+			Code:   chat.CodeUnavailable,
+			Detail: "no node is running on " + h.Dir(),
+			Try:    home.Command(h.Dir(), "up"),
+		}
+	}
+	return h, client, nil
+}
+
+// reader returns the node of the home where one runs, and otherwise opens its database.
+func (a *App) reader(c *cli.Context) (Reader, error) {
+	h, client, err := a.dialed(c)
+	switch {
+	case h == nil:
+		return nil, err
+	case err != nil:
+		return a.Offline(c.Context, h)
+	}
+	return running{client}, nil
+}
+
+// running makes a node that runs in another process a Reader.
+type running struct{ *api.Client }
+
+// Close leaves the node as it is.
+func (r running) Close() error {
+	r.Client.Close()
+	return nil
+}
+
+// rememberJoined notes in the home that a node of the network has answered, once one has.
+func rememberJoined(ctx context.Context, h *home.Home, node api.Node) error {
+	if h.Joined() {
+		return nil
+	}
+	st, err := node.Status(ctx)
+	if err != nil || !st.Network.Joined {
+		return err
+	}
+	return h.SaveJoined()
+}
+
+// nodeOptions says how a node is to run: flag before environment before home before default. Only up has the flags.
+func (a *App) nodeOptions(c *cli.Context, h *home.Home) (o NodeOptions, err error) {
+	o = NodeOptions{
+		Listen:   list(c, "listen", "PARLEY_NODE_LISTEN", h.Listen()),
+		Announce: list(c, "announce", "PARLEY_NODE_ANNOUNCE", nil),
+	}
+	if o.Seed, err = enabled("PARLEY_NODE_SEED", false); err != nil {
+		return o, err
+	}
+	if o.MDNS, err = enabled("PARLEY_NODE_MDNS", true); err != nil {
+		return o, err
+	}
+	o.Seed = o.Seed || c.Bool("seed")
+	o.MDNS = o.MDNS && !c.Bool("no-mdns")
+	if o.Database, err = database(c, h); err != nil {
+		return o, err
+	}
+	o.Log, err = a.logOptions(c)
+	return o, err
+}
+
+// list returns the values of a repeatable flag, or those between commas in the environment.
+func list(c *cli.Context, flag, env string, fallback []string) []string {
+	if values := c.StringSlice(flag); len(values) > 0 {
+		return values
+	}
+	if values := os.Getenv(env); values != "" {
+		return strings.Split(values, ",")
+	}
+	return fallback
+}
+
+func enabled(env string, fallback bool) (bool, error) {
+	value := os.Getenv(env)
+	if value == "" {
+		return fallback, nil
+	}
+	on, err := strconv.ParseBool(value)
+	if err != nil {
+		return false, &chat.Error{Code: chat.CodeConfig, Detail: fmt.Sprintf("%s is %q: want true or false", env, value)}
+	}
+	return on, nil
+}
+
+// database returns the URL of the database. It may hold a password, so that it may also come from a file.
+func database(c *cli.Context, h *home.Home) (string, error) {
+	if url := c.String("database"); url != "" {
+		return url, nil
+	}
+	if url := os.Getenv("PARLEY_DATABASE_URL"); url != "" {
+		return url, nil
+	}
+	if file := os.Getenv("PARLEY_DATABASE_URL_FILE"); file != "" {
+		url, err := readSecret("the database URL", file)
+		return string(url), err
+	}
+	return h.Node().Database, nil
+}
+
+// logOptions keeps a node quiet by default, and its log readable by whoever reads standard error.
+func (a *App) logOptions(c *cli.Context) (LogOptions, error) {
+	o := LogOptions{Level: "warn", Format: "json", Writer: a.Stderr}
+	if a.isTerminal(a.Stderr) {
+		o.Format = "text"
+	}
+	err := choose(&o.Level, c.String("log-level"), "PARLEY_LOG_LEVEL", "debug", "info", "warn", "error")
+	return o, errors.Join(err, choose(&o.Format, c.String("log-format"), "PARLEY_LOG_FORMAT", "text", "json"))
+}
+
+// choose sets a setting to the flag's value or the environment's, if it is one of those allowed.
+func choose(setting *string, flag, env string, allowed ...string) error {
+	value := flag
+	if value == "" {
+		value = os.Getenv(env)
+	}
+	if value == "" {
+		return nil
+	}
+	for _, v := range allowed {
+		if v == value {
+			*setting = value
+			return nil
+		}
+	}
+	return argv.Usage(fmt.Sprintf("%q is none of %s (%s)", value, strings.Join(allowed, ", "), env), "parley up --help")
+}

@@ -1,0 +1,133 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"parley/chat"
+	"parley/chat/cli/show"
+	"parley/chat/home"
+)
+
+func (a *App) contactCommand() *cli.Command {
+	return &cli.Command{
+		Name: "contact", Category: "CONTACTS", Usage: "the people you know",
+		Action: a.help,
+		Subcommands: []*cli.Command{
+			{
+				Name: "link", Usage: "print the link with which others add you",
+				Flags:  []cli.Flag{jsonFlag()},
+				Action: a.contactLink,
+			},
+			{
+				Name: "add", Usage: "add somebody by their link", ArgsUsage: "LINK|-",
+				Flags:  []cli.Flag{&cli.StringFlag{Name: "as", Usage: "call them `NAME`"}, jsonFlag(), passphraseFlag()},
+				Action: a.contactAdd,
+			},
+			{
+				Name: "list", Usage: "list your contacts",
+				Flags:  []cli.Flag{jsonFlag()},
+				Action: a.contactList,
+			},
+		},
+	}
+}
+
+func (a *App) contactLink(c *cli.Context) error {
+	if err := noWords(c); err != nil {
+		return err
+	}
+	h, client, err := a.dialed(c)
+	if h == nil {
+		return err
+	}
+	link := linkFromHome(h)
+	if client != nil {
+		defer client.Close()
+		if link, err = client.ContactLink(c.Context); err != nil {
+			return err
+		}
+	}
+	if c.Bool("json") {
+		return show.JSON(a.Stdout, show.OneLink(link, h.Network().Network))
+	}
+	_, err = fmt.Fprintln(a.Stdout, link.Link)
+	return err
+}
+
+// linkFromHome makes our contact link without a node. It names the network's seeds; a node would name itself first.
+func linkFromHome(h *home.Home) chat.InviteLink {
+	p, n := h.Profile(), h.Network()
+	card := chat.Invite{Kind: chat.InviteContact, Network: chat.Network{ID: n.ID}, Seeds: n.Seeds, Account: p.Account, Name: p.Name}
+	return chat.InviteLink{Link: card.String(), Network: n.Name}
+}
+
+func (a *App) contactAdd(c *cli.Context) (err error) {
+	arg, err := oneWord(c, "the link")
+	if err != nil {
+		return err
+	}
+	link, err := a.link(arg)
+	if err != nil {
+		return err
+	}
+	node, err := a.attach(c)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, node.Close()) }()
+	contact, err := node.AddContact(c.Context, link, c.String("as"))
+	if err != nil {
+		return err
+	}
+	if err := a.printAdded(c, contact); err != nil {
+		return err
+	}
+	if node.own() {
+		linger(c.Context)
+	}
+	return nil
+}
+
+func (a *App) printAdded(c *cli.Context, contact chat.Contact) error {
+	if c.Bool("json") {
+		return show.JSON(a.Stdout, show.OneContact(contact))
+	}
+	_, err := fmt.Fprintf(a.Stdout, "%s %s is a contact\n", show.Line(contact.Name), contact.Account.Short())
+	return err
+}
+
+// linger gives a node of our own the time to hand over what was queued. What does not leave stays queued.
+func linger(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(sendGrace):
+	}
+}
+
+func (a *App) contactList(c *cli.Context) (err error) {
+	if err := noWords(c); err != nil {
+		return err
+	}
+	r, err := a.reader(c)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	contacts, err := r.Contacts(c.Context)
+	if err != nil {
+		return err
+	}
+	if c.Bool("json") {
+		return show.JSON(a.Stdout, show.AllContacts(contacts))
+	}
+	if len(contacts) == 0 {
+		_, err := fmt.Fprintf(a.Stderr, "No contacts yet. Add somebody by their link: %s\n", try(c, "contact add LINK"))
+		return err
+	}
+	return show.WriteContacts(a.Stdout, contacts)
+}

@@ -1,0 +1,279 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"parley/chat"
+	"parley/chat/cli/argv"
+	"parley/chat/cli/line"
+	"parley/chat/cli/show"
+	"parley/chat/home"
+)
+
+func (a *App) initCommand() *cli.Command {
+	return &cli.Command{
+		Name: "init", Category: "SETUP", Usage: "make an identity, and make or join a network",
+		Description: "Asks for what is missing where a person can answer. Without a terminal, -y answers with the defaults.",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "name", Usage: "what others see"},
+			&cli.StringFlag{Name: "network", Usage: "make a private network called `NAME` (default: home)"},
+			&cli.BoolFlag{Name: "no-psk", Usage: "make it without a pre-shared key, so that QUIC works"},
+			&cli.StringFlag{Name: "join", Usage: "join the network of an invite `LINK`; - reads it from standard input"},
+			passphraseFlag(),
+			&cli.BoolFlag{Name: "no-passphrase", Usage: "do not seal the keys"},
+			&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask: no passphrase, and join"},
+		},
+		Action: a.init,
+	}
+}
+
+// setup is what init gathers before it writes anything.
+type setup struct {
+	c      *cli.Context
+	asker  *line.Asker  // nil where nobody can answer
+	invite *chat.Invite // nil: a network of our own
+	params home.Params
+}
+
+func (a *App) init(c *cli.Context) error {
+	if err := errors.Join(noWords(c), initConflicts(c)); err != nil {
+		return err
+	}
+	if err := home.Vacant(dir(c)); err != nil {
+		return err
+	}
+	s := &setup{c: c}
+	if err := a.gather(s); err != nil {
+		return err
+	}
+	if err := s.identify(); err != nil {
+		return err
+	}
+	h, err := home.Create(dir(c), s.params)
+	if err != nil {
+		return err
+	}
+	a.introduce(h)
+	if s.invite != nil {
+		err = a.join(c, h, *s.invite)
+	}
+	a.next(c, s.invite)
+	return err
+}
+
+func initConflicts(c *cli.Context) error {
+	conflict := func(a, b string) error {
+		return argv.Usage(fmt.Sprintf("--%s and --%s exclude each other", a, b), "parley init --help")
+	}
+	switch {
+	case c.IsSet("join") && c.IsSet("network"):
+		return conflict("join", "network")
+	case c.IsSet("join") && c.IsSet("no-psk"):
+		return conflict("join", "no-psk")
+	case c.Bool("no-passphrase") && c.String("passphrase-file") != os.Getenv("PARLEY_PASSPHRASE_FILE"): // a flag beats the environment
+		return conflict("passphrase-file", "no-passphrase")
+	}
+	return nil
+}
+
+// gather settles everything that a person may be asked about.
+func (a *App) gather(s *setup) error {
+	if err := a.readInvite(s); err != nil {
+		return err
+	}
+	if a.interactive() && !s.c.Bool("yes") {
+		q, done, err := a.asker(s.c.Context)
+		if err != nil {
+			return err
+		}
+		defer done()
+		s.asker = q
+	}
+	if s.invite != nil {
+		if err := a.agree(s); err != nil {
+			return err
+		}
+	}
+	if err := s.name(); err != nil {
+		return err
+	}
+	return s.passphrase()
+}
+
+// readInvite checks the invite offline, so that nothing is written for one that cannot work.
+func (a *App) readInvite(s *setup) error {
+	if !s.c.IsSet("join") {
+		return nil
+	}
+	link, err := a.link(s.c.String("join"))
+	if err != nil {
+		return err
+	}
+	invite, err := chat.ParseInvite(link)
+	if err != nil {
+		return err
+	}
+	if invite.Kind != chat.InviteNetwork {
+		return &chat.Error{
+			Code:   chat.CodeInvalid,
+			Detail: "that link is for adding a contact, and not for joining a network; ask for an invite",
+			Try:    "parley contact add --help",
+		}
+	}
+	s.invite, s.params.Join = &invite, invite.String()
+	return invite.Check(time.Now(), chat.AccountID{})
+}
+
+// link returns a link from the command line, or from standard input for "-".
+func (a *App) link(arg string) (string, error) {
+	if arg != "-" {
+		return arg, nil
+	}
+	b, err := io.ReadAll(io.LimitReader(a.Stdin, maxSecretFile))
+	if err != nil {
+		return "", fmt.Errorf("read the link: %w", err)
+	}
+	return string(b), nil
+}
+
+// agree shows what an invite leads to and asks whether to follow it.
+func (a *App) agree(s *setup) error {
+	text := fmt.Sprintf("Invite    network %s · from %s · %s", s.invite.Network, inviter(*s.invite), show.Expiry(s.invite.Expires))
+	switch {
+	case s.asker != nil:
+		s.asker.Say(text)
+		yes, err := s.asker.Confirm(fmt.Sprintf("Join this network and add %s as a contact?", who(*s.invite)))
+		if err == nil && !yes {
+			err = &chat.Error{Code: chat.CodeRefused, Detail: "not joined; nothing was changed"}
+		}
+		return err
+	case s.c.Bool("yes"):
+		_, err := fmt.Fprintln(a.Stderr, text)
+		return err
+	}
+	return missing("-y", "to join "+s.invite.Network.String()+" without being asked")
+}
+
+func inviter(i chat.Invite) string {
+	if i.Name == "" {
+		return i.Account.Short()
+	}
+	return show.Line(i.Name) + " " + i.Account.Short()
+}
+
+func who(i chat.Invite) string {
+	if i.Name == "" {
+		return i.Account.Short()
+	}
+	return show.Line(i.Name)
+}
+
+// missing is the error where a flag would be needed because nobody can be asked.
+func missing(flag, why string) error {
+	return argv.Usage(fmt.Sprintf("%s is missing %s; there is no terminal to ask on", flag, why), "parley init --help")
+}
+
+func (s *setup) name() (err error) {
+	s.params.Name = s.c.String("name")
+	if s.params.Name == "" {
+		if s.asker == nil {
+			return missing("--name NAME", "to say what others see")
+		}
+		if s.params.Name, err = s.asker.Ask("Your name, as others see it: "); err != nil {
+			return err
+		}
+	}
+	return chat.CheckName("name", s.params.Name)
+}
+
+func (s *setup) passphrase() (err error) {
+	file := s.c.String("passphrase-file")
+	switch {
+	case s.c.Bool("no-passphrase"):
+	case file != "":
+		s.params.Passphrase, err = readSecret("the passphrase", file)
+	case s.c.Bool("yes"):
+	case s.asker != nil:
+		s.params.Passphrase, err = s.asker.NewPassphrase()
+	default:
+		err = missing("--no-passphrase or --passphrase-file FILE", "to say how to keep the keys")
+	}
+	return err
+}
+
+// identify makes the keys, and the network where none is joined.
+func (s *setup) identify() (err error) {
+	device, err := os.Hostname()
+	if err != nil || chat.CheckName("device name", device) != nil {
+		device = "device"
+	}
+	if s.params.Identity, err = chat.NewIdentity(device); err != nil {
+		return err
+	}
+	if s.invite != nil {
+		s.params.Network = home.Network{Network: s.invite.Network, Seeds: s.invite.Seeds}
+		return nil
+	}
+	name := s.c.String("network")
+	if name == "" {
+		name = "home"
+	}
+	s.params.Network.Network, s.params.Network.Authority, err = chat.NewNetwork(name, !s.c.Bool("no-psk"))
+	return err
+}
+
+func (a *App) introduce(h *home.Home) {
+	p, n := h.Profile(), h.Network()
+	access := "private: only invited nodes can connect"
+	if n.PSK == nil {
+		access = "without a pre-shared key"
+	}
+	fmt.Fprintf(a.Stdout, "Identity  %-9s %-37s %s (0700)\n", p.Name, p.Account.Short(), shorten(h.Dir()))
+	fmt.Fprintf(a.Stdout, "Network   %-9s %-37s %s\n", n.Name, "fingerprint "+n.Fingerprint(), access)
+}
+
+// shorten writes the user's own folder as people do.
+func shorten(dir string) string {
+	if own, err := os.UserHomeDir(); err == nil && strings.HasPrefix(dir, own+"/") {
+		return "~" + strings.TrimPrefix(dir, own)
+	}
+	return dir
+}
+
+// join tries once to reach the network. It is no error when nobody answers now.
+func (a *App) join(c *cli.Context, h *home.Home, invite chat.Invite) error {
+	ctx, cancel := context.WithTimeout(c.Context, probeTime)
+	defer cancel()
+	err := a.Probe(ctx, h)
+	if err == nil {
+		fmt.Fprintf(a.Stdout, "Joined    %s · %s is a contact\n", h.Network().Network, who(invite))
+		return h.SaveJoined()
+	}
+	if c.Err() != nil {
+		return context.Cause(c.Context)
+	}
+	why := show.Line(err.Error())
+	if errors.Is(err, context.DeadlineExceeded) {
+		why = fmt.Sprintf("no node answered within %v", probeTime)
+	}
+	fmt.Fprintf(a.Stdout, "Not joined yet: %s; parley up keeps trying\n", why)
+	return nil
+}
+
+func (a *App) next(c *cli.Context, invite *chat.Invite) {
+	if invite != nil {
+		fmt.Fprintf(a.Stdout, "Next:  %s\n", try(c, "chat"))
+		return
+	}
+	start, invitation := try(c, "chat"), try(c, "net invite")
+	fmt.Fprintf(a.Stdout, "Next:  %-*s  start chatting (starts the node)\n", len(invitation), start)
+	fmt.Fprintf(a.Stdout, "       %s  invite someone\n", invitation)
+}

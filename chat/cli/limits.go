@@ -1,0 +1,32 @@
+package cli
+
+import "time"
+
+const (
+	// lockWait is how long up waits for a node on the same home to end, so that a restart needs no pause in between.
+	lockWait = 3 * time.Second
+	// attachWait is how long a command waits for a node that starts or stops at this moment.
+	attachWait = 10 * time.Second
+	// attachPoll is how often it looks.
+	attachPoll = 100 * time.Millisecond
+	// probeTime is how long init tries to reach a node of the network: longer than a dial, shorter than patience.
+	probeTime = 5 * time.Second
+	// sendGrace is how long a node that send or contact add has started stays, so that what was queued can leave at once.
+	sendGrace = 5 * time.Second
+	// recvGrace is how long a node that recv has started stays, so that others can hand over what they keep for us.
+	recvGrace = 5 * time.Second
+	// waitDefault is how long send waits for the state that was asked for.
+	waitDefault = 30 * time.Second
+	// joinPoll is how often up looks whether the network has answered.
+	joinPoll = time.Second
+	// stopWait bounds what a command still asks its own node before it stops it.
+	stopWait = 2 * time.Second
+	// markTime bounds the last call of a recv whose time is up.
+	markTime = 5 * time.Second
+	// historyDefault is how many messages history shows: a screen or two.
+	historyDefault = 50
+	// maxSecretFile bounds a file that holds a passphrase or a database URL, and a link on standard input, in bytes.
+	maxSecretFile = 64 << 10
+	// entryBuffer is how many events wait while a batch is shown.
+	entryBuffer = 256
+)

@@ -1,0 +1,87 @@
+package show
+
+import (
+	"encoding/hex"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"parley/chat"
+)
+
+// WriteStatus writes one screen about a node.
+func WriteStatus(out io.Writer, s chat.Status) error {
+	joined := "joined"
+	if !s.Network.Joined {
+		joined = "not joined yet, still trying"
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "ready      %s, since %s\n", Yes(s.Ready), s.Since.Local().Format("Mon 2 Jan 15:04"))
+	fmt.Fprintf(&b, "identity   %s %s\n", Line(s.Name), s.Account.Short())
+	fmt.Fprintf(&b, "network    %s %s, %s\n", Line(s.Network.Name), s.Network.Fingerprint, joined)
+	fmt.Fprintf(&b, "peers      %d, %d of %d seeds\n", s.Peers, s.Seeds, s.Network.Seeds)
+	for i, addr := range s.Addresses {
+		fmt.Fprintf(&b, "%-10s %s\n", []string{"address", ""}[min(i, 1)], Line(addr))
+	}
+	if !s.Reachable {
+		fmt.Fprintln(&b, "           none of them is public")
+	}
+	fmt.Fprintf(&b, "waiting    %s\n", waiting(s))
+	fmt.Fprintf(&b, "database   %s\n", s.Database)
+	if s.Trouble != "" {
+		fmt.Fprintf(&b, "trouble    %s\n", Line(s.Trouble))
+	}
+	_, err := io.WriteString(out, b.String())
+	return err
+}
+
+func waiting(s chat.Status) string {
+	if s.Queued == 0 {
+		return "0 messages"
+	}
+	return fmt.Sprintf("%s, the oldest for %v", Count(s.Queued, "message"), time.Since(s.OldestQueue).Round(time.Second))
+}
+
+// WritePeers writes the table of connected nodes.
+func WritePeers(out io.Writer, peers []chat.Peer) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "DEVICE\tROUTE\tSEED\tRTT\tSINCE\tADDRESS")
+	for _, p := range peers {
+		rtt := "-"
+		if p.RTT > 0 {
+			rtt = p.RTT.Round(100 * time.Microsecond).String()
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", p.ID, p.Route, Yes(p.Seed), rtt, p.Since.Local().Format(time.TimeOnly), Line(p.Address))
+	}
+	return w.Flush()
+}
+
+// WriteContacts writes the table of contacts.
+func WriteContacts(out io.Writer, contacts []chat.Contact) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "NAME\tACCOUNT\tSINCE\tDEVICES")
+	for _, c := range contacts {
+		devices := "found"
+		if !c.Known {
+			devices = "not found yet"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", Line(c.Name), c.Account.Short(), c.At.Local().Format(time.DateOnly), devices)
+	}
+	return w.Flush()
+}
+
+// WriteNetwork writes what is known of a network, but for its key.
+func WriteNetwork(out io.Writer, n chat.Network, seeds []chat.Seed, made, joined bool) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "network      %s\nfingerprint  %s\nid           %s\n", Line(n.Name), n.Fingerprint(), hex.EncodeToString(n.ID[:]))
+	fmt.Fprintf(&b, "pre-shared   %s\nmade here    %s\njoined       %s\n", Yes(n.PSK != nil), Yes(made), Yes(joined))
+	for _, s := range seeds {
+		for _, addr := range s.Addrs {
+			fmt.Fprintf(&b, "seed         %s/p2p/%s\n", Line(addr), s.Device)
+		}
+	}
+	_, err := io.WriteString(out, b.String())
+	return err
+}

@@ -1,0 +1,123 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"parley/chat"
+	"parley/chat/cli/show"
+	"parley/chat/home"
+)
+
+func (a *App) upCommand() *cli.Command {
+	return &cli.Command{
+		Name: "up", Category: "SETUP", Usage: "run the node in the foreground",
+		Description: "Says \"parley: ready\" on standard error once the node works. SIGTERM stops it, a second one at once.",
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "seed", Usage: "serve the network as a seed [$PARLEY_NODE_SEED]"},
+			&cli.StringSliceFlag{Name: "listen", Usage: "listen on `MULTIADDR` instead of all interfaces [$PARLEY_NODE_LISTEN]"},
+			&cli.StringSliceFlag{Name: "announce", Usage: "tell others to reach us at `MULTIADDR` [$PARLEY_NODE_ANNOUNCE]"},
+			&cli.StringFlag{Name: "database", Usage: "keep everything at `URL`, now and later [$PARLEY_DATABASE_URL, $PARLEY_DATABASE_URL_FILE]"},
+			&cli.BoolFlag{Name: "no-mdns", Usage: "do not look for nodes on the local network [$PARLEY_NODE_MDNS=false]"},
+			&cli.StringFlag{Name: "log-level", Usage: "debug, info, warn or error [$PARLEY_LOG_LEVEL]", DefaultText: "warn"},
+			&cli.StringFlag{Name: "log-format", Usage: "text or json [$PARLEY_LOG_FORMAT]", DefaultText: "text on a terminal"},
+			passphraseFlag(),
+		},
+		Action: a.up,
+	}
+}
+
+func (a *App) up(c *cli.Context) (err error) {
+	if err := noWords(c); err != nil {
+		return err
+	}
+	h, err := home.Open(dir(c))
+	if err != nil {
+		return err
+	}
+	o, err := a.nodeOptions(c, h)
+	if err != nil {
+		return err
+	}
+	release, err := h.Lock(c.Context, lockWait)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, release()) }()
+	if os.Geteuid() == 0 {
+		fmt.Fprintln(a.Stderr, "parley: running as root, which a node never needs")
+	}
+	node, err := a.start(c, h, o)
+	if err != nil {
+		return err
+	}
+	return errors.Join(a.serve(c.Context, h, o, node), node.Stop())
+}
+
+// serve says how the node is doing until it ends.
+func (a *App) serve(ctx context.Context, h *home.Home, o NodeOptions, node Node) error {
+	if o.Database != h.Node().Database {
+		if err := h.SaveDatabase(o.Database); err != nil {
+			return err
+		}
+	}
+	if err := a.announceReady(ctx, h, node); err != nil && ctx.Err() == nil {
+		return err
+	}
+	err := a.watchJoin(ctx, h, node)
+	<-node.Ended()
+	return err
+}
+
+func (a *App) announceReady(ctx context.Context, h *home.Home, node Node) error {
+	st, err := node.Status(ctx)
+	if err != nil {
+		return err
+	}
+	at := "no address"
+	if len(st.Addresses) > 0 {
+		at = strings.Join(st.Addresses, " ")
+	}
+	_, err = fmt.Fprintf(a.Stderr, "parley: ready: %s on %s, reachable at %s (pid %d)\n", h.Profile().Name, h.Network().Network, at, os.Getpid())
+	return err
+}
+
+// watchJoin says that the network has not answered yet, and that it has, and returns then, or when the node ends.
+func (a *App) watchJoin(ctx context.Context, h *home.Home, node Node) error {
+	if h.Joined() {
+		return nil
+	}
+	look := time.NewTicker(joinPoll)
+	defer look.Stop()
+	said := ""
+	for {
+		st, err := node.Status(ctx)
+		if err == nil && st.Network.Joined {
+			fmt.Fprintf(a.Stderr, "parley: joined %s\n", h.Network().Network)
+			return h.SaveJoined()
+		}
+		if now := trying(h, st); err == nil && now != said {
+			said = now
+			fmt.Fprintln(a.Stderr, said)
+		}
+		select {
+		case <-node.Ended():
+			return nil
+		case <-look.C:
+		}
+	}
+}
+
+func trying(h *home.Home, st chat.Status) string {
+	why := "nobody has answered"
+	if st.Trouble != "" {
+		why = show.Line(st.Trouble)
+	}
+	return fmt.Sprintf("parley: not joined %s yet: %s; still trying", h.Network().Network, why)
+}

@@ -1,0 +1,17 @@
+// Package home keeps the folder of one device: its keys, who it is, its network, and what a node on it needs to know before any
+// database is open.
+//
+//	keys          the identity; sealed when a passphrase was given. Written last by Create: no keys, no home
+//	profile.json  name, account, device, when it was made
+//	network.json  the network's name, id, pre-shared key and seeds; the authority key where we made the network
+//	join.json     the invite that we joined with, and whether a node of the network has answered since; absent where we made it
+//	node.json     the port that was chosen once, and the database
+//	lock          held by the process that runs a node here; holds its process id
+//	api.sock      where a running node serves its local API
+//	api.addr      the socket's path, where the one above would be too long for a socket
+//
+// The folder has mode 0700, every file in it 0600, and every file is replaced as a whole: a crash leaves the old one or the new
+// one. Nothing of this is ever in the database, so that a copy of the database alone says nothing about keys.
+//
+// Start with Create (once) and Open. Looking at a home needs no lock; a process that runs a node on it holds Lock for as long.
+package home

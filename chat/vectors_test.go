@@ -1,0 +1,142 @@
+package chat
+
+import (
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"parley/chat/internal/seal"
+	"parley/chat/internal/wire"
+)
+
+// vector is one test vector of SPEC.md: what goes in and what must come out, as text or hexadecimal.
+type vector struct {
+	Name string            `json:"name"`
+	In   map[string]string `json:"in"`
+	Out  map[string]string `json:"out"`
+}
+
+// fixed returns the identity whose four seeds are 32 times 01, 02, 03 and 04.
+func fixed(t *testing.T) *Identity {
+	t.Helper()
+	var secrets []byte
+	for n := byte(1); n <= 4; n++ {
+		secrets = append(secrets, bytes.Repeat([]byte{n}, 32)...)
+	}
+	i, err := identityOf(secrets)
+	if err != nil {
+		t.Fatal(err)
+	}
+	exchange, err := i.exchangePublic()
+	if err != nil {
+		t.Fatal(err)
+	}
+	account := i.Account()
+	i.certificate = wire.Certificate{Account: account[:], Device: string(i.Device()), Exchange: exchange, Name: "laptop", Sequence: 1}.Sign(i.account)
+	i.accountRecord = wire.AccountRecord{Account: account[:], Sequence: 1, Signed: [][]byte{i.certificate}}.Sign(i.account)
+	i.deviceRecord = wire.DeviceRecord{
+		Device: string(i.Device()), Sequence: 1, Instance: [16]byte(bytes.Repeat([]byte{5}, 16)),
+		Prekeys: []wire.Prekey{{Purpose: wire.PurposeEnvelope, Key: i.envelope.Public()}},
+	}.Sign(i.device)
+	return i
+}
+
+// vectors computes every vector whose output does not depend on chance.
+func vectors(t *testing.T) []vector {
+	i := fixed(t)
+	account, other := i.Account(), AccountID(bytes.Repeat([]byte{9}, 32))
+	conversation := DirectConversation(account, other)
+	content := wire.Content{
+		Conversation: conversation, Kind: byte(KindText), Seq: 7, Prev: [32]byte{1}, Parents: [][32]byte{{2}, {3}},
+		Clock: 1_800_000_000_000 << 16, Salt: [16]byte{4}, Payload: []byte("hello Bob"),
+	}.Append(nil)
+	network := Network{Name: "home", ID: [16]byte(bytes.Repeat([]byte{6}, 16)), PSK: bytes.Repeat([]byte{7}, 32)}
+	invite := Invite{
+		Kind: InviteNetwork, Network: network, Account: account, Name: "Alice", Expires: time.Unix(1_800_000_000, 0),
+		Seeds: []Seed{{i.Device(), []string{"/ip4/203.0.113.7/tcp/4101", "/ip6/2001:db8::1/tcp/4101", "/dns/seed.example.org/tcp/443/wss"}}},
+	}
+	contact := Invite{Kind: InviteContact, Network: Network{ID: network.ID}, Account: account, Name: "Alice"}
+	id := messageID(account, i.Device(), content)
+	x := hex.EncodeToString
+	return []vector{
+		{"account", map[string]string{"seed": x(i.account.Seed())}, map[string]string{
+			"key": x(account[:]), "text": account.String(), "short": account.Short(), "record key": accountRecordKey(account),
+		}},
+		{"device", map[string]string{"seed": x(i.device.Seed())}, map[string]string{
+			"peer id": i.Device().String(), "bytes": x([]byte(i.Device())), "record key": deviceRecordKey(i.Device()),
+		}},
+		{"certificate", map[string]string{"name": "laptop", "sequence": "1"}, map[string]string{"bytes": x(i.certificate)}},
+		{"account record", map[string]string{"sequence": "1"}, map[string]string{"bytes": x(i.accountRecord)}},
+		{"device record", map[string]string{"sequence": "1", "instance": x(bytes.Repeat([]byte{5}, 16))}, map[string]string{"bytes": x(i.deviceRecord)}},
+		{"direct conversation", map[string]string{"a": x(account[:]), "b": x(other[:])}, map[string]string{"id": x(conversation[:]), "text": conversation.String()}},
+		{"content", map[string]string{"text": "hello Bob"}, map[string]string{"bytes": x(content), "message id": x(id[:]), "text": id.String()}},
+		{"network", map[string]string{"id": x(network.ID[:])}, map[string]string{"fingerprint": network.Fingerprint()}},
+		{"network invite", nil, map[string]string{"link": invite.String()}},
+		{"contact link", nil, map[string]string{"link": contact.String()}},
+	}
+}
+
+const vectorFile = "testdata/vectors/vectors.json"
+
+func TestVectors(t *testing.T) {
+	got, err := json.MarshalIndent(vectors(t), "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if os.Getenv("PARLEY_TEST_WRITE_VECTORS") != "" { // a change of these bytes is a new version of the protocol
+		if err := os.WriteFile(vectorFile, append(got, '\n'), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(vectorFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(bytes.TrimSpace(want), got) {
+		t.Errorf("the bytes on the wire are not those of %s any more:\n%s", vectorFile, got)
+	}
+}
+
+// TestEnvelopeVector opens an envelope that was sealed once and for all.
+func TestEnvelopeVector(t *testing.T) {
+	i := fixed(t)
+	network := [16]byte(bytes.Repeat([]byte{6}, 16))
+	file := filepath.Join("testdata", "vectors", "envelope.json")
+	plaintext := []byte("what is inside an envelope")
+	if os.Getenv("PARLEY_TEST_WRITE_VECTORS") != "" {
+		box, tag, err := seal.Box(seal.Address{Network: network, Device: string(i.Device()), Key: i.envelope.Public()}, plaintext)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := vector{"envelope", map[string]string{
+			"network": hex.EncodeToString(network[:]), "device": i.Device().String(), "envelope key seed": hex.EncodeToString(i.seed), "box": hex.EncodeToString(box),
+		}, map[string]string{"plaintext": string(plaintext), "tag": hex.EncodeToString(tag[:])}}
+		b, err := json.MarshalIndent(v, "", "  ")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, append(b, '\n'), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var v vector
+	if err := json.Unmarshal(b, &v); err != nil {
+		t.Fatal(err)
+	}
+	box, err := hex.DecodeString(v.In["box"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, tag, err := i.envelope.Open(network, string(i.Device()), box)
+	if err != nil || string(got) != v.Out["plaintext"] || hex.EncodeToString(tag[:]) != v.Out["tag"] {
+		t.Errorf("opened %q with tag %x, %v", got, tag, err)
+	}
+}

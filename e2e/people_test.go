@@ -1,0 +1,262 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"parley/store/storetest"
+)
+
+// world is where the people of one scene live. It speaks to loopback only, and nothing of it outlives the test.
+type world struct {
+	testing.TB
+	dir    string
+	parley string // the program
+}
+
+func newWorld(t testing.TB) *world {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "w")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return &world{TB: t, dir: dir, parley: binary(t)}
+}
+
+// env is what every process of a world finds in its environment; nothing of ours gets in.
+func (w *world) env(more ...string) []string {
+	return append([]string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + w.dir, "XDG_RUNTIME_DIR=" + w.dir, "TMPDIR=" + w.dir, "TZ=UTC", "LANG=C.UTF-8",
+		"PARLEY_NODE_MDNS=false",
+	}, more...)
+}
+
+// person has a home, a port and perhaps a running node.
+type person struct {
+	*world
+	name     string
+	home     string
+	port     int
+	database string   // URL, given to the first up and remembered by the home; empty: the default
+	options  []string // further flags of up
+	environ  []string // further environment
+	node     *process // nil before start
+}
+
+// person returns somebody who has nothing yet but a name.
+func (w *world) person(name string) *person {
+	w.Helper()
+	return &person{world: w, name: name, home: filepath.Join(w.dir, strings.ToLower(name)), port: freePort(w)}
+}
+
+// seed returns the owner of a new network, whose node serves it. The node runs.
+func (w *world) seed(options ...string) *person {
+	w.Helper()
+	s := w.person("Seed")
+	s.options = append([]string{"--seed"}, options...)
+	s.ok("init", "--name", s.name, "--network", "home", "--no-passphrase")
+	s.start()
+	return s
+}
+
+// joins gives a person a home on the network of an invite, and no running node yet.
+func (p *person) joins(link string) *person {
+	p.Helper()
+	p.ok("init", "--name", p.name, "--join", link, "--no-passphrase", "-y")
+	return p
+}
+
+// invite returns a link to the network that makes its user and p contacts.
+func (p *person) invite() string {
+	p.Helper()
+	return p.ok("net", "invite")
+}
+
+// aliceAndBob returns two contacts on the network of a seed; all three run. Each has a database of the engine.
+func (w *world) aliceAndBob(engine func(testing.TB) string) (seed, alice, bob *person) {
+	w.Helper()
+	seed = w.seed()
+	alice, bob = w.person("Alice"), w.person("Bob")
+	alice.database, bob.database = engine(w), engine(w)
+	alice.joins(seed.invite()).start()
+	bob.joins(alice.invite()).start()
+	return seed, alice, bob
+}
+
+// engines are the databases that scenes run on.
+func engines() map[string]func(testing.TB) string {
+	return map[string]func(testing.TB) string{
+		"sqlite":   func(testing.TB) string { return "" },
+		"postgres": storetest.Postgres,
+	}
+}
+
+// onBothEngines plays a scene on each database.
+func onBothEngines(t *testing.T, scene func(t *testing.T, engine func(testing.TB) string)) {
+	for name, engine := range engines() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			scene(t, engine)
+		})
+	}
+}
+
+// listen is the address of a person's node.
+func (p *person) listen() string { return fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", p.port) }
+
+func (p *person) args(args ...string) []string { return append([]string{"--home", p.home}, args...) }
+
+func (p *person) env() []string {
+	return p.world.env(append([]string{"PARLEY_NODE_LISTEN=" + p.listen()}, p.environ...)...)
+}
+
+// run runs a command to its end.
+func (p *person) run(args ...string) result {
+	p.Helper()
+	return p.runWith(nil, args...)
+}
+
+func (p *person) runWith(stdin io.Reader, args ...string) result {
+	p.Helper()
+	return command(p, p.env(), stdin, p.parley, p.args(args...)...)
+}
+
+// ok runs a command that must succeed, and returns what it printed.
+func (p *person) ok(args ...string) string {
+	p.Helper()
+	r := p.run(args...)
+	if r.code != 0 {
+		p.Fatal(r)
+	}
+	return strings.TrimSpace(r.stdout)
+}
+
+// fails runs a command that must end with an exit code.
+func (p *person) fails(code int, args ...string) result {
+	p.Helper()
+	r := p.run(args...)
+	if r.code != code {
+		p.Errorf("want exit code %d: %s", code, r)
+	}
+	return r
+}
+
+// background starts a command that goes on.
+func (p *person) background(args ...string) *process {
+	p.Helper()
+	return launch(p, p.env(), p.parley, p.args(args...)...)
+}
+
+// up starts the node, and does not wait for it.
+func (p *person) up(more ...string) *process {
+	p.Helper()
+	args := append([]string{"up", "--no-mdns", "--listen", p.listen()}, p.options...)
+	if p.database != "" && p.node == nil {
+		args = append(args, "--database", p.database)
+	}
+	p.node = p.background(append(args, more...)...)
+	return p.node
+}
+
+// start starts the node and returns when it is ready.
+func (p *person) start(more ...string) *process {
+	p.Helper()
+	node := p.up(more...)
+	node.says(node.stderr, "parley: ready")
+	return node
+}
+
+// status returns what the node says of itself.
+func (p *person) status() (s statusJSON) {
+	p.Helper()
+	if err := json.Unmarshal([]byte(p.ok("status", "--json")), &s); err != nil {
+		p.Fatal(err)
+	}
+	return s
+}
+
+// statusJSON is what the tests read of status --json.
+type statusJSON struct {
+	Ready   bool   `json:"ready"`
+	Peers   int    `json:"peers"`
+	Queued  *int   `json:"queued"`
+	Account string `json:"account"`
+	Trouble string `json:"trouble"`
+	Network struct {
+		Name   string `json:"name"`
+		Joined bool   `json:"joined"`
+	} `json:"network"`
+}
+
+// messageJSON is what recv, history and send print of a message.
+type messageJSON struct {
+	V            int    `json:"v"`
+	Seq          uint64 `json:"seq"`
+	Type         string `json:"type"`
+	ID           string `json:"id"`
+	Conversation string `json:"conversation"`
+	From         string `json:"from"`
+	Text         string `json:"text"`
+	At           string `json:"at"`
+	State        string `json:"state"`
+}
+
+// messages reads one message a line.
+func messages(t testing.TB, lines string) []messageJSON {
+	t.Helper()
+	var list []messageJSON
+	d := json.NewDecoder(strings.NewReader(lines))
+	d.DisallowUnknownFields()
+	for {
+		var m struct {
+			messageJSON
+			FromName string `json:"from_name"`
+			Reason   string `json:"reason"`
+		}
+		switch err := d.Decode(&m); err {
+		case nil:
+			list = append(list, m.messageJSON)
+		case io.EOF:
+			return list
+		default:
+			t.Fatalf("read messages: %v in\n%s", err, lines)
+		}
+	}
+}
+
+// texts returns what was said.
+func texts(list []messageJSON) []string {
+	said := make([]string, len(list))
+	for i, m := range list {
+		said[i] = m.Text
+	}
+	return said
+}
+
+// freePort returns a port that nobody listens on. It lies below the range of outgoing connections, so that it stays free while a
+// node is down.
+func freePort(t testing.TB) int {
+	t.Helper()
+	for range 100 {
+		port := 10_000 + rand.IntN(20_000)
+		l, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", port))
+		if err == nil {
+			l.Close()
+			return port
+		}
+	}
+	t.Fatal("no port is free")
+	return 0
+}

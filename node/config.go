@@ -1,0 +1,82 @@
+package node
+
+import (
+	"context"
+	"crypto/ed25519"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
+	"go.uber.org/zap"
+
+	"parley/node/directory"
+)
+
+// Network is what a node needs to be one of a network's nodes.
+type Network struct {
+	Name  string
+	ID    [16]byte
+	PSK   []byte // 32 bytes, secret; nil in a network without a pre-shared key
+	Seeds []peer.AddrInfo
+}
+
+// hexID is the network's id as it stands in protocol ids.
+func (n Network) hexID() string { return hex.EncodeToString(n.ID[:]) }
+
+// version is what the nodes of this network call their protocol when they identify themselves.
+func (n Network) version() string { return "parley/" + n.hexID() }
+
+// dhtPrefix precedes "/kad/1.0.0" in the DHT's protocol id.
+func (n Network) dhtPrefix() protocol.ID { return protocol.ID("/parley/" + n.hexID()) }
+
+// Validator judges a record; see directory.Validator.
+type Validator = directory.Validator
+
+// PeerBook keeps what the node remembers about peers across restarts.
+type PeerBook interface {
+	// Load returns remembered peers, the most recently seen first.
+	Load(ctx context.Context) ([]peer.AddrInfo, error)
+	// Save adds peers, or replaces what is known of them; seen is when they were last heard of.
+	Save(ctx context.Context, peers []peer.AddrInfo, seen time.Time) error
+}
+
+// Config is what a Node is made of.
+type Config struct {
+	Key      ed25519.PrivateKey // the device key: its public half is the peer id
+	Network  Network
+	Listen   []string // multiaddrs; empty for every interface at Port
+	Announce []string // multiaddrs that others should use, beside those we listen on
+	Port     int      // where Listen is empty; 0 for any
+	Seed     bool     // serve the network: be a DHT server, accept more connections
+	MDNS     bool     // find and be found on the LAN
+	Peers    PeerBook // nil: nothing is remembered
+
+	// Validators holds one validator for each noun that records may have.
+	Validators map[string]Validator
+	Logger     *zap.Logger // nil: nothing is logged
+}
+
+// check returns what is wrong with the configuration.
+func (c Config) check() error {
+	switch {
+	case len(c.Key) != ed25519.PrivateKeySize:
+		return errors.New("device key: not an Ed25519 private key")
+	case c.Network.PSK != nil && len(c.Network.PSK) != 32:
+		return fmt.Errorf("network key: %d bytes, not 32", len(c.Network.PSK))
+	case c.Port < 0 || c.Port > 65535:
+		return fmt.Errorf("port %d: not between 0 and 65535", c.Port)
+	case len(c.Network.Seeds) > MaxSeeds:
+		return fmt.Errorf("network: %d seeds, at most %d are used", len(c.Network.Seeds), MaxSeeds)
+	}
+	return nil
+}
+
+func (c Config) logger() *zap.Logger {
+	if c.Logger == nil {
+		return zap.NewNop()
+	}
+	return c.Logger
+}

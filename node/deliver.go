@@ -1,0 +1,140 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"parley/node/direct"
+)
+
+// Handed says how one envelope was handed over. (Handed and Peer are aliases of unnamed structs, so that a messenger can name the
+// same types without importing this package.)
+type Handed = struct {
+	Route string
+	// Tag is the device's acknowledgement tag; empty when a mailbox took the envelope, all zeros when the device took it but
+	// could not open it.
+	Tag []byte
+}
+
+// The routes of an envelope or a connection.
+const (
+	routeDirect  = "direct"
+	routeRelayed = "relayed"
+)
+
+// Deliver hands envelopes to a device in their order: over the connection that there is, or over a new one to the addresses that
+// are remembered or found in the DHT. It returns one Handed for each envelope that the device has acknowledged, always a prefix,
+// and an error in one line when that is not all. There is no mailbox protocol yet: mailboxes are ignored.
+func (n *Node) Deliver(ctx context.Context, device peer.ID, _ []peer.ID, envelopes [][]byte) ([]Handed, error) {
+	if err := n.reach(ctx, device); err != nil {
+		return nil, &failure{text: "the device is not reachable: " + reason(err, n.cfg.Network.PSK != nil), cause: err}
+	}
+	tags, err := n.sender.Deliver(ctx, device, envelopes)
+	if err != nil {
+		err = &failure{text: "the device has not confirmed: " + n.streamReason(device, err), cause: err}
+	}
+	route := n.route(device)
+	handed := make([]Handed, 0, len(tags))
+	for _, tag := range tags {
+		handed = append(handed, Handed{Route: route, Tag: tag})
+	}
+	return handed, err
+}
+
+// route says how a device is connected.
+func (n *Node) route(device peer.ID) string {
+	if n.host.Network().Connectedness(device) == network.Limited {
+		return routeRelayed
+	}
+	return routeDirect
+}
+
+// openDirect opens a stream for envelopes on a connection that exists.
+func (n *Node) openDirect(ctx context.Context, device peer.ID) (network.Stream, error) {
+	return n.host.NewStream(network.WithNoDial(ctx, "reach has dialled"), device, direct.Protocol)
+}
+
+// errUnknown says that nobody knows where a device is.
+var errUnknown = errors.New("no address known")
+
+// reach returns once a device is connected. Callers that ask for the same device at the same time share one attempt.
+func (n *Node) reach(ctx context.Context, device peer.ID) error {
+	if n.connected(device) {
+		return nil
+	}
+	return n.dials.share(ctx, device, func() error { return n.find(ctx, device) })
+}
+
+// find dials the addresses that are known while it asks the DHT for others, and dials those.
+func (n *Node) find(ctx context.Context, device peer.ID) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*DialTimeout)
+	defer cancel()
+	known := n.host.Peerstore().PeerInfo(device)
+	return race(cancel,
+		func() error { return n.dialKnown(ctx, known) },
+		func() error { return n.dialFound(ctx, known) })
+}
+
+func (n *Node) dialKnown(ctx context.Context, known peer.AddrInfo) error {
+	if len(known.Addrs) == 0 {
+		return errUnknown
+	}
+	return n.connect(ctx, known)
+}
+
+// dialFound dials a device at addresses that were not known before.
+func (n *Node) dialFound(ctx context.Context, known peer.AddrInfo) error {
+	table := n.table.Load()
+	if table == nil || table.RoutingTable().Size() == 0 && !n.meetsServer() {
+		return errUnknown
+	}
+	if table = n.awaitTable(ctx); table == nil {
+		return errUnknown
+	}
+	info, err := table.FindPeer(ctx, known.ID)
+	if err != nil || len(info.Addrs) == 0 {
+		return errUnknown
+	}
+	return n.connect(ctx, info)
+}
+
+// dials is the attempts under way.
+type dials struct {
+	mu    sync.Mutex
+	calls map[peer.ID]*dial
+}
+
+type dial struct {
+	done chan struct{}
+	err  error
+}
+
+func newDials() *dials { return &dials{calls: make(map[peer.ID]*dial)} }
+
+// share runs attempt, unless one for the same device is under way: then it waits for its outcome.
+func (d *dials) share(ctx context.Context, device peer.ID, attempt func() error) error {
+	d.mu.Lock()
+	if call, ok := d.calls[device]; ok {
+		d.mu.Unlock()
+		select {
+		case <-call.done:
+			return call.err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	call := &dial{done: make(chan struct{})}
+	d.calls[device] = call
+	d.mu.Unlock()
+
+	call.err = attempt()
+	d.mu.Lock()
+	delete(d.calls, device)
+	d.mu.Unlock()
+	close(call.done)
+	return call.err
+}

@@ -1,0 +1,57 @@
+package direct
+
+import (
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/protocol"
+)
+
+// What the protocol fixes: both sides must agree, so a change here is a new version of the protocol.
+const (
+	// Protocol is the id under which streams are opened.
+	Protocol protocol.ID = "/parley/direct/1"
+	// MaxEnvelope bounds one envelope in bytes: the longest text in its box, rounded up.
+	MaxEnvelope = 128 << 10
+	// TagSize is the length in bytes of one acknowledgement tag.
+	TagSize = 16
+	// Batch is the most envelopes handed to the messenger at once, and so the most tags of one acknowledgement (4 KiB): enough to
+	// share one commit, few enough that a batch of small ones is soon answered.
+	Batch = 256
+)
+
+// What we chose: each node may differ.
+const (
+	// Service is the name under which the resource manager accounts the streams.
+	Service = "parley.direct"
+	// BatchBytes ends a batch early, in bytes of envelopes: a stranger's batch stays far below the memory of the service.
+	BatchBytes = 1 << 20
+	// Window is the most envelopes that one call has on the wire without an acknowledgement: 16 KiB of tags, which fit in any
+	// stream's flow-control window, so that writing first and reading afterwards cannot lock up.
+	Window = 1024
+	// WriteBuffer gathers frames, in bytes, before they are written: one system call per frame costs 28 times the rate.
+	WriteBuffer = 32 << 10
+	// ReadBuffer is what a receiver reads ahead, in bytes, while a stream is busy; it bounds the batches of small envelopes.
+	ReadBuffer = 64 << 10
+	// FirstFrame is how long an opened stream may wait to begin its first frame: honest senders open one to write at once.
+	FirstFrame = 10 * time.Second
+	// WholeFrame is how long a frame that has begun may take: 128 KiB at 35 kbit/s.
+	WholeFrame = 30 * time.Second
+	// WriteTimeout is how long one write may wait for the other side to read.
+	WriteTimeout = 30 * time.Second
+	// AckTimeout is how long a sender waits for the next acknowledgement: a receiver's slowest commit with room to spare.
+	AckTimeout = 60 * time.Second
+	// StreamsPerSecond and StreamBurst limit how fast one peer may open streams: honest peers open one per connection.
+	StreamsPerSecond = 5
+	StreamBurst      = 20
+	// EnvelopesPerSecond and EnvelopeBurst slow a peer down, which loses nothing: above what the fastest honest sender reaches.
+	EnvelopesPerSecond = 40_000
+	EnvelopeBurst      = 40_000
+	// PeerStreams is the most inbound streams of one peer: the one in use, and those of connections that broke unnoticed.
+	PeerStreams = 8
+	// Streams is the most inbound streams in all: several per connection that a node accepts.
+	Streams = 1024
+	// Memory is what all streams together may hold, in bytes of buffers and frames.
+	Memory = 32 << 20
+	// PeerMemory is what the streams of one peer may hold, in bytes: two full batches and the read buffers.
+	PeerMemory = 4 << 20
+)

@@ -1,0 +1,128 @@
+package directory
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"parley/node/internal/frame"
+	"parley/node/internal/pace"
+)
+
+// The first byte of an answer.
+const (
+	statusNone  = 0
+	statusFound = 1
+)
+
+// Server answers questions from a shelf.
+type Server struct {
+	shelf   *Shelf
+	pace    *pace.Pace
+	buffers *frame.Pool
+	timeout time.Duration
+}
+
+// NewServer returns a server of what is on the shelf. Serve makes it listen.
+func NewServer(shelf *Shelf) *Server {
+	return &Server{
+		shelf:   shelf,
+		pace:    pace.New(RequestsPerSecond, RequestBurst),
+		buffers: frame.NewPool(MaxKey + 2),
+		timeout: ServeTimeout,
+	}
+}
+
+// Serve answers streams that come in at h until the host closes: each within ServeTimeout, none waits for anything but its peer.
+func (s *Server) Serve(h host.Host) { h.SetStreamHandler(Protocol, s.handle) }
+
+// Stop takes no more questions at h.
+func (s *Server) Stop(h host.Host) { h.RemoveStreamHandler(Protocol) }
+
+func (s *Server) handle(stream network.Stream) {
+	if err := stream.SetDeadline(time.Now().Add(s.timeout)); err != nil {
+		_ = stream.Reset()
+		return
+	}
+	if err := stream.Scope().SetService(Service); err != nil {
+		_ = stream.ResetWithError(network.StreamResourceLimitExceeded)
+		return
+	}
+	if !s.pace.Allow(stream.Conn().RemotePeer()) {
+		_ = stream.ResetWithError(network.StreamRateLimited)
+		return
+	}
+	if err := s.answer(stream); err != nil {
+		_ = stream.Reset()
+		return
+	}
+	_ = stream.Close()
+}
+
+// answer reads one key and writes what the shelf has.
+func (s *Server) answer(stream network.Stream) error {
+	in := frame.NewReader(stream, stream.Scope(), s.buffers, MaxKey)
+	defer in.Close()
+	key, err := in.Next(s.timeout, s.timeout)
+	if err != nil {
+		return fmt.Errorf("read key: %w", err)
+	}
+	defer in.Release(key)
+	if _, _, err := splitKey(string(key)); err != nil {
+		return err
+	}
+	answer := []byte{statusNone}
+	if value, ok := s.shelf.Get(string(key)); ok {
+		answer = append([]byte{statusFound}, value...)
+	}
+	if _, err := stream.Write(frame.Append(nil, answer)); err != nil {
+		return fmt.Errorf("write answer: %w", err)
+	}
+	return nil
+}
+
+// Ask asks one peer that h is connected to for a record. What it returns is not validated yet.
+func Ask(ctx context.Context, h host.Host, p peer.ID, key string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(network.WithNoDial(ctx, "ask a connected peer"), AskTimeout)
+	defer cancel()
+	stream, err := h.NewStream(ctx, p, Protocol)
+	if err != nil {
+		return nil, fmt.Errorf("open directory stream: %w", err)
+	}
+	defer context.AfterFunc(ctx, func() { _ = stream.Reset() })()
+	value, err := question(stream, key)
+	if err != nil {
+		_ = stream.Reset()
+		return nil, err
+	}
+	_ = stream.Close()
+	return value, nil
+}
+
+// question writes a key and reads the answer.
+func question(stream network.Stream, key string) ([]byte, error) {
+	if err := stream.SetWriteDeadline(time.Now().Add(AskTimeout)); err != nil {
+		return nil, fmt.Errorf("set write deadline: %w", err)
+	}
+	if _, err := stream.Write(frame.Append(nil, []byte(key))); err != nil {
+		return nil, fmt.Errorf("write key: %w", err)
+	}
+	in := frame.NewReader(stream, stream.Scope(), frame.NewPool(512), MaxRecord+1)
+	defer in.Close()
+	answer, err := in.Next(AskTimeout, AskTimeout)
+	if err != nil {
+		return nil, fmt.Errorf("read answer: %w", err)
+	}
+	defer in.Release(answer)
+	switch {
+	case answer[0] == statusFound && len(answer) > 1:
+		return answer[1:], nil
+	case answer[0] == statusNone && len(answer) == 1:
+		return nil, ErrNotFound
+	}
+	return nil, fmt.Errorf("read answer: status %d with %d bytes", answer[0], len(answer)-1)
+}

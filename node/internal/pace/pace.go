@@ -1,0 +1,64 @@
+// Package pace limits how fast each peer may use a service: one token bucket per peer, for a bounded number of peers.
+package pace
+
+import (
+	"context"
+	"sync"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"golang.org/x/time/rate"
+)
+
+// MaxPeers bounds the buckets that are remembered, at about 200 bytes each: more peers than a node has connections.
+const MaxPeers = 1024
+
+// Pace holds the buckets of one service.
+type Pace struct {
+	rate  rate.Limit
+	burst int
+
+	mu      sync.Mutex
+	buckets map[peer.ID]*rate.Limiter
+}
+
+// New returns a pace of perSecond uses for each peer, and burst of them at once.
+func New(perSecond, burst int) *Pace {
+	return &Pace{rate: rate.Limit(perSecond), burst: burst, buckets: make(map[peer.ID]*rate.Limiter)}
+}
+
+// Allow takes one token of a peer and reports whether there was one.
+func (p *Pace) Allow(id peer.ID) bool { return p.bucket(id).Allow() }
+
+// Wait takes n tokens of a peer, and waits for them until ctx ends. n above the burst counts as the burst.
+func (p *Pace) Wait(ctx context.Context, id peer.ID, n int) error {
+	return p.bucket(id).WaitN(ctx, min(n, p.burst))
+}
+
+func (p *Pace) bucket(id peer.ID) *rate.Limiter {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if b, ok := p.buckets[id]; ok {
+		return b
+	}
+	if len(p.buckets) >= MaxPeers {
+		p.evict()
+	}
+	b := rate.NewLimiter(p.rate, p.burst)
+	p.buckets[id] = b
+	return b
+}
+
+// evict drops the buckets that are full, which changes nothing for their peers, and one more when none was.
+func (p *Pace) evict() {
+	for id, b := range p.buckets {
+		if b.Tokens() >= float64(p.burst) {
+			delete(p.buckets, id)
+		}
+	}
+	for id := range p.buckets {
+		if len(p.buckets) < MaxPeers {
+			return
+		}
+		delete(p.buckets, id)
+	}
+}

@@ -1,0 +1,105 @@
+package node
+
+import "time"
+
+// Reaching others.
+const (
+	// DialTimeout bounds one attempt to connect, in time for TCP, the key check, Noise and identify at a round trip of 800 ms.
+	DialTimeout = 5 * time.Second
+	// DialTimeoutLocal is the same for addresses of a LAN: those of yesterday's LAN lead nowhere, and must not hold up others.
+	DialTimeoutLocal = 2 * time.Second
+	// SeedConnections is how many seeds a node stays connected to: one may fail, one may lie.
+	SeedConnections = 3
+	// MaxSeeds is how many seeds a network may list: a few times what is used at once.
+	MaxSeeds = 16
+	// RetryFirst and RetryMax bound the back-off between attempts to connect to a seed or a remembered peer.
+	RetryFirst = 500 * time.Millisecond
+	RetryMax   = 60 * time.Second
+	// FewPeers is how many connections are enough to stop dialling remembered peers when no seed answers.
+	FewPeers = 4
+	// GreetPeers is how many remembered peers are dialled in one round, most recently seen first: contacts that wait for us learn
+	// that we are back, and a large address book causes no storm.
+	GreetPeers = 32
+	// GreetWorkers is how many of them are dialled at the same time.
+	GreetWorkers = 4
+	// SaveEvery is how long a change of what is remembered may wait to be saved: a crash forgets no more than that.
+	SaveEvery = 5 * time.Second
+	// SaveTimeout bounds one save, so that a database that is away does not delay the end.
+	SaveTimeout = 500 * time.Millisecond
+	// RememberFor is how long an address is worth trying without a sign of life.
+	RememberFor = 30 * 24 * time.Hour
+	// MaxPeerAddresses is how many addresses of one peer are remembered or learned: two transports on a few interfaces.
+	MaxPeerAddresses = 16
+	// MaxAddresses is how many addresses of our own are told to others.
+	MaxAddresses = 16
+	// ShutdownGrace is how long handlers that hold envelopes may go on after the context has ended.
+	ShutdownGrace = 5 * time.Second
+)
+
+// Records.
+const (
+	// RepublishEvery is how often our records are put into the DHT again: records live 48 h there.
+	RepublishEvery = 12 * time.Hour
+	// RecordAge is how long a DHT server keeps a record that nobody puts again.
+	RecordAge = 48 * time.Hour
+	// PublishTimeout bounds one attempt to put one record.
+	PublishTimeout = 30 * time.Second
+	// PublishRetry is how long a record that could not be put waits for the next attempt.
+	PublishRetry = 30 * time.Second
+	// LookupTimeout bounds a search whose context has no deadline.
+	LookupTimeout = 15 * time.Second
+	// TableWait is how long a search or a publication waits for the first DHT server: servers enter the table a round trip after
+	// their connection, and nothing announces it.
+	TableWait = 5 * time.Second
+	// TablePoll is the first pause between two looks at the table; each next one is twice as long.
+	TablePoll = 5 * time.Millisecond
+	// AskHints and AskPeers are how many named devices and how many other connected peers a search asks directly.
+	AskHints = 8
+	AskPeers = 4
+	// MaxStoredRecords bounds what a DHT server keeps for others: two records for each of 4,000 members, at most 64 MiB.
+	MaxStoredRecords = 8192
+	// RefreshEvery is how often the DHT's routing table is refreshed: idle nodes should cost nothing.
+	RefreshEvery = 30 * time.Minute
+)
+
+// What strangers can make the host hold: the resource manager's limits. A node accepts up to three quarters of its connections,
+// so that it can always dial out itself.
+const (
+	SystemConns    = 512
+	SystemConnsIn  = 384
+	SystemStreams  = 4096
+	SystemMemory   = 256 << 20 // bytes
+	SystemFiles    = 512       // file descriptors: one per TCP connection
+	TransientConns = 64        // connections whose handshake has not ended
+	// PeerConns is the most connections of one peer: one per transport and direction, twice.
+	PeerConns = 8
+	// PeerStreams and PeerMemory (bytes) bound one peer over all protocols.
+	PeerStreams = 256
+	PeerMemory  = 16 << 20
+	// AddressConns is the most connections from one IPv4 address or IPv6 /56: a household or a small office. Loopback is exempt.
+	AddressConns = 32
+	// SubnetConns is the most connections from one IPv6 /48.
+	SubnetConns = 128
+	// AddressConnRate is how many connections a second one address may open in the long run, AddressConnBurst how many at once.
+	AddressConnRate  = 2
+	AddressConnBurst = 64
+)
+
+// The connection manager closes idle connections above the high mark until the low one is reached, seeds and contacts last. The
+// marks of a seed stay below half of what it accepts.
+const (
+	ConnsLow      = 48
+	ConnsHigh     = 64
+	SeedConnsLow  = 128
+	SeedConnsHigh = 160
+	// ConnGrace is how long a new connection is left alone: long enough to show what it is for.
+	ConnGrace = 20 * time.Second
+)
+
+// LAN discovery.
+const (
+	// LANQueue is how many finds may wait: a LAN answers in bursts, and repeats itself.
+	LANQueue = 64
+	// LANRetry is how long a peer that was found but did not answer is left alone.
+	LANRetry = 30 * time.Second
+)

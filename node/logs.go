@@ -1,0 +1,15 @@
+package node
+
+import (
+	golog "github.com/ipfs/go-log/v2"
+	"github.com/libp2p/go-libp2p/gologshim"
+	"go.uber.org/zap/exp/zapslog"
+	"go.uber.org/zap/zapcore"
+)
+
+// BridgeLogs sends what the libraries log to core: libp2p's through slog, the DHT's through go-log. Call it before the first New or
+// Probe of the process: the libraries take their handler with their first line, and ignore a later one.
+func BridgeLogs(core zapcore.Core) {
+	gologshim.SetDefaultHandler(zapslog.NewHandler(core))
+	golog.SetPrimaryCore(core)
+}

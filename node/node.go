@@ -1,0 +1,203 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+
+	dht "github.com/libp2p/go-libp2p-kad-dht"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"parley/node/direct"
+	"parley/node/directory"
+)
+
+// Messenger is who the node works for.
+type Messenger interface {
+	// Receive takes envelopes from a device, in their order, and returns an acknowledgement tag of 16 bytes for each once all are
+	// kept for good; a tag of zeros says that the envelope was taken but could not be opened. An error says that all of them must
+	// be offered again.
+	Receive(ctx context.Context, from peer.ID, envelopes [][]byte) (tags [][]byte, err error)
+	// Connected says that a device can be reached now. It must not wait for anything.
+	Connected(device peer.ID)
+}
+
+// Node is one device in its network. Its methods may be called from several goroutines, before Run, while it runs and after it.
+type Node struct {
+	cfg       Config
+	log       *zap.Logger
+	host      host.Host
+	announced []ma.Multiaddr
+	seeds     []peer.AddrInfo // without ourselves
+
+	sender  *direct.Sender
+	shelf   *directory.Shelf
+	dials   *dials
+	table   atomic.Pointer[dht.IpfsDHT] // nil while the node does not run
+	due     *pending                    // records to put into the DHT
+	dirty   *pending                    // peers to save
+	found   chan peer.AddrInfo          // on the LAN
+	changed *pulse                      // connections came or went
+	joined  atomic.Bool
+	trouble *trouble
+
+	closing sync.Once
+}
+
+// New returns a node that listens. Run makes it work; who does not call Run must call Close.
+func New(cfg Config) (*Node, error) {
+	if err := cfg.check(); err != nil {
+		return nil, fmt.Errorf("make node: %w", err)
+	}
+	announced, err := parseAddresses(cfg.Announce)
+	if err != nil {
+		return nil, err
+	}
+	listen, skipped, err := listenAddresses(context.Background(), cfg)
+	if err != nil {
+		return nil, err
+	}
+	h, err := newHost(cfg, listen, announced)
+	if err != nil {
+		return nil, err
+	}
+	n := assemble(cfg, h, announced)
+	if a := missing(listen, h.Network().ListenAddresses()); a != nil {
+		return nil, errors.Join(&ListenError{Address: a.String(), Reason: "the address was taken meanwhile"}, n.Close())
+	}
+	if len(skipped) > 0 {
+		n.log.Info("no IPv6 here, listening without it", zap.Strings("skipped", skipped))
+	}
+	return n, nil
+}
+
+// assemble puts a node around its host.
+func assemble(cfg Config, h host.Host, announced []ma.Multiaddr) *Node {
+	n := &Node{
+		cfg:       cfg,
+		log:       cfg.logger(),
+		host:      h,
+		announced: announced,
+		shelf:     directory.NewShelf(cfg.Validators),
+		dials:     newDials(),
+		due:       newPending(),
+		dirty:     newPending(),
+		found:     make(chan peer.AddrInfo, LANQueue),
+		changed:   newPulse(),
+		trouble:   &trouble{},
+	}
+	n.sender = direct.NewSender(n.openDirect)
+	for _, s := range cfg.Network.Seeds {
+		if s.ID != h.ID() {
+			n.seeds = append(n.seeds, s)
+			h.ConnManager().Protect(s.ID, "seed")
+		}
+	}
+	return n
+}
+
+// Run serves the network until ctx ends, and then closes the node. What m is taking at that time it may finish.
+func (n *Node) Run(ctx context.Context, m Messenger) error {
+	defer n.Close()
+	events, err := n.subscribe()
+	if err != nil {
+		return err
+	}
+	if err := n.startDHT(n.cfg.Seed || len(n.announced) > 0); err != nil {
+		return errors.Join(err, events.Close())
+	}
+	known := n.recall(ctx)
+
+	receiver := direct.NewReceiver(m.Receive)
+	receiver.Serve(n.host)
+	answerer := directory.NewServer(n.shelf)
+	answerer.Serve(n.host)
+
+	work, ctx := errgroup.WithContext(ctx)
+	work.Go(func() error { return n.watch(ctx, events, m) })
+	work.Go(func() error { return n.keepPublished(ctx) })
+	work.Go(func() error { return n.keepRemembered(ctx, known) })
+	work.Go(func() error { return n.keepSaved(ctx) })
+	for _, seed := range n.seeds {
+		work.Go(func() error { return n.keepSeed(ctx, seed) })
+	}
+	if n.cfg.MDNS {
+		work.Go(func() error { return n.discoverLAN(ctx) })
+	}
+	<-ctx.Done()
+
+	answerer.Stop(n.host)
+	receiver.Stop(n.host, ShutdownGrace)
+	return errors.Join(work.Wait(), n.stopDHT())
+}
+
+// Close gives up the listeners and all connections. Run does it by itself.
+func (n *Node) Close() error {
+	var err error
+	n.closing.Do(func() { err = n.host.Close() })
+	return err
+}
+
+// ID returns the device's peer id.
+func (n *Node) ID() peer.ID { return n.host.ID() }
+
+// Listening returns the multiaddrs that the node listens on, as they were bound.
+func (n *Node) Listening() []string { return texts(n.host.Network().ListenAddresses()) }
+
+// Joined reports whether a node of the network has answered since this one was made.
+func (n *Node) Joined() bool { return n.joined.Load() }
+
+// SeedsConnected counts the seeds that the node is connected to.
+func (n *Node) SeedsConnected() int {
+	count := 0
+	for _, s := range n.seeds {
+		if n.connected(s.ID) {
+			count++
+		}
+	}
+	return count
+}
+
+func (n *Node) connected(p peer.ID) bool {
+	return n.host.Network().Connectedness(p) == network.Connected
+}
+
+func (n *Node) isSeed(p peer.ID) bool {
+	for _, s := range n.cfg.Network.Seeds {
+		if s.ID == p {
+			return true
+		}
+	}
+	return false
+}
+
+func parseAddresses(texts []string) ([]ma.Multiaddr, error) {
+	addrs := make([]ma.Multiaddr, 0, len(texts))
+	for _, s := range texts {
+		a, err := ma.NewMultiaddr(s)
+		if err != nil {
+			return nil, &ListenError{Address: s, Reason: "not a multiaddr like /dns4/example.org/tcp/4101"}
+		}
+		addrs = append(addrs, a)
+	}
+	return addrs, nil
+}
+
+func texts(addrs []ma.Multiaddr) []string {
+	all := make([]string, 0, len(addrs))
+	for _, a := range addrs {
+		all = append(all, a.String())
+	}
+	return all
+}
+
+func loopback4() netip.Prefix { return netip.PrefixFrom(netip.AddrFrom4([4]byte{127}), 8) }
+func loopback6() netip.Prefix { return netip.PrefixFrom(netip.IPv6Loopback(), 128) }

@@ -1,0 +1,88 @@
+package node_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"parley/chat"
+	"parley/node"
+	"parley/node/direct"
+	"parley/node/nodetest"
+)
+
+var (
+	_ chat.Transport = (*node.Node)(nil)
+	_ chat.Directory = (*node.Node)(nil)
+)
+
+// TestMaxEnvelope keeps the two sides of the seam together: they cannot name each other's constant.
+func TestMaxEnvelope(t *testing.T) {
+	if direct.MaxEnvelope != chat.MaxEnvelope {
+		t.Errorf("direct.MaxEnvelope is %d, chat.MaxEnvelope %d: an envelope that chat makes must be one that node carries",
+			direct.MaxEnvelope, chat.MaxEnvelope)
+	}
+}
+
+// TestMeetThroughSeed starts a seed, Alice and Bob in every order. Alice knows nothing of Bob but his id.
+func TestMeetThroughSeed(t *testing.T) {
+	orders := [][]int{{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}}
+	for _, kind := range []nodetest.Kind{nodetest.Private, nodetest.Open} {
+		for _, order := range orders {
+			t.Run(fmt.Sprintf("private=%v order=%v", kind, order), func(t *testing.T) {
+				t.Parallel()
+				world := nodetest.NewWorld(t, kind)
+				devices := []*nodetest.Device{world.Seed("seed"), world.Device("alice"), world.Device("bob")}
+				for _, i := range order {
+					devices[i].Start()
+				}
+				alice, bob := devices[1], devices[2]
+				devices[0].Knows(alice, bob)
+				alice.Knows(devices[0])
+				bob.Knows(devices[0])
+				send(t, alice, bob, "hello")
+				send(t, bob, alice, "hello yourself")
+				if !alice.Joined() || alice.SeedsConnected() != 1 || alice.Warning() != "" {
+					t.Errorf("alice: joined %v, %d seeds, warning %q", alice.Joined(), alice.SeedsConnected(), alice.Warning())
+				}
+			})
+		}
+	}
+}
+
+// send delivers one envelope and fails the test when it does not arrive.
+func send(t *testing.T, from, to *nodetest.Device, text string) {
+	t.Helper()
+	handed, err := from.Deliver(nodetest.Context(t), to.ID(), nil, [][]byte{[]byte(text)})
+	if err != nil {
+		t.Fatalf("%s to %s: %v", from.Name, to.Name, err)
+	}
+	if len(handed) != 1 || handed[0].Route != chat.RouteDirect || !slices.Equal(handed[0].Tag, nodetest.Tag([]byte(text))) {
+		t.Fatalf("%s to %s: handed %+v", from.Name, to.Name, handed)
+	}
+	if !slices.Contains(to.Inbox.Envelopes(), text) {
+		t.Fatalf("%s has not got %q", to.Name, text)
+	}
+}
+
+// TestEnd checks that a node that has nothing under way ends within a second and leaves no goroutine.
+func TestEnd(t *testing.T) {
+	before := goleak.IgnoreCurrent()
+	world := nodetest.NewWorld(t, nodetest.Open)
+	seed, alice, bob := world.Seed("seed").Start(), world.Device("alice").Start(), world.Device("bob").Start()
+	seed.Knows(alice, bob)
+	alice.Knows(seed)
+	bob.Knows(seed)
+	send(t, alice, bob, "hello")
+	for _, d := range []*nodetest.Device{alice, seed, bob} {
+		start := time.Now()
+		d.Stop()
+		if took := time.Since(start); took > time.Second {
+			t.Errorf("%s took %s to end", d.Name, took)
+		}
+	}
+	goleak.VerifyNone(t, before)
+}

@@ -1,0 +1,119 @@
+package nodetest
+
+import (
+	"context"
+	"crypto/sha256"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+)
+
+// Inbox is a messenger that keeps what it is given in memory and acknowledges it with Tag.
+type Inbox struct {
+	// Before, when set, is called with each batch before it is kept: its error refuses the batch. Set it before the device starts.
+	Before func(ctx context.Context, from peer.ID, envelopes [][]byte) error
+
+	mu        sync.Mutex
+	envelopes []string
+	seen      map[string]bool
+	repeats   int
+	met       []peer.ID
+}
+
+// NewInbox returns an empty inbox.
+func NewInbox() *Inbox { return &Inbox{seen: make(map[string]bool)} }
+
+// Tag is what an Inbox answers to an envelope.
+func Tag(envelope []byte) []byte {
+	sum := sha256.Sum256(envelope)
+	return sum[:16]
+}
+
+// Receive keeps envelopes in their order. One that came before is acknowledged again and counted as a repeat.
+func (i *Inbox) Receive(ctx context.Context, from peer.ID, envelopes [][]byte) ([][]byte, error) {
+	if i.Before != nil {
+		if err := i.Before(ctx, from, envelopes); err != nil {
+			return nil, err
+		}
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	tags := make([][]byte, 0, len(envelopes))
+	for _, e := range envelopes {
+		tags = append(tags, Tag(e))
+		if i.seen[string(e)] {
+			i.repeats++
+			continue
+		}
+		i.seen[string(e)] = true
+		i.envelopes = append(i.envelopes, string(e))
+	}
+	return tags, nil
+}
+
+// Connected notes that a device can be reached.
+func (i *Inbox) Connected(device peer.ID) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.met = append(i.met, device)
+}
+
+// Envelopes returns what came in, each once, in the order of arrival.
+func (i *Inbox) Envelopes() []string {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return slices.Clone(i.envelopes)
+}
+
+// Repeats counts envelopes that came more than once.
+func (i *Inbox) Repeats() int {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.repeats
+}
+
+// Met reports whether the node has said that a device can be reached.
+func (i *Inbox) Met(device peer.ID) bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return slices.Contains(i.met, device)
+}
+
+func (i *Inbox) forgetMet() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.met = nil
+}
+
+// Book is a peer book in memory.
+type Book struct {
+	mu    sync.Mutex
+	infos []peer.AddrInfo // the most recently seen first
+}
+
+// Load returns what was saved, the most recently seen first.
+func (b *Book) Load(context.Context) ([]peer.AddrInfo, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.infos), nil
+}
+
+// Save adds or replaces peers.
+func (b *Book) Save(_ context.Context, infos []peer.AddrInfo, _ time.Time) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, info := range infos {
+		b.infos = slices.DeleteFunc(b.infos, func(known peer.AddrInfo) bool { return known.ID == info.ID })
+		b.infos = append([]peer.AddrInfo{info}, b.infos...)
+	}
+	return nil
+}
+
+// Has reports whether an address of a peer is known.
+func (b *Book) Has(id peer.ID) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.ContainsFunc(b.infos, func(info peer.AddrInfo) bool { return info.ID == id && len(info.Addrs) > 0 })
+}

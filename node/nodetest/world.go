@@ -1,0 +1,229 @@
+package nodetest
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
+
+	"parley/node"
+)
+
+// Patience is how long a test waits for what should happen at once, on a machine that is busy with other tests.
+const Patience = 20 * time.Second
+
+// Kind says whether a world's network has a pre-shared key.
+type Kind bool
+
+// The kinds of networks.
+const (
+	Private Kind = true  // with a pre-shared key: TCP alone
+	Open    Kind = false // without: TCP and QUIC
+)
+
+// World is one network and its devices.
+type World struct {
+	Network node.Network
+	t       testing.TB
+}
+
+// NewWorld makes a network without nodes.
+func NewWorld(t testing.TB, kind Kind) *World {
+	t.Helper()
+	w := &World{t: t, Network: node.Network{Name: "home"}}
+	fill(t, w.Network.ID[:])
+	if kind == Private {
+		w.Network.PSK = make([]byte, 32)
+		fill(t, w.Network.PSK)
+	}
+	return w
+}
+
+// Device makes a device that is not started. Its address is known from now on.
+func (w *World) Device(name string) *Device {
+	w.t.Helper()
+	seed := make([]byte, ed25519.SeedSize)
+	fill(w.t, seed)
+	d := &Device{
+		Name:  name,
+		Inbox: NewInbox(),
+		Config: node.Config{
+			Key:        ed25519.NewKeyFromSeed(seed),
+			Network:    w.Network,
+			Listen:     listenOn(FreePort(w.t), w.Network.PSK == nil),
+			Peers:      &Book{},
+			Validators: Validators(),
+		},
+		world: w,
+	}
+	d.Config.Network.Seeds = nil // Start takes those that the world has by then
+	return d
+}
+
+// Seed makes a device that is one of the seeds of all devices of this world that start from now on.
+func (w *World) Seed(name string) *Device {
+	w.t.Helper()
+	d := w.Device(name)
+	d.Config.Seed = true
+	w.Network.Seeds = append(w.Network.Seeds, d.Info())
+	return d
+}
+
+// Device is one node, running or not. While it runs, the embedded Node is the present one.
+type Device struct {
+	*node.Node
+	Name   string
+	Config node.Config
+	Inbox  *Inbox
+
+	world  *World
+	cancel context.CancelFunc
+	done   chan error
+}
+
+// Info returns where the device is, or will be.
+func (d *Device) Info() peer.AddrInfo {
+	d.world.t.Helper()
+	info := peer.AddrInfo{ID: PeerID(d.world.t, d.Config.Key)}
+	for _, s := range d.Config.Listen {
+		info.Addrs = append(info.Addrs, ma.StringCast(s))
+	}
+	return info
+}
+
+// Start runs the device until Stop or the end of the test.
+func (d *Device) Start() *Device {
+	d.world.t.Helper()
+	cfg := d.Config
+	if cfg.Network.Seeds == nil {
+		cfg.Network.Seeds = d.world.Network.Seeds
+	}
+	n, err := node.New(cfg)
+	if err != nil {
+		d.world.t.Fatalf("start %s: %v", d.Name, err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	d.Inbox.forgetMet()
+	d.Node, d.cancel, d.done = n, cancel, done
+	go func() { done <- n.Run(ctx, d.Inbox) }()
+	d.world.t.Cleanup(d.Stop)
+	return d
+}
+
+// Stop ends the device and waits until it has ended. Stopping twice is stopping once.
+func (d *Device) Stop() {
+	d.world.t.Helper()
+	if d.done == nil {
+		return
+	}
+	d.cancel()
+	select {
+	case err := <-d.done:
+		if err != nil {
+			d.world.t.Errorf("%s ended with: %v", d.Name, err)
+		}
+	case <-time.After(Patience):
+		d.world.t.Errorf("%s does not end", d.Name)
+	}
+	d.done = nil
+}
+
+// Neighbour makes another device in the same world.
+func (d *Device) Neighbour(name string) *Device { return d.world.Device(name) }
+
+// Knows waits until the others are connected to the device and have said who they are.
+func (d *Device) Knows(others ...*Device) {
+	d.world.t.Helper()
+	for _, other := range others {
+		id := PeerID(d.world.t, other.Config.Key)
+		WaitFor(d.world.t, fmt.Sprintf("%s to meet %s", d.Name, other.Name), func() bool { return d.Inbox.Met(id) && d.Sees(id) })
+	}
+}
+
+// Sees reports whether a peer is connected to the device.
+func (d *Device) Sees(id peer.ID) bool {
+	return slices.ContainsFunc(d.Peers(), func(p node.Peer) bool { return p.ID == id })
+}
+
+// WaitFor waits until condition holds, and ends the test when that takes too long.
+func WaitFor(t testing.TB, what string, condition func() bool) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	end := time.After(Patience)
+	for !condition() {
+		select {
+		case <-tick.C:
+		case <-end:
+			t.Fatalf("waited %s for %s", Patience, what)
+		}
+	}
+}
+
+// Context returns a context that ends with the patience of a test.
+func Context(t testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// PeerID returns the id of a device key.
+func PeerID(t testing.TB, key ed25519.PrivateKey) peer.ID {
+	t.Helper()
+	k, err := crypto.UnmarshalEd25519PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := peer.IDFromPrivateKey(k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+// FreePort returns a port of the loopback address that is free for TCP and for UDP.
+func FreePort(t testing.TB) int {
+	t.Helper()
+	for range 20 {
+		l, err := net.Listen("tcp4", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		port := l.Addr().(*net.TCPAddr).Port
+		u, err := net.ListenPacket("udp4", fmt.Sprintf("127.0.0.1:%d", port))
+		if err := errors.Join(err, l.Close()); err != nil {
+			continue
+		}
+		if err := u.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return port
+	}
+	t.Fatal("no free port")
+	return 0
+}
+
+func listenOn(port int, quic bool) []string {
+	addrs := []string{fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", port)}
+	if quic {
+		addrs = append(addrs, fmt.Sprintf("/ip4/127.0.0.1/udp/%d/quic-v1", port))
+	}
+	return addrs
+}
+
+func fill(t testing.TB, b []byte) {
+	t.Helper()
+	if _, err := rand.Read(b); err != nil {
+		t.Fatal(err)
+	}
+}

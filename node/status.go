@@ -1,0 +1,193 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
+	ma "github.com/multiformats/go-multiaddr"
+)
+
+// Peer is one connected node, for people to look at.
+type Peer = struct {
+	ID      peer.ID       `json:"id"`
+	Address string        `json:"address"`
+	Route   string        `json:"route"`
+	Seed    bool          `json:"seed"`
+	Since   time.Time     `json:"since"`
+	RTT     time.Duration `json:"rtt_ns"` // the last measured round trip; zero before the first
+}
+
+// Peers lists the nodes that this one is connected to, the longest connected first. Round trips are those that the DHT has
+// measured.
+func (n *Node) Peers() []Peer {
+	var peers []Peer
+	for _, id := range n.host.Network().Peers() {
+		conns := n.host.Network().ConnsToPeer(id)
+		if len(conns) == 0 {
+			continue
+		}
+		oldest := slices.MinFunc(conns, func(a, b network.Conn) int { return a.Stat().Opened.Compare(b.Stat().Opened) })
+		peers = append(peers, Peer{
+			ID:      id,
+			Address: oldest.RemoteMultiaddr().String(),
+			Route:   n.route(id),
+			Seed:    n.isSeed(id),
+			Since:   oldest.Stat().Opened,
+			RTT:     n.host.Peerstore().LatencyEWMA(id),
+		})
+	}
+	slices.SortFunc(peers, func(a, b Peer) int { return a.Since.Compare(b.Since) })
+	return peers
+}
+
+// Addresses lists where this device may be reached, best first: announced, public, LAN, and loopback only where there is nothing
+// else. reachable is false when none of them is announced or public.
+func (n *Node) Addresses() (addrs []string, reachable bool) {
+	all := rank(n.announced, n.host.Addrs())
+	return texts(all), len(n.announced) > 0 || len(all) > 0 && distance(all[0]) == public
+}
+
+// Learn remembers where a device may be reached, across restarts: multiaddrs without the /p2p part. What does not parse is
+// skipped. The device's connection is the last that is closed when there are too many.
+func (n *Node) Learn(device peer.ID, addrs []string) {
+	var parsed []ma.Multiaddr
+	for _, s := range addrs {
+		if a, err := ma.NewMultiaddr(s); err == nil {
+			parsed = append(parsed, a)
+		}
+	}
+	if device == n.ID() || device.Validate() != nil {
+		return
+	}
+	n.host.ConnManager().Protect(device, "contact")
+	n.remember(device, parsed)
+}
+
+// Warning says in one line what is wrong with the connection to the network right now; it is empty when nothing is.
+func (n *Node) Warning() string {
+	if len(n.seeds) == 0 || n.SeedsConnected() > 0 {
+		return ""
+	}
+	return n.trouble.String()
+}
+
+// trouble is the last failure to connect to a seed.
+type trouble struct {
+	mu     sync.Mutex
+	reason string
+	retry  time.Time
+}
+
+func (t *trouble) note(reason string, retry time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.reason, t.retry = reason, retry
+}
+
+// String says what went wrong and when the next attempt is.
+func (t *trouble) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.reason == "" {
+		return "connecting to the network's seeds"
+	}
+	wait := max(time.Until(t.retry).Round(time.Second), time.Second)
+	return fmt.Sprintf("no seed answers (last error: %s), retrying in %s", t.reason, wait)
+}
+
+// failure is an error in one line for people, with the libraries' words for it behind.
+type failure struct {
+	text  string
+	cause error
+}
+
+// Error returns the line.
+func (f *failure) Error() string { return f.text }
+
+// Unwrap returns what the libraries said.
+func (f *failure) Unwrap() error { return f.cause }
+
+// streamReason says in a few words why envelopes were not acknowledged.
+func (n *Node) streamReason(device peer.ID, err error) string {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
+		return "no answer in time"
+	case errors.Is(err, context.Canceled):
+		return "interrupted"
+	case !n.connected(device):
+		return "the connection broke"
+	}
+	return "it could not take the envelopes now"
+}
+
+// reason says in a few words why a connection failed: the most telling of the failures at its addresses.
+func reason(err error, psk bool) string {
+	var dial *swarm.DialError
+	if errors.As(err, &dial) && len(dial.DialErrors) > 0 {
+		best := dialReason{}
+		for i := range dial.DialErrors {
+			best = best.better(addressReason(&dial.DialErrors[i], psk))
+		}
+		return best.text
+	}
+	switch {
+	case errors.Is(err, errUnknown), errors.Is(err, swarm.ErrNoAddresses), errors.Is(err, swarm.ErrNoGoodAddresses):
+		return errUnknown.Error()
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, network.ErrReset):
+		return "no answer in time"
+	case errors.Is(err, context.Canceled):
+		return "interrupted"
+	case errors.Is(err, errForeign):
+		return "the node there belongs to another network"
+	}
+	text, _, _ := strings.Cut(err.Error(), "\n")
+	return text
+}
+
+// dialReason is why one address failed, and how much that tells.
+type dialReason struct {
+	weight int
+	text   string
+}
+
+func (r dialReason) better(other dialReason) dialReason {
+	if other.weight > r.weight {
+		return other
+	}
+	return r
+}
+
+// addressReason translates the failure at one address. A node that has another network key, or none, shows itself by a closed
+// connection or by a handshake that is noise.
+func addressReason(e *swarm.TransportError, psk bool) dialReason {
+	text := e.Cause.Error()
+	garbled := errors.Is(e.Cause, syscall.ECONNRESET) || errors.Is(e.Cause, io.EOF) ||
+		strings.Contains(text, "too large") || strings.Contains(text, "failed to negotiate") || strings.Contains(text, "varint")
+	switch {
+	case strings.Contains(text, "peer id mismatch"):
+		return dialReason{6, fmt.Sprintf("another node answers at %s", e.Address)}
+	case garbled && psk:
+		return dialReason{5, fmt.Sprintf("the node at %s has another network key", e.Address)}
+	case garbled:
+		return dialReason{4, fmt.Sprintf("the node at %s closed the connection", e.Address)}
+	case errors.Is(e.Cause, syscall.ECONNREFUSED):
+		return dialReason{3, "connection refused"}
+	case errors.Is(e.Cause, context.DeadlineExceeded), errors.Is(e.Cause, swarm.ErrDialTimeout), strings.Contains(text, "timeout"):
+		return dialReason{2, "no answer in time"}
+	case errors.Is(e.Cause, syscall.ENETUNREACH), errors.Is(e.Cause, syscall.EHOSTUNREACH):
+		return dialReason{2, "the network there cannot be reached from here"}
+	}
+	line, _, _ := strings.Cut(text, "\n")
+	return dialReason{1, line}
+}

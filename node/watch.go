@@ -1,0 +1,189 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/libp2p/go-libp2p/core/event"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
+	ma "github.com/multiformats/go-multiaddr"
+	"go.uber.org/zap"
+)
+
+// eventQueue is how many events may wait for the watcher: a burst of connections on a seed.
+const eventQueue = 256
+
+func (n *Node) subscribe() (event.Subscription, error) {
+	events, err := n.host.EventBus().Subscribe([]any{
+		new(event.EvtPeerIdentificationCompleted),
+		new(event.EvtPeerConnectednessChanged),
+		new(event.EvtLocalReachabilityChanged),
+	}, eventbus.BufSize(eventQueue))
+	if err != nil {
+		return nil, fmt.Errorf("watch the host: %w", err)
+	}
+	return events, nil
+}
+
+// watch reacts to what happens at the host until ctx ends.
+func (n *Node) watch(ctx context.Context, events event.Subscription, m Messenger) error {
+	defer events.Close()
+	for _, p := range n.host.Network().Peers() {
+		if n.version(p) != "" { // identified before we subscribed
+			n.identified(p, n.host.Network().ConnsToPeer(p), n.host.Peerstore().Addrs(p), m)
+		}
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case e := <-events.Out():
+			switch e := e.(type) {
+			case event.EvtPeerIdentificationCompleted:
+				n.identified(e.Peer, []network.Conn{e.Conn}, e.ListenAddrs, m)
+			case event.EvtPeerConnectednessChanged:
+				n.connectedness(e.Peer, e.Connectedness)
+			case event.EvtLocalReachabilityChanged:
+				n.reachability(e.Reachability)
+			}
+		}
+	}
+}
+
+// identified greets a peer that has said who it is, or shows it the door when it is of another network.
+func (n *Node) identified(p peer.ID, conns []network.Conn, listening []ma.Multiaddr, m Messenger) {
+	if n.foreign(p) {
+		n.log.Debug("disconnecting a node of another network", zap.Stringer("peer", p))
+		_ = n.host.Network().ClosePeer(p)
+		return
+	}
+	n.joined.Store(true)
+	n.remember(p, workingAddresses(conns, listening))
+	if n.isSeed(p) || len(n.host.Network().Peers()) == 1 {
+		n.due.all()
+	}
+	n.changed.fire()
+	m.Connected(p)
+}
+
+// workingAddresses lists what a peer says it listens on, after the addresses at which we did reach it.
+func workingAddresses(conns []network.Conn, listening []ma.Multiaddr) []ma.Multiaddr {
+	var addrs []ma.Multiaddr
+	for _, c := range conns {
+		if c.Stat().Direction == network.DirOutbound {
+			addrs = append(addrs, c.RemoteMultiaddr())
+		}
+	}
+	return append(addrs, listening...)
+}
+
+// foreign reports whether a connected peer has said that it is of another network.
+func (n *Node) foreign(p peer.ID) bool { return n.version(p) != n.cfg.Network.version() }
+
+// version returns what a peer called its protocol; empty before it has.
+func (n *Node) version(p peer.ID) string {
+	v, err := n.host.Peerstore().Get(p, "ProtocolVersion")
+	if err != nil {
+		return ""
+	}
+	version, _ := v.(string)
+	return version
+}
+
+// connectedness notes that a peer came or went. Who loses the last connection publishes everything again on the next.
+func (n *Node) connectedness(p peer.ID, c network.Connectedness) {
+	if c != network.Connected {
+		n.sender.Forget(p)
+	}
+	if len(n.host.Network().Peers()) == 0 {
+		n.due.all()
+	}
+	n.changed.fire()
+}
+
+// reachability makes a node that has turned out to be reachable from everywhere serve the DHT. It stays a server: others rely
+// on what it stores.
+func (n *Node) reachability(r network.Reachability) {
+	if r != network.ReachabilityPublic || n.servesDHT() {
+		return
+	}
+	if err := n.startDHT(true); err != nil {
+		n.log.Warn("cannot serve the DHT", zap.Error(err))
+		return
+	}
+	n.due.all()
+	n.changed.fire()
+}
+
+// pulse wakes everybody who waits, again and again.
+type pulse struct {
+	mu   sync.Mutex
+	next chan struct{}
+}
+
+func newPulse() *pulse { return &pulse{next: make(chan struct{})} }
+
+// wait returns a channel that is closed at the next beat. Take it before looking at what may change.
+func (p *pulse) wait() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.next
+}
+
+func (p *pulse) fire() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	close(p.next)
+	p.next = make(chan struct{})
+}
+
+// pending is a set of keys to which something must be done, out of those that were ever added.
+type pending struct {
+	mu   sync.Mutex
+	keys map[string]bool // true: to be done
+}
+
+func newPending() *pending { return &pending{keys: make(map[string]bool)} }
+
+func (p *pending) add(key string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.keys[key] = true
+}
+
+// all marks everything that was ever added.
+func (p *pending) all() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for k := range p.keys {
+		p.keys[k] = true
+	}
+}
+
+// take returns what is to be done, in order, and unmarks it.
+func (p *pending) take() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var todo []string
+	for _, k := range slices.Sorted(maps.Keys(p.keys)) {
+		if p.keys[k] {
+			todo = append(todo, k)
+			p.keys[k] = false
+		}
+	}
+	return todo
+}
+
+// empty forgets all keys and returns those that were to be done.
+func (p *pending) empty() []string {
+	todo := p.take()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	maps.DeleteFunc(p.keys, func(_ string, marked bool) bool { return !marked })
+	return todo
+}

@@ -1,0 +1,252 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"go.uber.org/zap"
+
+	"parley/chat"
+)
+
+var _ chat.Store = (*DB)(nil)
+
+// Options says how a database is opened. The zero value is right for a node.
+type Options struct {
+	// Logger gets warnings about a server that is set up to lose data; nil for none.
+	Logger *zap.Logger
+	// ReadOnly is for commands that only look, also while a node runs: no owner's lock is taken, and Update is refused.
+	ReadOnly bool
+}
+
+// DB is an open database. All its methods may be called at once from many goroutines.
+type DB struct {
+	engine    engine
+	committer committer
+	readOnly  bool
+
+	mu     sync.Mutex
+	closed bool
+	calls  sync.WaitGroup // updates and views under way
+}
+
+// engine is what differs between SQLite and PostgreSQL.
+type engine interface {
+	name() string
+	// where names the database for people, without a secret.
+	where() string
+	// writer opens the connection that writes. It holds the owner's lock until it is closed.
+	writer(ctx context.Context) (*session, error)
+	// reader lends a connection for one view; done takes it back.
+	reader(ctx context.Context) (*session, error)
+	done(*session)
+	// beginWrite and beginRead are the words that start a transaction.
+	beginWrite() string
+	beginRead() string
+	// migrate brings the tables from version have, 0 for an empty database, to the newest. The caller holds the owner's lock.
+	migrate(ctx context.Context) error
+	// version returns the version of the tables, 0 for an empty database.
+	version(ctx context.Context, s *session) (int64, error)
+	// committed is told after every commit.
+	committed()
+	// judge says what an error on a session means for its transaction.
+	judge(s *session, err error) verdict
+	// explain makes an error for people of what can happen to anybody at any time (a full disk); others it returns as they are.
+	explain(err error) error
+	// explainOpen makes an error for people of what opening has met.
+	explainOpen(err error) error
+	close() error
+}
+
+// Open opens the database at a URL and brings its tables up to date: "sqlite:PATH" (a file that is created where it is missing,
+// in a folder that exists) or "postgres://USER@HOST/NAME". Whoever opens it other than read-only owns it until Close or the end
+// of the process, and the next to try is refused. Errors are made for people, and never show a password.
+func Open(ctx context.Context, url string, o Options) (*DB, error) {
+	if o.Logger == nil {
+		o.Logger = zap.NewNop()
+	}
+	e, err := openEngine(ctx, url, o)
+	if err != nil {
+		return nil, err
+	}
+	db := &DB{engine: e, committer: committer{engine: e}, readOnly: o.ReadOnly}
+	if err := db.start(ctx); err != nil {
+		db.Close()
+		return nil, e.explainOpen(err)
+	}
+	return db, nil
+}
+
+func openEngine(ctx context.Context, url string, o Options) (engine, error) {
+	scheme, rest, _ := strings.Cut(url, ":")
+	switch scheme {
+	case "sqlite":
+		return openSQLite(rest)
+	case "postgres", "postgresql":
+		return openPostgres(ctx, url, o.Logger)
+	default:
+		return nil, misconfigured(nil, "", "database URL has the unknown scheme %.20q; want sqlite:PATH or postgres://USER@HOST/NAME", scheme)
+	}
+}
+
+// start takes the lock and migrates. A reader takes it only where there is something to migrate.
+func (db *DB) start(ctx context.Context) error {
+	if !db.readOnly {
+		if err := db.committer.connect(ctx); err != nil {
+			return err
+		}
+		return db.migrate(ctx, db.committer.session)
+	}
+	s, err := db.engine.reader(ctx)
+	if err != nil {
+		return err
+	}
+	defer db.engine.done(s)
+	return db.migrate(ctx, s)
+}
+
+// migrate is quick where there is nothing to do, which is at every start but one.
+func (db *DB) migrate(ctx context.Context, s *session) error {
+	have, err := db.engine.version(ctx, s)
+	if err != nil {
+		return fmt.Errorf("read schema version: %w", err)
+	}
+	newest, err := newestVersion(db.engine.name())
+	switch {
+	case err != nil:
+		return err
+	case have > newest:
+		return newerSchema(db.engine.where(), have, newest)
+	case have == newest:
+		return nil
+	}
+	if db.readOnly {
+		owner, err := db.engine.writer(ctx)
+		if err != nil {
+			return err
+		}
+		defer owner.close()
+	}
+	return db.engine.migrate(ctx)
+}
+
+// Update implements chat.Store. See the package comment for what shares a commit with what. Where the database is away it
+// returns an error with chat.CodeUnavailable; the next call tries to reach it again.
+func (db *DB) Update(ctx context.Context, fn func(chat.Tx) error) error {
+	return db.update(ctx, func(t *tx) error { return fn(t) })
+}
+
+func (db *DB) update(ctx context.Context, fn func(*tx) error) error {
+	if db.readOnly {
+		return errReadOnly
+	}
+	if err := db.enter(ctx); err != nil {
+		return err
+	}
+	defer db.calls.Done()
+	return db.committer.update(ctx, fn)
+}
+
+// View implements chat.Store. Views run beside each other and beside updates, and see what was committed when they began.
+func (db *DB) View(ctx context.Context, fn func(chat.Tx) error) error {
+	return db.view(ctx, func(t *tx) error { return fn(t) })
+}
+
+func (db *DB) view(ctx context.Context, fn func(*tx) error) error {
+	if err := db.enter(ctx); err != nil {
+		return err
+	}
+	defer db.calls.Done()
+	s, err := db.engine.reader(ctx)
+	if err != nil {
+		return db.seen(ctx, nil, err)
+	}
+	defer db.engine.done(s)
+	if err := s.begin(ctx, db.engine.beginRead()); err != nil {
+		s.broken = true
+		return db.seen(ctx, s, err)
+	}
+	defer s.rollBack(ctx)
+	u := &update{ctx: ctx, fn: fn}
+	if err := u.run(ctx, s); err != nil {
+		return db.seen(ctx, s, err)
+	}
+	return u.skipped
+}
+
+// seen returns what a view says about an error: the caller's own end, a database that is away, or what it was.
+func (db *DB) seen(ctx context.Context, s *session, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		return fmt.Errorf("%w: %w", ctx.Err(), err)
+	case s == nil || db.engine.judge(s, err) == verdictLost:
+		return unavailable(err)
+	default:
+		return db.engine.explain(err)
+	}
+}
+
+// enter notes a call that Close has to wait for.
+func (db *DB) enter(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	if db.closed {
+		return errClosed
+	}
+	db.calls.Add(1)
+	return nil
+}
+
+// Claim makes the database the given device's, for ever; a database that belongs to another account or device is refused with
+// chat.CodeConfig. It must come before the first update.
+func (db *DB) Claim(ctx context.Context, account chat.AccountID, device peer.ID) error {
+	claim := owner{account: account, device: device}
+	err := db.view(ctx, func(t *tx) error { return t.checkOwner(db.engine.where(), claim) })
+	if !errors.Is(err, errUnclaimed) {
+		return err
+	}
+	if db.readOnly {
+		return nil
+	}
+	return db.update(ctx, func(t *tx) error {
+		if err := t.checkOwner(db.engine.where(), claim); !errors.Is(err, errUnclaimed) {
+			return err
+		}
+		return t.insertOwner(claim)
+	})
+}
+
+// Peers returns what the node remembers about other nodes across restarts.
+func (db *DB) Peers() *Peers { return &Peers{db: db} }
+
+// Engine returns "sqlite" or "postgres".
+func (db *DB) Engine() string { return db.engine.name() }
+
+// Ping asks the database whether it is there.
+func (db *DB) Ping(ctx context.Context) error {
+	return db.view(ctx, func(t *tx) error {
+		_, err := t.Events(0, 0)
+		return err
+	})
+}
+
+// Close waits for calls under way, refuses new ones, and gives up the owner's lock. Closing twice does nothing.
+func (db *DB) Close() error {
+	db.mu.Lock()
+	was := db.closed
+	db.closed = true
+	db.mu.Unlock()
+	if was {
+		return nil
+	}
+	db.calls.Wait()
+	db.committer.drop()
+	return db.engine.close()
+}

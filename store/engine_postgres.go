@@ -1,0 +1,248 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"go.uber.org/zap"
+
+	"parley/chat"
+)
+
+const (
+	postgresName = "postgres"
+	// postgresHasTables is not 0 when migrations were run in the database.
+	postgresHasTables = `SELECT COUNT(*) FROM information_schema.tables
+		WHERE table_schema = current_schema() AND table_name = '` + versionTable + `'`
+
+	// ownerLock is the key of the advisory lock: "parley" in ASCII.
+	ownerLock     = `123563833845113` // 0x7061726c6579
+	takeOwnerLock = `SELECT CASE WHEN pg_try_advisory_lock(` + ownerLock + `) THEN 1 ELSE 0 END`
+	// giveOwnerLock is said before leaving: the server notices a closed connection a moment later, and we may be back by then.
+	giveOwnerLock = `SELECT pg_advisory_unlock(` + ownerLock + `)`
+	// endOurGhost ends the server's half of a connection of ours that broke without its noticing: it would keep the lock for
+	// as long as TCP takes, which can be hours. Nobody else has our application name.
+	endOurGhost = `SELECT COUNT(pg_terminate_backend(l.pid)) FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+		WHERE l.locktype = 'advisory' AND l.granted AND l.pid <> pg_backend_pid()
+			AND (l.classid::bigint << 32 | l.objid::bigint) = ` + ownerLock + `
+			AND a.datname = current_database() AND a.application_name = current_setting('application_name')`
+	durability = `SELECT current_setting('fsync') = 'on', current_setting('synchronous_commit') <> 'off'`
+)
+
+// The codes of PostgreSQL that decide what becomes of a transaction (its manual, appendix A).
+const (
+	codeSerialization = "40001"
+	codeDeadlock      = "40P01"
+	codeNoDatabase    = "3D000"
+	classAuth         = "28"
+	classConnection   = "08"
+	classIntervention = "57"
+	classResources    = "53"
+)
+
+// postgresDB is a database on a server: a pool for views, and the one connection that writes beside it.
+type postgresDB struct {
+	config *pgx.ConnConfig
+	pool   *pgxpool.Pool
+	reads  *sql.DB // on the pool
+	writes *sql.DB // makes a new connection each time
+}
+
+func openPostgres(ctx context.Context, dsn string, logger *zap.Logger) (*postgresDB, error) {
+	config, err := pgxpool.ParseConfig(dsn)
+	if err != nil {
+		return nil, explainURL(dsn, err)
+	}
+	if !strings.Contains(dsn, "connect_timeout") {
+		config.ConnConfig.ConnectTimeout = ConnectTimeout
+	}
+	// The name tells our own connections from those of other nodes, also after they broke.
+	config.ConnConfig.RuntimeParams["application_name"] = "parley " + rand.Text()
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, explainURL(dsn, err)
+	}
+	e := &postgresDB{config: config.ConnConfig, pool: pool, reads: stdlib.OpenDBFromPool(pool), writes: stdlib.OpenDB(*config.ConnConfig)}
+	e.writes.SetMaxIdleConns(0)
+	if err := e.warn(ctx, logger); err != nil {
+		return nil, errors.Join(e.explainOpen(err), e.close())
+	}
+	return e, nil
+}
+
+// warn says so when the server is set up to lose what it has acknowledged.
+func (e *postgresDB) warn(ctx context.Context, logger *zap.Logger) error {
+	var synced, waits bool
+	if err := e.reads.QueryRowContext(ctx, durability).Scan(&synced, &waits); err != nil {
+		return err
+	}
+	if !synced || !waits {
+		logger.Warn("PostgreSQL is set up to lose acknowledged messages when the power fails: set fsync and synchronous_commit to on",
+			zap.String("database", e.where()), zap.Bool("fsync", synced), zap.Bool("synchronous_commit", waits))
+	}
+	return nil
+}
+
+func (e *postgresDB) name() string       { return postgresName }
+func (e *postgresDB) beginWrite() string { return "BEGIN" }
+func (e *postgresDB) beginRead() string {
+	return "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+}
+
+// where returns the database's name and server, without user or password.
+func (e *postgresDB) where() string {
+	return fmt.Sprintf("%q at %s", e.config.Database, e.server())
+}
+
+func (e *postgresDB) server() string { return fmt.Sprintf("%s port %d", e.config.Host, e.config.Port) }
+
+// writer implements engine: the lock belongs to the connection, so that nobody can write without it.
+func (e *postgresDB) writer(ctx context.Context) (*session, error) {
+	conn, err := e.writes.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s := &session{conn: conn}
+	if err := e.own(ctx, s); err != nil {
+		s.close()
+		return nil, err
+	}
+	s.farewell = giveOwnerLock
+	return s, nil
+}
+
+// own takes the owner's lock, also from what is left of an earlier connection of ours. It tries for about a tenth of a second:
+// so long a server may take to notice that the owner was killed.
+func (e *postgresDB) own(ctx context.Context, s *session) error {
+	for attempt := range MaxAttempts {
+		if taken, err := s.number(ctx, takeOwnerLock); err != nil || taken == 1 {
+			return err
+		}
+		if _, err := s.number(ctx, endOurGhost); err != nil {
+			return err
+		}
+		pause(ctx, attempt)
+	}
+	return inUse(e.where())
+}
+
+// reader implements engine. The pool replaces connections that broke, and keeps the statements of those that did not.
+func (e *postgresDB) reader(ctx context.Context) (*session, error) {
+	conn, err := e.reads.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &session{conn: conn}, nil
+}
+
+// done implements engine.
+func (e *postgresDB) done(s *session) {
+	if s.broken {
+		s.conn.Raw(func(c any) error { return c.(*stdlib.Conn).Conn().Close(context.Background()) })
+	}
+	s.conn.Close()
+}
+
+// version implements engine.
+func (e *postgresDB) version(ctx context.Context, s *session) (int64, error) {
+	if n, err := s.number(ctx, postgresHasTables); err != nil || n == 0 {
+		return 0, err
+	}
+	return s.number(ctx, versionQuery)
+}
+
+// migrate implements engine.
+func (e *postgresDB) migrate(ctx context.Context) error {
+	return migrateUp(ctx, e.reads, goose.DialectPostgres, postgresName)
+}
+
+// committed implements engine: the server does its own checkpoints.
+func (e *postgresDB) committed() {}
+
+// judge implements engine.
+func (e *postgresDB) judge(s *session, err error) verdict {
+	var answer *pgconn.PgError
+	if errors.As(err, &answer) {
+		switch {
+		case answer.Code == codeSerialization, answer.Code == codeDeadlock:
+			return verdictAgain
+		case strings.HasPrefix(answer.Code, classConnection), strings.HasPrefix(answer.Code, classIntervention):
+			return verdictLost
+		}
+	}
+	if !alive(s) {
+		return verdictLost
+	}
+	return verdictFinal
+}
+
+// alive reports whether the session's connection is open, as far as this side knows.
+func alive(s *session) bool {
+	closed := true
+	err := s.conn.Raw(func(c any) error {
+		closed = c.(*stdlib.Conn).Conn().IsClosed()
+		return nil
+	})
+	return err == nil && !closed
+}
+
+// explain implements engine.
+func (e *postgresDB) explain(err error) error {
+	var answer *pgconn.PgError
+	if errors.As(err, &answer) && strings.HasPrefix(answer.Code, classResources) {
+		return &trouble{cause: err, told: &chat.Error{
+			Code: chat.CodeLimit, Detail: fmt.Sprintf("database %s has no room: %s", e.where(), answer.Message),
+		}}
+	}
+	return err
+}
+
+// explainOpen implements engine.
+func (e *postgresDB) explainOpen(err error) error {
+	var told *chat.Error
+	var answer *pgconn.PgError
+	switch {
+	case errors.As(err, &told), errors.Is(err, context.Canceled):
+		return err
+	case !errors.As(err, &answer):
+		return misconfigured(err, "", "database server %s cannot be reached: %s", e.server(), reason(err))
+	case strings.HasPrefix(answer.Code, classAuth):
+		return misconfigured(err, "", "database server %s refuses user %q: wrong user or password", e.server(), e.config.User)
+	case answer.Code == codeNoDatabase:
+		return misconfigured(err, "createdb "+e.config.Database, "database %s does not exist", e.where())
+	default:
+		return misconfigured(err, "", "database %s cannot be opened: %s", e.where(), answer.Message)
+	}
+}
+
+// explainURL says what is wrong with the URL. The driver's own words are shown only where the password can be taken out of them.
+func explainURL(dsn string, err error) error {
+	const want = "want postgres://USER:PASSWORD@HOST:PORT/NAME"
+	u, badURL := url.Parse(dsn)
+	if badURL != nil {
+		return misconfigured(nil, "", "database URL cannot be read; %s", want)
+	}
+	why := err.Error()
+	why = why[strings.LastIndex(why, "`")+1:]
+	if password, ok := u.User.Password(); ok && password != "" {
+		why = strings.ReplaceAll(why, password, "…")
+	}
+	return misconfigured(nil, "", "database URL cannot be used%s; %s", why, want)
+}
+
+// close implements engine.
+func (e *postgresDB) close() error {
+	errs := errors.Join(e.writes.Close(), e.reads.Close())
+	e.pool.Close()
+	return errs
+}

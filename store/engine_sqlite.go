@@ -1,0 +1,286 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/ncruces/go-sqlite3"
+	"github.com/ncruces/go-sqlite3/driver"
+	"github.com/pressly/goose/v3"
+
+	"parley/chat"
+)
+
+const (
+	sqliteName = "sqlite"
+	// sqliteHasTables is not 0 when migrations were run on the file.
+	sqliteHasTables = `SELECT COUNT(*) FROM sqlite_schema WHERE name = '` + versionTable + `'`
+)
+
+// sqliteDB is a file with one connection that writes and a few that read. The write-ahead log is reused, not truncated: a
+// growing file makes every fsync slower.
+type sqliteDB struct {
+	path          string
+	writes, reads *sql.DB
+	lock          *os.File      // the owner's; kept from the first writer until close
+	readers       chan *session // readSessions of them; nil stands for one that is not open
+
+	// The pages in the log after the last commit, and when the last checkpoint was started: both the committing leader's.
+	logged, checkpointed int
+	checkpointing        atomic.Bool
+	checkpoints          sync.WaitGroup
+}
+
+// openSQLite prepares the file; connections come later.
+func openSQLite(path string) (*sqliteDB, error) {
+	if rest, ok := strings.CutPrefix(path, "//"); ok {
+		if path = rest; !strings.HasPrefix(path, "/") {
+			return nil, misconfigured(nil, "", "database URL names a host; want sqlite:PATH or sqlite:///PATH")
+		}
+	}
+	if path == "" || strings.Contains(path, "\x00") {
+		return nil, misconfigured(nil, "", "database URL names no file; want sqlite:PATH")
+	}
+	path, err := createFile(path)
+	if err != nil {
+		return nil, explainFile(path, err)
+	}
+	e := &sqliteDB{path: path, readers: make(chan *session, readSessions)}
+	for range readSessions {
+		e.readers <- nil
+	}
+	if e.writes, err = driver.Open(e.dsn(), e.setUpWriter); err != nil {
+		return nil, e.explainOpen(err)
+	}
+	if e.reads, err = driver.Open(e.dsn(), setUpReader); err != nil {
+		return nil, e.explainOpen(err)
+	}
+	// A session that is closed shall take its connection along, not leave it in a pool.
+	e.writes.SetMaxIdleConns(0)
+	e.reads.SetMaxIdleConns(0)
+	return e, nil
+}
+
+// createFile creates the file where it is missing, for its owner alone, and returns its real path: two links to one file must
+// meet at one lock.
+func createFile(path string) (string, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return path, err
+	}
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return path, err
+	}
+	if err := f.Close(); err != nil {
+		return path, err
+	}
+	return filepath.EvalSymlinks(path)
+}
+
+// dsn returns the driver's name for the file. The log gets the mode of the file itself (modeof).
+func (e *sqliteDB) dsn() string {
+	query := url.Values{"modeof": {e.path}}
+	return (&url.URL{Scheme: "file", Path: e.path, RawQuery: query.Encode()}).String()
+}
+
+func (e *sqliteDB) setUpWriter(c *sqlite3.Conn) error {
+	c.WALHook(func(c *sqlite3.Conn, schema string, pages int) error {
+		e.logged = pages
+		if pages >= maxWALPages {
+			c.WALCheckpoint(schema, sqlite3.CHECKPOINT_PASSIVE) // its failure would fail a commit that is durable already
+		}
+		return nil
+	})
+	return errors.Join(c.BusyTimeout(BusyTimeout), c.Exec(fmt.Sprintf(`
+		PRAGMA journal_mode = WAL;
+		PRAGMA synchronous = FULL;
+		PRAGMA foreign_keys = ON;
+		PRAGMA temp_store = MEMORY;
+		PRAGMA cache_size = -%d`, writeCacheKiB)))
+}
+
+func setUpReader(c *sqlite3.Conn) error {
+	return errors.Join(c.BusyTimeout(BusyTimeout), c.Exec(fmt.Sprintf(`
+		PRAGMA query_only = ON;
+		PRAGMA temp_store = MEMORY;
+		PRAGMA cache_size = -%d`, readCacheKiB)))
+}
+
+func (e *sqliteDB) name() string       { return sqliteName }
+func (e *sqliteDB) where() string      { return e.path }
+func (e *sqliteDB) beginWrite() string { return "BEGIN IMMEDIATE" }
+func (e *sqliteDB) beginRead() string  { return "BEGIN" }
+
+// writer implements engine. The lock outlives the connection: what a new one would find is still ours.
+func (e *sqliteDB) writer(ctx context.Context) (*session, error) {
+	if e.lock == nil {
+		lock, err := lockFile(e.path + ".lock")
+		if errors.Is(err, errLocked) {
+			return nil, inUse(e.path)
+		}
+		if err != nil {
+			return nil, err
+		}
+		e.lock = lock
+	}
+	return e.session(ctx, e.writes)
+}
+
+// reader implements engine.
+func (e *sqliteDB) reader(ctx context.Context) (*session, error) {
+	select {
+	case s := <-e.readers:
+		if s != nil {
+			return s, nil
+		}
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	s, err := e.session(ctx, e.reads)
+	if err != nil {
+		e.readers <- nil
+	}
+	return s, err
+}
+
+// done implements engine.
+func (e *sqliteDB) done(s *session) {
+	if s.broken {
+		s.close()
+		s = nil
+	}
+	e.readers <- s
+}
+
+// session connects. SQLite itself would let everybody read the index of the log that it creates here.
+func (e *sqliteDB) session(ctx context.Context, db *sql.DB) (*session, error) {
+	if f, err := os.OpenFile(e.path+"-shm", os.O_RDWR|os.O_CREATE, 0o600); err == nil {
+		f.Close()
+	}
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &session{conn: conn, stmts: map[string]*sql.Stmt{}}, nil
+}
+
+// version implements engine.
+func (e *sqliteDB) version(ctx context.Context, s *session) (int64, error) {
+	if n, err := s.number(ctx, sqliteHasTables); err != nil || n == 0 {
+		return 0, err
+	}
+	return s.number(ctx, versionQuery)
+}
+
+// migrate implements engine.
+func (e *sqliteDB) migrate(ctx context.Context) error {
+	return migrateUp(ctx, e.writes, goose.DialectSQLite3, sqliteName)
+}
+
+// committed implements engine: it starts a checkpoint beside the commits when the log has grown enough.
+func (e *sqliteDB) committed() {
+	if e.logged < e.checkpointed {
+		e.checkpointed = 0 // the log starts again
+	}
+	if e.logged-e.checkpointed < checkpointPages || !e.checkpointing.CompareAndSwap(false, true) {
+		return
+	}
+	e.checkpointed = e.logged
+	e.checkpoints.Go(func() {
+		defer e.checkpointing.Store(false)
+		e.checkpoint()
+	})
+}
+
+// checkpoint copies what is in the log into the file, without making anybody wait. What it cannot do, the next one does.
+func (e *sqliteDB) checkpoint() {
+	s, err := e.reader(context.Background())
+	if err != nil {
+		return
+	}
+	defer e.done(s)
+	err = s.conn.Raw(func(c any) error {
+		_, _, err := c.(driver.Conn).Raw().WALCheckpoint("main", sqlite3.CHECKPOINT_PASSIVE)
+		return err
+	})
+	s.broken = err != nil
+}
+
+// judge implements engine. After an error of the disk nobody knows what the system kept of what was written: a new connection
+// reads it again, the old one would not.
+func (e *sqliteDB) judge(_ *session, err error) verdict {
+	for _, code := range []error{sqlite3.IOERR, sqlite3.CORRUPT, sqlite3.NOTADB, sqlite3.CANTOPEN, sqlite3.PROTOCOL} {
+		if errors.Is(err, code) {
+			return verdictLost
+		}
+	}
+	return verdictFinal
+}
+
+// explain implements engine.
+func (e *sqliteDB) explain(err error) error {
+	switch {
+	case errors.Is(err, sqlite3.FULL):
+		return &trouble{cause: err, told: &chat.Error{
+			Code: chat.CodeLimit, Detail: fmt.Sprintf("no space left for database %s", e.path), Try: "df -h " + filepath.Dir(e.path),
+		}}
+	case errors.Is(err, sqlite3.BUSY):
+		return &trouble{cause: err, told: &chat.Error{
+			Code: chat.CodeUnavailable, Detail: fmt.Sprintf("another program keeps database %s locked", e.path),
+		}}
+	default:
+		return err
+	}
+}
+
+// explainOpen implements engine.
+func (e *sqliteDB) explainOpen(err error) error {
+	told := (*chat.Error)(nil)
+	switch {
+	case errors.As(err, &told), errors.Is(err, context.Canceled):
+		return err
+	case errors.Is(err, sqlite3.NOTADB), errors.Is(err, sqlite3.CORRUPT):
+		return misconfigured(err, "", "%s is not a parley database, or it is damaged", e.path)
+	case errors.Is(err, sqlite3.FULL), errors.Is(err, sqlite3.BUSY):
+		return e.explain(err)
+	default:
+		return explainFile(e.path, err)
+	}
+}
+
+// explainFile says what is wrong with the file or its folder.
+func explainFile(path string, err error) error {
+	folder := filepath.Dir(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return misconfigured(err, "mkdir -p "+folder, "database %s cannot be created: folder %s does not exist", path, folder)
+	case errors.Is(err, os.ErrPermission), errors.Is(err, sqlite3.READONLY):
+		return misconfigured(err, "ls -ld "+folder+" "+path, "database %s cannot be written: permission denied", path)
+	default:
+		return misconfigured(err, "", "database %s cannot be opened: %s", path, reason(err))
+	}
+}
+
+// close implements engine. The last connection to end empties the log.
+func (e *sqliteDB) close() error {
+	e.checkpoints.Wait()
+	for range readSessions {
+		if s := <-e.readers; s != nil {
+			s.close()
+		}
+	}
+	errs := []error{e.reads.Close(), e.writes.Close()}
+	if e.lock != nil {
+		errs = append(errs, e.lock.Close())
+	}
+	return errors.Join(errs...)
+}

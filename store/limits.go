@@ -1,0 +1,34 @@
+package store
+
+import "time"
+
+const (
+	// MaxGroup is the most updates of one commit. Larger groups gain nothing measurable, and the first of a group waits for the last.
+	MaxGroup = 512
+	// MaxPeers is how many peers are remembered: enough to find any network again, and about 300 KiB.
+	MaxPeers = 1000
+	// MaxAttempts is how often one transaction is tried when the database says that a neighbour was in the way or the
+	// connection broke before the commit.
+	MaxAttempts = 5
+	// RetryPause is the pause before the second attempt; it doubles, with jitter.
+	RetryPause = 5 * time.Millisecond
+	// CommitTimeout ends one transaction, connecting included. It is long because the caller cannot know what became of it.
+	CommitTimeout = 30 * time.Second
+	// ConnectTimeout ends one attempt to connect to PostgreSQL, unless the URL says otherwise (connect_timeout).
+	ConnectTimeout = 5 * time.Second
+	// BusyTimeout is how long SQLite waits for another process, such as a shell that somebody has open on the file.
+	BusyTimeout = 5 * time.Second
+
+	// readSessions is the most views at once on SQLite; each keeps a connection, and more than a few only share the same disk.
+	readSessions = 4
+	// writeCacheKiB holds the inner pages of a few million rows, so that a commit reads nothing.
+	writeCacheKiB = 64 << 10
+	// readCacheKiB is for pages of messages; what is not in it is in the system's cache.
+	readCacheKiB = 8 << 10
+	// checkpointPages is how many new pages in the write-ahead log start a checkpoint beside the commits (16 MiB).
+	checkpointPages = 4000
+	// maxWALPages is when a commit itself does the checkpoint (64 MiB), which happens only where the one beside it cannot keep up.
+	maxWALPages = 16000
+	// deleteBatch is the most rows of one DELETE: one flight of the outbox.
+	deleteBatch = 256
+)

@@ -1,0 +1,106 @@
+package store
+
+import (
+	"bytes"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"parley/chat"
+)
+
+const (
+	messageInsert = `INSERT INTO message
+		(row_id, message_id, conversation, author, device, kind, state, reason, client_id, created_at, event_seq, content)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`
+	messageState = `UPDATE message SET state = $1, reason = $2 WHERE row_id = $3`
+
+	messageSelect = `SELECT
+		row_id, message_id, conversation, author, device, kind, state, reason, client_id, created_at, event_seq, content
+		FROM message `
+	messageByRow    = messageSelect + `WHERE row_id = $1`
+	messageByID     = messageSelect + `WHERE message_id = $1`
+	messageByClient = messageSelect + `WHERE conversation = $1 AND client_id = $2 AND length(client_id) > 0`
+	messagePage     = messageSelect + `WHERE conversation = $1 AND kind = $2 AND row_id < $3 ORDER BY row_id DESC LIMIT $4`
+	messageUnread   = messageSelect + `WHERE state = 'received' AND kind = 1 ORDER BY row_id LIMIT $1`
+	messageUnreadIn = messageSelect +
+		`WHERE conversation = $1 AND state = 'received' AND kind = 1 ORDER BY row_id LIMIT $2`
+
+	messageLast   = messageSelect + `ORDER BY row_id DESC LIMIT 1`
+	messageQueued = `SELECT COUNT(*), COALESCE(MIN(created_at), 0) FROM message WHERE state = 'queued' AND kind = 1`
+)
+
+// InsertMessage implements chat.Tx.
+func (t *tx) InsertMessage(m chat.MessageRow) error {
+	_, err := t.exec(messageInsert, m.Row[:], m.ID[:], m.Conversation[:], m.Author[:], bytesOf(m.Device), int64(m.Kind),
+		string(m.State), bytesOf(m.Reason), bytesOf(m.ClientID), m.At.UnixMicro(), int64(m.Event), bytesOf(m.Content))
+	if err != nil {
+		return fmt.Errorf("insert message %x: %w", m.Row, err)
+	}
+	return nil
+}
+
+// SetMessageState implements chat.Tx. It is an error when there is no such message.
+func (t *tx) SetMessageState(row chat.RowID, s chat.State, reason string) error {
+	n, err := t.exec(messageState, string(s), bytesOf(reason), row[:])
+	if err == nil && n == 0 {
+		err = t.fail(sql.ErrNoRows)
+	}
+	if err != nil {
+		return fmt.Errorf("set state of message %x: %w", row, err)
+	}
+	return nil
+}
+
+// Message implements chat.Tx.
+func (t *tx) Message(row chat.RowID) (chat.MessageRow, bool, error) {
+	return first(t, scanMessage, messageByRow, row[:])
+}
+
+// MessageByID implements chat.Tx.
+func (t *tx) MessageByID(id chat.MessageID) (chat.MessageRow, bool, error) {
+	return first(t, scanMessage, messageByID, id[:])
+}
+
+// MessageByClientID implements chat.Tx.
+func (t *tx) MessageByClientID(c chat.ConversationID, id string) (chat.MessageRow, bool, error) {
+	return first(t, scanMessage, messageByClient, c[:], bytesOf(id))
+}
+
+// Messages implements chat.Tx.
+func (t *tx) Messages(c chat.ConversationID, kind chat.Kind, before chat.RowID, limit int) ([]chat.MessageRow, error) {
+	end := before[:]
+	if before.IsZero() {
+		end = bytes.Repeat([]byte{0xff}, len(before)+1)
+	}
+	return list(t, scanMessage, messagePage, c[:], int64(kind), end, limitOf(limit))
+}
+
+// Unread implements chat.Tx.
+func (t *tx) Unread(c *chat.ConversationID, limit int) ([]chat.MessageRow, error) {
+	if c == nil {
+		return list(t, scanMessage, messageUnread, limitOf(limit))
+	}
+	return list(t, scanMessage, messageUnreadIn, c[:], limitOf(limit))
+}
+
+// LastMessage implements chat.Tx.
+func (t *tx) LastMessage() (chat.MessageRow, bool, error) {
+	return first(t, scanMessage, messageLast)
+}
+
+// QueueStats implements chat.Tx.
+func (t *tx) QueueStats() (queued int, oldest time.Time, err error) {
+	_, _, err = first(t, func(rows *sql.Rows) (struct{}, error) {
+		return struct{}{}, rows.Scan(&queued, instant{&oldest})
+	}, messageQueued)
+	if queued == 0 {
+		oldest = time.Time{}
+	}
+	return queued, oldest, err
+}
+
+func scanMessage(rows *sql.Rows) (m chat.MessageRow, err error) {
+	return m, rows.Scan(id(m.Row[:]), id(m.ID[:]), id(m.Conversation[:]), id(m.Author[:]), &m.Device, &m.Kind,
+		&m.State, &m.Reason, &m.ClientID, instant{&m.At}, wide{&m.Event}, &m.Content)
+}

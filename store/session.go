@@ -1,0 +1,110 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"fmt"
+	"strings"
+)
+
+// session is one connection, with what was prepared on it. One goroutine at a time uses it.
+type session struct {
+	conn *sql.Conn
+	// stmts holds prepared statements by the text of their query; nil where the driver keeps them itself.
+	stmts map[string]*sql.Stmt
+	// farewell is run before the connection is closed, where that is still possible.
+	farewell string
+	// broken is set when a transaction could not be ended: the connection must not be used again.
+	broken bool
+}
+
+// exec runs a statement that returns no rows, and returns how many rows it changed.
+func (s *session) exec(ctx context.Context, query string, args ...any) (int64, error) {
+	res, err := s.run(ctx, query, args...)
+	if err != nil {
+		return 0, err
+	}
+	return res.RowsAffected()
+}
+
+func (s *session) run(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	if s.stmts == nil {
+		return s.conn.ExecContext(ctx, query, args...)
+	}
+	stmt, err := s.prepared(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	return stmt.ExecContext(ctx, args...)
+}
+
+// query runs a statement that returns rows.
+func (s *session) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	if s.stmts == nil {
+		return s.conn.QueryContext(ctx, query, args...)
+	}
+	stmt, err := s.prepared(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	return stmt.QueryContext(ctx, args...)
+}
+
+func (s *session) prepared(ctx context.Context, query string) (*sql.Stmt, error) {
+	if stmt, ok := s.stmts[query]; ok {
+		return stmt, nil
+	}
+	stmt, err := s.conn.PrepareContext(ctx, numbered(query))
+	if err != nil {
+		return nil, fmt.Errorf("prepare %.60q: %w", query, err)
+	}
+	s.stmts[query] = stmt
+	return stmt, nil
+}
+
+// numbered writes $n as ?n. SQLite would take $2 for a name, and number it by its first appearance.
+func numbered(query string) string { return strings.ReplaceAll(query, "$", "?") }
+
+// begin starts a transaction with the engine's words for it.
+func (s *session) begin(ctx context.Context, words string) error {
+	_, err := s.conn.ExecContext(ctx, words)
+	return err
+}
+
+// commit ends the transaction durably. After an error the session has no transaction, or is broken.
+func (s *session) commit(ctx context.Context) error {
+	_, err := s.conn.ExecContext(ctx, "COMMIT")
+	if err != nil {
+		s.rollBack(ctx)
+	}
+	return err
+}
+
+// rollBack ends the transaction without a trace, also when ctx has ended.
+func (s *session) rollBack(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), ConnectTimeout)
+	defer cancel()
+	if _, err := s.conn.ExecContext(ctx, "ROLLBACK"); err != nil {
+		s.broken = true
+	}
+}
+
+// close ends the connection itself: it does not go back to a pool.
+func (s *session) close() {
+	if s.farewell != "" && !s.broken {
+		ctx, cancel := context.WithTimeout(context.Background(), ConnectTimeout)
+		defer cancel()
+		s.conn.ExecContext(ctx, s.farewell)
+	}
+	for _, stmt := range s.stmts {
+		stmt.Close()
+	}
+	s.conn.Raw(func(any) error { return driver.ErrBadConn })
+	s.conn.Close()
+}
+
+// number scans one number of a query that has one row.
+func (s *session) number(ctx context.Context, query string, args ...any) (n int64, err error) {
+	return n, s.conn.QueryRowContext(ctx, query, args...).Scan(&n)
+}

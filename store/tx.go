@@ -1,0 +1,120 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"math"
+	"time"
+
+	"parley/chat"
+)
+
+var _ chat.Tx = (*tx)(nil)
+
+// tx is one transaction on one session. After its first error it can only fail: PostgreSQL refuses everything that follows an
+// error, so SQLite shall not forgive it.
+type tx struct {
+	ctx     context.Context
+	session *session
+	err     error
+}
+
+// exec runs a statement that returns no rows, and returns how many rows it changed.
+func (t *tx) exec(query string, args ...any) (int64, error) {
+	if t.err != nil {
+		return 0, t.err
+	}
+	n, err := t.session.exec(t.ctx, query, args...)
+	return n, t.fail(err)
+}
+
+func (t *tx) fail(err error) error {
+	if t.err == nil {
+		t.err = err
+	}
+	return err
+}
+
+// list runs a query and reads every row with scan.
+func list[T any](t *tx, scan func(*sql.Rows) (T, error), query string, args ...any) ([]T, error) {
+	if t.err != nil {
+		return nil, t.err
+	}
+	rows, err := t.session.query(t.ctx, query, args...)
+	if err != nil {
+		return nil, t.fail(err)
+	}
+	defer rows.Close()
+	var all []T
+	for rows.Next() {
+		row, err := scan(rows)
+		if err != nil {
+			return nil, t.fail(err)
+		}
+		all = append(all, row)
+	}
+	return all, t.fail(rows.Err())
+}
+
+// first runs a query and reads its first row, if it has one.
+func first[T any](t *tx, scan func(*sql.Rows) (T, error), query string, args ...any) (row T, ok bool, err error) {
+	all, err := list(t, scan, query, args...)
+	if err != nil || len(all) == 0 {
+		return row, false, err
+	}
+	return all[0], true, nil
+}
+
+// id scans bytes into an array of the same length.
+type id []byte
+
+// Scan implements sql.Scanner.
+func (dst id) Scan(src any) error {
+	b, ok := src.([]byte)
+	if !ok || len(b) != len(dst) {
+		return fmt.Errorf("scan id: want %d bytes, got %d", len(dst), len(b))
+	}
+	copy(dst, b)
+	return nil
+}
+
+// instant scans microseconds since 1970 into a time in UTC.
+type instant struct{ *time.Time }
+
+// Scan implements sql.Scanner.
+func (dst instant) Scan(src any) error {
+	n, ok := src.(int64)
+	if !ok {
+		return fmt.Errorf("scan time: want a number, got %T", src)
+	}
+	*dst.Time = time.UnixMicro(n).UTC()
+	return nil
+}
+
+// wide scans a number that uses all 64 bits.
+type wide struct{ *uint64 }
+
+// Scan implements sql.Scanner.
+func (dst wide) Scan(src any) error {
+	n, ok := src.(int64)
+	if !ok {
+		return fmt.Errorf("scan number: want a number, got %T", src)
+	}
+	*dst.uint64 = uint64(n)
+	return nil
+}
+
+// bytesOf returns b, or empty bytes for nil, which the drivers would take for NULL.
+func bytesOf[T ~[]byte | ~string](b T) []byte {
+	if len(b) == 0 {
+		return []byte{}
+	}
+	return []byte(b)
+}
+
+// seqOf returns a sequence number as the databases compare it.
+func seqOf(seq uint64) int64 { return int64(min(seq, math.MaxInt64)) }
+
+// limitOf returns a limit that both engines understand.
+func limitOf(n int) int64 { return int64(max(n, 0)) }
