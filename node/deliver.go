@@ -88,11 +88,11 @@ func (n *Node) dialKnown(ctx context.Context, known peer.AddrInfo) error {
 
 // dialFound dials a device at addresses that were not known before.
 func (n *Node) dialFound(ctx context.Context, known peer.AddrInfo) error {
-	table := n.table.Load()
-	if table == nil || table.RoutingTable().Size() == 0 && !n.meetsServer() {
+	if len(n.host.Network().Peers()) == 0 {
 		return errUnknown
 	}
-	if table = n.awaitTable(ctx); table == nil {
+	table := n.awaitTable(ctx)
+	if table == nil {
 		return errUnknown
 	}
 	info, err := table.FindPeer(ctx, known.ID)

@@ -259,6 +259,7 @@ func TestPeers(t *testing.T) {
 
 // TestPeerBook saves who was met and what was learned, without waiting for the end.
 func TestPeerBook(t *testing.T) {
+	t.Parallel()
 	world := nodetest.NewWorld(t, nodetest.Private)
 	seed, alice := world.Seed("seed").Start(), world.Device("alice").Start()
 	bob := world.Device("bob")

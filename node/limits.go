@@ -68,14 +68,15 @@ const (
 	SystemConns    = 512
 	SystemConnsIn  = 384
 	SystemStreams  = 4096
-	SystemMemory   = 256 << 20 // bytes
-	SystemFiles    = 512       // file descriptors: one per TCP connection
-	TransientConns = 64        // connections whose handshake has not ended
+	SystemMemory   = 1 << 30 // bytes reserved: each stream counts with its whole receive window of 256 KiB, however little is in it
+	SystemFiles    = 512     // file descriptors: one per TCP connection
+	TransientConns = 64      // connections whose handshake has not ended
 	// PeerConns is the most connections of one peer: one per transport and direction, twice.
 	PeerConns = 8
-	// PeerStreams and PeerMemory (bytes) bound one peer over all protocols.
-	PeerStreams = 256
-	PeerMemory  = 16 << 20
+	// PeerStreams is the most streams that one peer may open: a dozen are in use at most.
+	PeerStreams = 64
+	// PeerMemory is what one peer may make us reserve, in bytes: the windows of as many streams each way, and our buffers.
+	PeerMemory = 40 << 20
 	// AddressConns is the most connections from one IPv4 address or IPv6 /56: a household or a small office. Loopback is exempt.
 	AddressConns = 32
 	// SubnetConns is the most connections from one IPv6 /48.

@@ -48,6 +48,7 @@ type Node struct {
 	changed *pulse                      // connections came or went
 	joined  atomic.Bool
 	trouble *trouble
+	serving chan struct{} // closed when Run serves
 
 	closing sync.Once
 }
@@ -93,6 +94,7 @@ func assemble(cfg Config, h host.Host, announced []ma.Multiaddr) *Node {
 		found:     make(chan peer.AddrInfo, LANQueue),
 		changed:   newPulse(),
 		trouble:   &trouble{},
+		serving:   make(chan struct{}),
 	}
 	n.sender = direct.NewSender(n.openDirect)
 	for _, s := range cfg.Network.Seeds {
@@ -104,7 +106,7 @@ func assemble(cfg Config, h host.Host, announced []ma.Multiaddr) *Node {
 	return n
 }
 
-// Run serves the network until ctx ends, and then closes the node. What m is taking at that time it may finish.
+// Run serves the network until ctx ends, and then closes the node; it is called once. What m is taking at that time it may finish.
 func (n *Node) Run(ctx context.Context, m Messenger) error {
 	defer n.Close()
 	events, err := n.subscribe()
@@ -120,6 +122,7 @@ func (n *Node) Run(ctx context.Context, m Messenger) error {
 	receiver.Serve(n.host)
 	answerer := directory.NewServer(n.shelf)
 	answerer.Serve(n.host)
+	close(n.serving)
 
 	work, ctx := errgroup.WithContext(ctx)
 	work.Go(func() error { return n.watch(ctx, events, m) })
@@ -138,6 +141,9 @@ func (n *Node) Run(ctx context.Context, m Messenger) error {
 	receiver.Stop(n.host, ShutdownGrace)
 	return errors.Join(work.Wait(), n.stopDHT())
 }
+
+// Serving returns a channel that is closed when Run has begun to take envelopes and questions.
+func (n *Node) Serving() <-chan struct{} { return n.serving }
 
 // Close gives up the listeners and all connections. Run does it by itself.
 func (n *Node) Close() error {

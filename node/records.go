@@ -151,7 +151,8 @@ func (n *Node) put(ctx context.Context, table *dht.IpfsDHT, key string) error {
 	return table.PutValue(ctx, key, value)
 }
 
-// awaitTable returns the DHT once it knows a server, or nil when none shows up within TableWait.
+// awaitTable returns the DHT once it knows a server. It returns nil when none shows up within TableWait, and at once when
+// everybody who is connected has said that he is none.
 func (n *Node) awaitTable(ctx context.Context) *dht.IpfsDHT {
 	ctx, cancel := context.WithTimeout(ctx, TableWait)
 	defer cancel()
@@ -163,18 +164,18 @@ func (n *Node) awaitTable(ctx context.Context) *dht.IpfsDHT {
 		if table.RoutingTable().Size() > 0 {
 			return table
 		}
+		if peers := n.host.Network().Peers(); len(peers) > 0 && !slices.ContainsFunc(peers, n.maybeServer) {
+			return nil
+		}
 		pause(ctx, nil, poll)
 	}
 	return nil
 }
 
-// meetsServer reports whether a connected peer serves the DHT, and so will soon be in the table.
-func (n *Node) meetsServer() bool {
-	serving := n.cfg.Network.dhtPrefix() + "/kad/1.0.0"
-	return slices.ContainsFunc(n.host.Network().Peers(), func(p peer.ID) bool {
-		spoken, err := n.host.Peerstore().SupportsProtocols(p, serving)
-		return err == nil && len(spoken) > 0
-	})
+// maybeServer reports whether a connected peer serves the DHT, and so will soon be in the table, or has not yet said what it does.
+func (n *Node) maybeServer(p peer.ID) bool {
+	spoken, err := n.host.Peerstore().SupportsProtocols(p, n.cfg.Network.dhtPrefix()+"/kad/1.0.0")
+	return err == nil && len(spoken) > 0 || n.version(p) == ""
 }
 
 // startDHT starts the DHT as a server or a client, in the place of the one that runs.

@@ -43,9 +43,9 @@ const (
 	// StreamsPerSecond and StreamBurst limit how fast one peer may open streams: honest peers open one per connection.
 	StreamsPerSecond = 5
 	StreamBurst      = 20
-	// EnvelopesPerSecond and EnvelopeBurst slow a peer down, which loses nothing: above what the fastest honest sender reaches.
-	EnvelopesPerSecond = 40_000
-	EnvelopeBurst      = 40_000
+	// EnvelopesPerSecond and EnvelopeBurst slow a peer down, which loses nothing: twice what the fastest honest sender reaches.
+	EnvelopesPerSecond = 100_000
+	EnvelopeBurst      = 100_000
 	// PeerStreams is the most inbound streams of one peer: the one in use, and those of connections that broke unnoticed.
 	PeerStreams = 8
 	// Streams is the most inbound streams in all: several per connection that a node accepts.

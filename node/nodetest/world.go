@@ -84,6 +84,8 @@ type Device struct {
 	Name   string
 	Config node.Config
 	Inbox  *Inbox
+	// Messenger takes the place of Inbox when it is set before the device starts.
+	Messenger node.Messenger
 
 	world  *World
 	cancel context.CancelFunc
@@ -94,13 +96,24 @@ type Device struct {
 func (d *Device) Info() peer.AddrInfo {
 	d.world.t.Helper()
 	info := peer.AddrInfo{ID: PeerID(d.world.t, d.Config.Key)}
-	for _, s := range d.Config.Listen {
-		info.Addrs = append(info.Addrs, ma.StringCast(s))
-	}
+	info.Addrs = Multiaddrs(d.world.t, d.Config.Listen...)
 	return info
 }
 
-// Start runs the device until Stop or the end of the test.
+// Multiaddrs parses addresses.
+func Multiaddrs(t testing.TB, texts ...string) (addrs []ma.Multiaddr) {
+	t.Helper()
+	for _, s := range texts {
+		a, err := ma.NewMultiaddr(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		addrs = append(addrs, a)
+	}
+	return addrs
+}
+
+// Start runs the device until Stop or the end of the test. It returns when the device serves.
 func (d *Device) Start() *Device {
 	d.world.t.Helper()
 	cfg := d.Config
@@ -115,8 +128,17 @@ func (d *Device) Start() *Device {
 	done := make(chan error, 1)
 	d.Inbox.forgetMet()
 	d.Node, d.cancel, d.done = n, cancel, done
-	go func() { done <- n.Run(ctx, d.Inbox) }()
+	var messenger node.Messenger = d.Inbox
+	if d.Messenger != nil {
+		messenger = d.Messenger
+	}
+	go func() { done <- n.Run(ctx, messenger) }()
 	d.world.t.Cleanup(d.Stop)
+	select {
+	case <-n.Serving():
+	case <-time.After(Patience):
+		d.world.t.Fatalf("%s does not begin to serve", d.Name)
+	}
 	return d
 }
 

@@ -1,0 +1,340 @@
+package node
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	ds "github.com/ipfs/go-datastore"
+	"github.com/libp2p/go-libp2p/core/event"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
+	ma "github.com/multiformats/go-multiaddr"
+
+	"parley/node/directory"
+)
+
+func addresses(t testing.TB, texts ...string) (addrs []ma.Multiaddr) {
+	t.Helper()
+	for _, s := range texts {
+		a, err := ma.NewMultiaddr(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		addrs = append(addrs, a)
+	}
+	return addrs
+}
+
+// lone is a node on loopback that is not in anybody's way, and does not run.
+func lone(t testing.TB) *Node {
+	t.Helper()
+	_, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := New(Config{Key: key, Listen: []string{"/ip4/127.0.0.1/tcp/0"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = n.Close() })
+	return n
+}
+
+// TestRank puts addresses in the order in which others should try them.
+func TestRank(t *testing.T) {
+	const announced, public4, public6 = "/dns4/example.org/tcp/4101", "/ip4/5.9.1.1/tcp/4101", "/ip6/2a01:4f8::1/tcp/4101"
+	const lan4, lan6, local = "/ip4/192.168.1.2/tcp/4101", "/ip6/fd00::1/tcp/4101", "/ip4/127.0.0.1/tcp/4101"
+	const linkLocal, any4 = "/ip6/fe80::1/tcp/4101", "/ip4/0.0.0.0/tcp/4101"
+	for name, c := range map[string]struct{ announced, addrs, want []string }{
+		"a home":           {nil, []string{local, lan4, lan6, linkLocal}, []string{lan4, lan6}},
+		"a server":         {nil, []string{local, lan4, public4, public6}, []string{public4, public6, lan4}},
+		"announced":        {[]string{announced}, []string{local, public4, lan4}, []string{announced, public4, lan4}},
+		"announced, again": {[]string{public4}, []string{lan4, public4}, []string{public4, lan4}},
+		"loopback only":    {nil, []string{local, any4}, []string{local}},
+		"nothing":          {nil, nil, nil},
+	} {
+		got := texts(rank(addresses(t, c.announced...), addresses(t, c.addrs...)))
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
+	}
+	var many []string
+	for i := range 100 {
+		many = append(many, fmt.Sprintf("/ip4/10.0.0.%d/tcp/1", i+1))
+	}
+	if got := rank(nil, addresses(t, many...)); len(got) != MaxAddresses {
+		t.Errorf("%d addresses", len(got))
+	}
+}
+
+// TestMissing finds the address that was asked for and is not listened on.
+func TestMissing(t *testing.T) {
+	listening := addresses(t, "/ip4/127.0.0.1/tcp/4101", "/ip6/::/tcp/4101", "/ip4/127.0.0.1/udp/4101/quic-v1", "/p2p-circuit")
+	for asked, found := range map[string]bool{
+		"/ip4/127.0.0.1/tcp/4101": true, "/ip4/127.0.0.1/tcp/0": true, "/ip6/::/tcp/4101": true, "/ip4/127.0.0.1/udp/0/quic-v1": true,
+		"/ip4/127.0.0.1/tcp/4102": false, "/ip4/0.0.0.0/tcp/4101": false, "/ip6/::/udp/4101/quic-v1": false,
+	} {
+		if a := missing(addresses(t, asked), listening); (a == nil) != found {
+			t.Errorf("%s: missing %v", asked, a)
+		}
+	}
+}
+
+// TestReason turns what libraries say into a few words for people: the most telling of several failures, on one line.
+func TestReason(t *testing.T) {
+	dial := func(causes ...error) error {
+		e := &swarm.DialError{Peer: "p", Cause: errors.New("all dials failed")}
+		for _, c := range causes {
+			e.DialErrors = append(e.DialErrors, swarm.TransportError{Address: addresses(t, "/ip4/10.0.0.1/tcp/4101")[0], Cause: c})
+		}
+		return fmt.Errorf("failed to dial: %w", e)
+	}
+	refused := &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
+	for want, err := range map[string]error{
+		"no address known":                              fmt.Errorf("dial: %w", swarm.ErrNoAddresses),
+		"no answer in time":                             fmt.Errorf("dial: %w", context.DeadlineExceeded),
+		"interrupted":                                   context.Canceled,
+		"connection refused":                            dial(context.DeadlineExceeded, refused, errors.New("odd")),
+		"the node there belongs to another network":     errForeign,
+		"the network there cannot be reached from here": dial(syscall.EHOSTUNREACH),
+		"the node at /ip4/10.0.0.1/tcp/4101 has another network key": dial(refused, syscall.ECONNRESET),
+		"another node answers at /ip4/10.0.0.1/tcp/4101":             dial(io.EOF, errors.New("peer id mismatch: expected a\nbut got b")),
+		"something":  errors.New("something\nwith details"),
+		"some thing": dial(errors.New("some thing\nwith details")),
+	} {
+		if got := reason(err, true); got != want {
+			t.Errorf("%v: %q, want %q", err, got, want)
+		}
+	}
+	if got := reason(dial(io.EOF), false); got != "the node at /ip4/10.0.0.1/tcp/4101 closed the connection" {
+		t.Errorf("without a network key: %q", got)
+	}
+}
+
+// TestBackoff doubles, has an end, and is never the same twice.
+func TestBackoff(t *testing.T) {
+	var b backoff
+	for i := range 100 {
+		full := RetryMax
+		if i < 7 {
+			full = min(RetryFirst<<i, RetryMax)
+		}
+		if d := b.next(); d < full/2 || d > full {
+			t.Errorf("attempt %d: %s, not %s to %s", i, d, full/2, full)
+		}
+	}
+}
+
+// TestPulse wakes everybody, each time.
+func TestPulse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPulse()
+		var woken sync.WaitGroup
+		for range 3 {
+			beat := p.wait()
+			woken.Go(func() { <-beat })
+		}
+		p.fire()
+		woken.Wait()
+		start := time.Now()
+		pause(t.Context(), p.wait(), time.Second)
+		if time.Since(start) != time.Second {
+			t.Error("woken by a beat of the past")
+		}
+	})
+}
+
+// TestPending gives each key out once, until it is marked again.
+func TestPending(t *testing.T) {
+	p := newPending()
+	p.add("b")
+	p.add("a")
+	steps := []struct {
+		act  func() []string
+		want string
+	}{
+		{p.take, "a b"}, {p.take, ""},
+		{func() []string { p.all(); return p.take() }, "a b"},
+		{func() []string { p.add("a"); return p.empty() }, "a"},
+		{func() []string { p.all(); return p.take() }, ""},
+	}
+	for i, s := range steps {
+		if got := strings.Join(s.act(), " "); got != s.want {
+			t.Errorf("step %d: %q, want %q", i, got, s.want)
+		}
+	}
+}
+
+// TestBoundedStore takes no more keys than it may, and goes on serving those that it has.
+func TestBoundedStore(t *testing.T) {
+	ctx := t.Context()
+	b := &boundedStore{MapDatastore: ds.NewMapDatastore()}
+	key := func(i int) ds.Key { return ds.NewKey(fmt.Sprint(i)) }
+	for i := range MaxStoredRecords {
+		if err := b.Put(ctx, key(i), []byte("x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := b.Put(ctx, key(MaxStoredRecords), []byte("x")); err == nil {
+		t.Error("there is no end")
+	}
+	batch, err := b.Batch(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(batch.Put(ctx, ds.NewKey("more"), nil), batch.Commit(ctx)); err == nil {
+		t.Error("there is no end to batches")
+	}
+	if err := errors.Join(b.Put(ctx, key(0), []byte("y")), b.Delete(ctx, key(1)), b.Delete(ctx, key(1)), b.Put(ctx, key(-1), nil)); err != nil {
+		t.Errorf("replace, delete and add: %v", err)
+	}
+	if b.count != MaxStoredRecords {
+		t.Errorf("%d are counted", b.count)
+	}
+}
+
+// TestJudge selects what the shelf would: the newest valid value, the first of equals.
+func TestJudge(t *testing.T) {
+	shelf := directory.NewShelf(map[string]Validator{"note": func(_ string, v []byte) (uint64, error) {
+		if v[0] == '!' {
+			return 0, errors.New("forged")
+		}
+		return uint64(v[0]), nil
+	}})
+	j := namespaces(shelf)
+	values := [][]byte{[]byte("1"), []byte("!"), []byte("3a"), []byte("3b"), []byte("2")}
+	if i, err := j.Select("/note/x", values); i != 2 || err != nil {
+		t.Errorf("selected %d, %v", i, err)
+	}
+	if _, err := j.Select("/note/x", [][]byte{[]byte("!")}); err == nil {
+		t.Error("a forgery was selected")
+	}
+	for _, foreign := range []string{"/pk/x", "/ipns/x", "/other/x"} {
+		if err := j.Validate(foreign, []byte("1")); err == nil {
+			t.Errorf("%s is valid", foreign)
+		}
+	}
+}
+
+// TestReachability makes a node serve the DHT once it is known to be reachable, and not before.
+func TestReachability(t *testing.T) {
+	n := lone(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- n.Run(ctx, nobody{}) }()
+	<-n.Serving()
+	if n.servesDHT() {
+		t.Error("it serves from the beginning")
+	}
+	emitter, err := n.host.EventBus().Emitter(new(event.EvtLocalReachabilityChanged))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer emitter.Close()
+	for _, r := range []network.Reachability{network.ReachabilityPrivate, network.ReachabilityPublic} {
+		if err := emitter.Emit(event.EvtLocalReachabilityChanged{Reachability: r}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for !n.servesDHT() {
+		<-tick.C
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// nobody is a messenger without messages.
+type nobody struct{}
+
+func (nobody) Receive(context.Context, peer.ID, [][]byte) ([][]byte, error) {
+	return nil, errors.New("nobody is here")
+}
+func (nobody) Connected(peer.ID) {}
+
+// TestLANService names the network without giving its id away, in a label that DNS-SD allows.
+func TestLANService(t *testing.T) {
+	name := lanService(Network{ID: [16]byte{1}})
+	if name != "_p-1abb3f6901._udp" { // SPEC.md, "LAN discovery"
+		t.Errorf("the service is called %s", name)
+	}
+	if other := lanService(Network{ID: [16]byte{2}}); other == name {
+		t.Error("two networks share a name")
+	}
+	if label, _, _ := strings.Cut(name, "."); len(label) > 16 {
+		t.Errorf("%s is longer than 15 characters and an underscore", label)
+	}
+}
+
+// TestLANFinds plays what mDNS reports: the same peer again and again, and ourselves.
+func TestLANFinds(t *testing.T) {
+	alice, bob := lone(t), lone(t)
+	find := peer.AddrInfo{ID: bob.ID(), Addrs: bob.host.Addrs()}
+	tried := make(map[peer.ID]time.Time)
+	alice.meet(t.Context(), peer.AddrInfo{ID: alice.ID()}, tried)
+	if len(tried) != 0 {
+		t.Error("it tried itself")
+	}
+	if alice.meet(t.Context(), find, tried); !alice.connected(bob.ID()) {
+		t.Fatal("bob was found and not met")
+	}
+	if err := alice.host.Network().ClosePeer(bob.ID()); err != nil {
+		t.Fatal(err)
+	}
+	if alice.meet(t.Context(), find, tried); alice.connected(bob.ID()) {
+		t.Error("bob was tried again at once")
+	}
+	tried[bob.ID()] = time.Now().Add(-2 * LANRetry)
+	if alice.meet(t.Context(), find, tried); !alice.connected(bob.ID()) {
+		t.Error("bob was never tried again")
+	}
+	finds := lanFinds{found: alice.found}
+	for range 2 * LANQueue {
+		finds.HandlePeerFound(find) // never blocks
+	}
+}
+
+// TestShareDials lets those who ask for a device that is being dialled wait for the outcome, or for their own end.
+func TestShareDials(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, attempts := newDials(), 0
+		attempt := func() error {
+			attempts++
+			time.Sleep(time.Second)
+			return errUnknown
+		}
+		var callers sync.WaitGroup
+		for range 5 {
+			callers.Go(func() {
+				if err := d.share(t.Context(), "bob", attempt); !errors.Is(err, errUnknown) {
+					t.Errorf("got %v", err)
+				}
+			})
+		}
+		synctest.Wait()
+		hasty, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		if err := d.share(hasty, "bob", attempt); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v", err)
+		}
+		callers.Wait()
+		if attempts != 1 || len(d.calls) != 0 {
+			t.Errorf("%d attempts, %d are left", attempts, len(d.calls))
+		}
+	})
+}

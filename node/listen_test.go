@@ -1,0 +1,203 @@
+package node_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"parley/node"
+	"parley/node/nodetest"
+)
+
+// TestTakenPort refuses a port that somebody else has, in one line, whether they have it for TCP or for UDP, and whether they
+// are another node, which would share it, or not.
+func TestTakenPort(t *testing.T) {
+	world := nodetest.NewWorld(t, nodetest.Open)
+	alice := world.Device("alice").Start()
+	bob := world.Device("bob")
+	for _, address := range alice.Config.Listen {
+		bob.Config.Listen = []string{address}
+		refuses(t, bob.Config, address, "is in use")
+	}
+	port := nodetest.FreePort(t)
+	l, err := net.Listen("tcp", fmt.Sprintf(":%d", port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	bob.Config.Listen, bob.Config.Port = nil, port
+	refuses(t, bob.Config, fmt.Sprintf("/ip4/0.0.0.0/tcp/%d", port), fmt.Sprintf("port %d is in use", port))
+}
+
+// refuses checks that a node cannot be made, that the address is named, and why.
+func refuses(t *testing.T, cfg node.Config, address, why string) {
+	t.Helper()
+	n, err := node.New(cfg)
+	if err == nil {
+		_ = n.Close()
+		t.Fatalf("a node listens on %v", cfg.Listen)
+	}
+	var listen *node.ListenError
+	if !errors.As(err, &listen) || listen.Address != address || !strings.Contains(listen.Reason, why) {
+		t.Errorf("got %v; want one about %s that says %q", err, address, why)
+	}
+	if strings.Contains(err.Error(), "\n") {
+		t.Errorf("more than one line: %q", err)
+	}
+}
+
+// TestBadAddresses refuses what cannot be listened on even when another address can.
+func TestBadAddresses(t *testing.T) {
+	private := nodetest.NewWorld(t, nodetest.Private).Device("alice").Config
+	good := private.Listen[0]
+	for address, why := range map[string]string{
+		"nonsense":                     "not a multiaddr",
+		"/ip4/127.0.0.1":               "no transport",
+		"/unix/tmp/socket":             "",
+		"/ip4/192.0.2.1/tcp/4101":      "no such address",
+		"/ip4/127.0.0.1/udp/0/quic-v1": "QUIC cannot be used in a network with a pre-shared key",
+	} {
+		private.Listen = []string{good, address}
+		refuses(t, private, address, why)
+	}
+	private.Listen, private.Announce = []string{good}, []string{"example.org:4101"}
+	refuses(t, private, "example.org:4101", "not a multiaddr")
+}
+
+// TestBadConfig refuses what no node can run with.
+func TestBadConfig(t *testing.T) {
+	for name, spoil := range map[string]func(*node.Config){
+		"no key":         func(c *node.Config) { c.Key = nil },
+		"short PSK":      func(c *node.Config) { c.Network.PSK = make([]byte, 31) },
+		"negative port":  func(c *node.Config) { c.Port = -1 },
+		"too many seeds": func(c *node.Config) { c.Network.Seeds = make([]peer.AddrInfo, node.MaxSeeds+1) },
+	} {
+		cfg := nodetest.NewWorld(t, nodetest.Private).Device("alice").Config
+		spoil(&cfg)
+		if n, err := node.New(cfg); err == nil {
+			_ = n.Close()
+			t.Errorf("%s: a node was made", name)
+		}
+		if err := node.Probe(t.Context(), cfg); err == nil {
+			t.Errorf("%s: a network was probed", name)
+		}
+	}
+}
+
+// TestDefaultListen listens on every interface at the port that was asked for, with QUIC where the network allows it.
+func TestDefaultListen(t *testing.T) {
+	for _, kind := range []nodetest.Kind{nodetest.Private, nodetest.Open} {
+		cfg := nodetest.NewWorld(t, kind).Device("alice").Config
+		cfg.Listen, cfg.Port = nil, nodetest.FreePort(t)
+		n, err := node.New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		listening := n.Listening()
+		if !slices.Contains(listening, fmt.Sprintf("/ip4/0.0.0.0/tcp/%d", cfg.Port)) {
+			t.Errorf("listening on %v", listening)
+		}
+		quic := slices.Contains(listening, fmt.Sprintf("/ip4/0.0.0.0/udp/%d/quic-v1", cfg.Port))
+		if quic != (kind == nodetest.Open) {
+			t.Errorf("private %v: listening on %v", kind, listening)
+		}
+		if err := n.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestAddresses lists loopback where there is nothing else, and what is announced before all.
+func TestAddresses(t *testing.T) {
+	world := nodetest.NewWorld(t, nodetest.Private)
+	alice := world.Device("alice").Start()
+	addrs, reachable := alice.Addresses()
+	if !slices.Equal(addrs, alice.Config.Listen) || reachable {
+		t.Errorf("alice: %v, reachable %v", addrs, reachable)
+	}
+	bob := world.Device("bob")
+	bob.Config.Announce = []string{"/dns4/bob.example.org/tcp/4101"}
+	bob.Start()
+	addrs, reachable = bob.Addresses()
+	if len(addrs) != 1 || addrs[0] != bob.Config.Announce[0] || !reachable {
+		t.Errorf("bob: %v, reachable %v", addrs, reachable)
+	}
+}
+
+// TestProbe says whether a network can be joined, and why not.
+func TestProbe(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []nodetest.Kind{nodetest.Private, nodetest.Open} {
+		world := nodetest.NewWorld(t, kind)
+		seed := world.Seed("seed").Start()
+		world.Seed("away")
+		cfg := world.Device("alice").Config
+		cfg.Network.Seeds = world.Network.Seeds
+		if err := node.Probe(nodetest.Context(t), cfg); err != nil {
+			t.Errorf("one of two seeds is there: %v", err)
+		}
+		seed.Stop()
+		if err := node.Probe(nodetest.Context(t), cfg); err == nil || err.Error() != "no seed answers: connection refused" {
+			t.Errorf("nobody is there: %v", err)
+		}
+		cfg.Network.Seeds = nil
+		if err := node.Probe(nodetest.Context(t), cfg); err == nil {
+			t.Errorf("a network without seeds was joined")
+		}
+	}
+}
+
+// TestProbeSilence ends with its context when a seed takes the connection and says nothing.
+func TestProbeSilence(t *testing.T) {
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	world := nodetest.NewWorld(t, nodetest.Private)
+	mute := world.Seed("mute")
+	cfg := world.Device("alice").Config
+	info := mute.Info()
+	info.Addrs = nodetest.Multiaddrs(t, fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", l.Addr().(*net.TCPAddr).Port))
+	cfg.Network.Seeds = []peer.AddrInfo{info}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if err := node.Probe(ctx, cfg); err == nil || err.Error() != "no seed answers: no answer in time" {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestOtherKey meets nodes with another network key, with one where we have none, and without one where we have one.
+func TestOtherKey(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		theirs, ours nodetest.Kind
+		why          string
+	}{
+		"another key":           {nodetest.Private, nodetest.Private, "has another network key"},
+		"a key, and we without": {nodetest.Private, nodetest.Open, "closed the connection"},
+		"no key, and we with":   {nodetest.Open, nodetest.Private, "has another network key"},
+		"neither":               {nodetest.Open, nodetest.Open, "belongs to another network"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			seed := nodetest.NewWorld(t, c.theirs).Seed("seed").Start()
+			alice := nodetest.NewWorld(t, c.ours).Device("alice")
+			alice.Config.Network.Seeds = []peer.AddrInfo{{ID: seed.ID(), Addrs: seed.Info().Addrs[:1]}}
+			if err := node.Probe(nodetest.Context(t), alice.Config); err == nil || !strings.Contains(err.Error(), c.why) {
+				t.Errorf("probe: %v; want %q", err, c.why)
+			}
+			alice.Start()
+			nodetest.WaitFor(t, "a warning", func() bool { return strings.Contains(alice.Warning(), c.why) })
+			if alice.Joined() || seed.Joined() {
+				t.Error("they take each other for members")
+			}
+		})
+	}
+}
