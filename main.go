@@ -4,13 +4,10 @@ package main
 
 import (
 	"context"
-	"crypto/ed25519"
 	"errors"
 	"os"
 	"sync"
 
-	"github.com/libp2p/go-libp2p/core/peer"
-	ma "github.com/multiformats/go-multiaddr"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"golang.org/x/sync/errgroup"
@@ -33,10 +30,11 @@ func main() {
 	os.Exit(app.Run(context.Background(), os.Args))
 }
 
-// start opens the database and the listeners, and runs a node on them.
+// start opens the database and the listeners and runs a node on them.
 func start(ctx context.Context, h *home.Home, o cli.NodeOptions) (cli.Node, error) {
 	log := cli.NewLogger(o.Log)
 	node.BridgeLogs(log.Core())
+	zap.RedirectStdLog(log) // some libraries write there
 	db, err := store.Open(ctx, o.Database, store.Options{Logger: log.Named("store")})
 	if err != nil {
 		return nil, err
@@ -45,8 +43,11 @@ func start(ctx context.Context, h *home.Home, o cli.NodeOptions) (cli.Node, erro
 		return nil, errors.Join(err, db.Close())
 	}
 	n, err := node.New(nodeConfig(h, o, db, log.Named("node")))
+	if l := (*node.ListenError)(nil); errors.As(err, &l) {
+		err = &chat.Error{Code: chat.CodeConfig, Detail: "cannot listen: " + l.Reason, Try: home.Command(h.Dir(), "up --listen MULTIADDR")}
+	}
 	if err != nil {
-		return nil, errors.Join(listenError(h, err), db.Close())
+		return nil, errors.Join(err, db.Close())
 	}
 	r, err := run(ctx, h, o, db, n, log)
 	if err != nil {
@@ -82,9 +83,11 @@ func run(ctx context.Context, h *home.Home, o cli.NodeOptions, db *store.DB, n *
 	g.Go(func() error { return m.Run(ctx) })
 	g.Go(func() error { return srv.Run(ctx) })
 	r := &running{m, g, ctx.Done(), cancel, sync.OnceValue(func() error { return errors.Join(removeSocket(), db.Close()) })}
-	select {
-	case <-srv.Ready():
-	case <-ctx.Done(): // Stop says why
+	for _, ready := range []<-chan struct{}{n.Serving(), srv.Ready()} {
+		select {
+		case <-ready:
+		case <-ctx.Done(): // Stop says why
+		}
 	}
 	return r, nil
 }
@@ -95,11 +98,7 @@ func (r *running) Ended() <-chan struct{} { return r.ended }
 // Stop implements cli.Node.
 func (r *running) Stop() error {
 	r.cancel()
-	err := r.parts.Wait()
-	if errors.Is(err, context.Canceled) {
-		err = nil
-	}
-	return errors.Join(err, r.close())
+	return errors.Join(r.parts.Wait(), r.close())
 }
 
 // offline is a messenger that only reads.
@@ -119,25 +118,26 @@ type reader struct {
 // Close implements cli.Reader.
 func (r reader) Close() error { return r.close() }
 
-// probe tries once to reach a node of the home's network, under a key made for it: that needs no passphrase.
+// probe tries once to reach a node of the home's network.
 func probe(ctx context.Context, h *home.Home) error {
-	_, key, err := ed25519.GenerateKey(nil)
-	if err != nil {
-		return err
-	}
 	node.BridgeLogs(zapcore.NewNopCore())
-	return node.Probe(ctx, node.Config{Key: key, Network: network(h)})
+	return node.Probe(ctx, network(h))
 }
 
 func nodeConfig(h *home.Home, o cli.NodeOptions, db *store.DB, log *zap.Logger) node.Config {
-	cfg := node.Config{
+	return node.Config{
 		Key: o.Identity.DeviceKey(), Network: network(h), Listen: o.Listen, Announce: o.Announce, Port: h.Node().Port,
-		Seed: o.Seed, MDNS: o.MDNS, Peers: db.Peers(), Validators: map[string]node.Validator{}, Logger: log,
+		Seed: o.Seed, MDNS: o.MDNS, Peers: db.Peers(), Validators: chat.Validators(), Logger: log,
 	}
-	for noun, validate := range chat.Validators() {
-		cfg.Validators[noun] = validate
+}
+
+func network(h *home.Home) node.Network {
+	known := h.Network()
+	n := node.Network{Name: known.Name, ID: known.ID, PSK: known.PSK}
+	for _, s := range known.Seeds {
+		n.Seeds = append(n.Seeds, node.Place(s.Device, s.Addrs))
 	}
-	return cfg
+	return n
 }
 
 func chatConfig(h *home.Home, o cli.NodeOptions, db *store.DB, n *node.Node, log *zap.Logger) chat.Config {
@@ -146,28 +146,4 @@ func chatConfig(h *home.Home, o cli.NodeOptions, db *store.DB, n *node.Node, log
 		Store: db, Database: db.Engine(), Transport: n, Directory: n, Logger: log,
 		Health: func() (joined bool, trouble string) { return h.Joined() || n.Joined(), n.Warning() },
 	}
-}
-
-func network(h *home.Home) node.Network {
-	known := h.Network()
-	n := node.Network{Name: known.Name, ID: known.ID, PSK: known.PSK}
-	for _, s := range known.Seeds {
-		seed := peer.AddrInfo{ID: s.Device}
-		for _, a := range s.Addrs {
-			if addr, err := ma.NewMultiaddr(a); err == nil {
-				seed.Addrs = append(seed.Addrs, addr)
-			}
-		}
-		n.Seeds = append(n.Seeds, seed)
-	}
-	return n
-}
-
-// listenError tells people why the node could not listen.
-func listenError(h *home.Home, err error) error {
-	var l *node.ListenError
-	if !errors.As(err, &l) {
-		return err
-	}
-	return &chat.Error{Code: chat.CodeConfig, Detail: "cannot listen: " + l.Reason, Try: home.Command(h.Dir(), "up --listen MULTIADDR")}
 }

@@ -123,6 +123,7 @@ func (m *Messenger) Wait(ctx context.Context, id MessageID, want State) (Message
 		case message.State == StateFailed:
 			return message, &Error{Code: CodeRefused, Detail: "the message failed: " + message.Reason}
 		case ctx.Err() != nil:
+			message.Reason = reason
 			return message, &Error{Code: CodeNotReached, Detail: notReached(message.State, want, reason)}
 		}
 		select {

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -18,9 +19,14 @@ import (
 // errForeign says that a node answered, and that it is of another network.
 var errForeign = errors.New("it belongs to another network")
 
-// Probe connects to the network's seeds, with a host that does not listen, and returns nil as soon as one has answered. The error
-// says in one line why none did.
-func Probe(ctx context.Context, cfg Config) error {
+// Probe connects to a network's seeds, with a host that does not listen and a key made for it, and returns nil as soon as one has
+// answered. The error says in one line why none did.
+func Probe(ctx context.Context, network Network) error {
+	_, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		return fmt.Errorf("probe network: %w", err)
+	}
+	cfg := Config{Key: key, Network: network}
 	if err := cfg.check(); err != nil {
 		return fmt.Errorf("probe network: %w", err)
 	}

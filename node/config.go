@@ -10,6 +10,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
+	ma "github.com/multiformats/go-multiaddr"
 	"go.uber.org/zap"
 
 	"parley/node/directory"
@@ -21,6 +22,17 @@ type Network struct {
 	ID    [16]byte
 	PSK   []byte // 32 bytes, secret; nil in a network without a pre-shared key
 	Seeds []peer.AddrInfo
+}
+
+// Place says where a device may be reached: at multiaddrs without the /p2p part. What does not parse is left out.
+func Place(device peer.ID, addrs []string) peer.AddrInfo {
+	info := peer.AddrInfo{ID: device}
+	for _, s := range addrs {
+		if a, err := ma.NewMultiaddr(s); err == nil {
+			info.Addrs = append(info.Addrs, a)
+		}
+	}
+	return info
 }
 
 // hexID is the network's id as it stands in protocol ids.

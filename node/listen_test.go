@@ -85,7 +85,7 @@ func TestBadConfig(t *testing.T) {
 			_ = n.Close()
 			t.Errorf("%s: a node was made", name)
 		}
-		if err := node.Probe(t.Context(), cfg); err == nil {
+		if err := node.Probe(t.Context(), cfg.Network); err == nil {
 			t.Errorf("%s: a network was probed", name)
 		}
 	}
@@ -140,15 +140,15 @@ func TestProbe(t *testing.T) {
 		world.Seed("away")
 		cfg := world.Device("alice").Config
 		cfg.Network.Seeds = world.Network.Seeds
-		if err := node.Probe(nodetest.Context(t), cfg); err != nil {
+		if err := node.Probe(nodetest.Context(t), cfg.Network); err != nil {
 			t.Errorf("one of two seeds is there: %v", err)
 		}
 		seed.Stop()
-		if err := node.Probe(nodetest.Context(t), cfg); err == nil || err.Error() != "no seed answers: connection refused" {
+		if err := node.Probe(nodetest.Context(t), cfg.Network); err == nil || err.Error() != "no seed answers: connection refused" {
 			t.Errorf("nobody is there: %v", err)
 		}
 		cfg.Network.Seeds = nil
-		if err := node.Probe(nodetest.Context(t), cfg); err == nil {
+		if err := node.Probe(nodetest.Context(t), cfg.Network); err == nil {
 			t.Errorf("a network without seeds was joined")
 		}
 	}
@@ -169,7 +169,7 @@ func TestProbeSilence(t *testing.T) {
 	cfg.Network.Seeds = []peer.AddrInfo{info}
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	if err := node.Probe(ctx, cfg); err == nil || err.Error() != "no seed answers: no answer in time" {
+	if err := node.Probe(ctx, cfg.Network); err == nil || err.Error() != "no seed answers: no answer in time" {
 		t.Errorf("got %v", err)
 	}
 }
@@ -190,7 +190,7 @@ func TestOtherKey(t *testing.T) {
 			seed := nodetest.NewWorld(t, c.theirs).Seed("seed").Start()
 			alice := nodetest.NewWorld(t, c.ours).Device("alice")
 			alice.Config.Network.Seeds = []peer.AddrInfo{{ID: seed.ID(), Addrs: seed.Info().Addrs[:1]}}
-			if err := node.Probe(nodetest.Context(t), alice.Config); err == nil || !strings.Contains(err.Error(), c.why) {
+			if err := node.Probe(nodetest.Context(t), alice.Config.Network); err == nil || !strings.Contains(err.Error(), c.why) {
 				t.Errorf("probe: %v; want %q", err, c.why)
 			}
 			alice.Start()

@@ -15,7 +15,6 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
-	ma "github.com/multiformats/go-multiaddr"
 )
 
 // Peer is one connected node, for people to look at.
@@ -61,17 +60,11 @@ func (n *Node) Addresses() (addrs []string, reachable bool) {
 // Learn remembers where a device may be reached, across restarts: multiaddrs without the /p2p part. What does not parse is
 // skipped. The device's connection is the last that is closed when there are too many.
 func (n *Node) Learn(device peer.ID, addrs []string) {
-	var parsed []ma.Multiaddr
-	for _, s := range addrs {
-		if a, err := ma.NewMultiaddr(s); err == nil {
-			parsed = append(parsed, a)
-		}
-	}
 	if device == n.ID() || device.Validate() != nil {
 		return
 	}
 	n.host.ConnManager().Protect(device, "contact")
-	n.remember(device, parsed)
+	n.remember(device, Place(device, addrs).Addrs)
 }
 
 // Warning says in one line what is wrong with the connection to the network right now; it is empty when nothing is.
