@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"sync"
 	"time"
 
@@ -141,6 +139,7 @@ func (m *Messenger) update(ctx context.Context, fn func(Tx, *aftermath) error) e
 		after = aftermath{} // fn may run again
 		return fn(tx, &after)
 	})
+	m.trouble.judge(ctx, err)
 	if err != nil {
 		return err
 	}
@@ -164,33 +163,31 @@ func wrap(err error, what string) error {
 	return fmt.Errorf("%s: %w", what, err)
 }
 
-// trouble remembers what does not work at the moment, by part.
+// trouble remembers what is wrong with the store, for people to see.
 type trouble struct {
-	mu    sync.Mutex
-	parts map[string]string
+	mu   sync.Mutex
+	line string
 }
 
-func (t *trouble) set(part string, err error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if err == nil {
-		delete(t.parts, part)
+// judge takes the outcome of a transaction. Refusals (a name that is taken) and callers that went away say nothing about the store.
+func (t *trouble) judge(ctx context.Context, err error) {
+	code := CodeOf(err)
+	if err != nil && (ctx.Err() != nil || code != CodeInternal && code != CodeUnavailable && code != CodeConfig) {
 		return
 	}
-	if t.parts == nil {
-		t.parts = map[string]string{}
-	}
-	t.parts[part] = err.Error()
-}
-
-// first returns one line of trouble, or nothing.
-func (t *trouble) first() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, part := range slices.Sorted(maps.Keys(t.parts)) {
-		return t.parts[part]
+	t.line = ""
+	if err != nil {
+		t.line = err.Error()
 	}
-	return ""
+}
+
+// now returns one line of trouble, or nothing.
+func (t *trouble) now() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.line
 }
 
 // Status says how the node is doing.
@@ -198,7 +195,7 @@ func (m *Messenger) Status(ctx context.Context) (Status, error) {
 	joined, trouble := m.health()
 	s := Status{
 		Ready: true, Name: m.name, Account: m.self, Device: m.device, Database: m.database, Since: m.since,
-		Trouble: cmp.Or(m.trouble.first(), trouble),
+		Trouble: cmp.Or(m.trouble.now(), trouble),
 		Network: NetworkStatus{
 			Name: m.network.Name, Fingerprint: m.network.Fingerprint(), Private: m.network.PSK != nil, Joined: joined, Seeds: len(m.seeds),
 		},

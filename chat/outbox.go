@@ -115,13 +115,13 @@ func (m *Messenger) wantDue(ctx context.Context) time.Duration {
 		due, next, err = tx.DueDevices(now, DeliveryWorkers)
 		return err
 	})
+	if err == nil && m.trouble.now() != "" { // does it take writes again?
+		err = m.update(ctx, func(Tx, *aftermath) error { return nil })
+	}
 	if err != nil {
-		if ctx.Err() == nil {
-			m.trouble.set("outbox", err)
-		}
+		m.trouble.judge(ctx, err)
 		return RetryFirst
 	}
-	m.trouble.set("outbox", nil)
 	for _, device := range due {
 		m.outbox.want(device, now, false)
 	}

@@ -34,10 +34,8 @@ func (m *Messenger) Receive(ctx context.Context, from peer.ID, envelopes [][]byt
 		return nil
 	})
 	if err != nil {
-		m.trouble.set("receive", err)
 		return nil, wrap(err, "store what came in")
 	}
-	m.trouble.set("receive", nil)
 	acks := make([][]byte, len(tags))
 	for i := range tags {
 		acks[i] = tags[i][:]

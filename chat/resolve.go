@@ -124,7 +124,7 @@ func (m *Messenger) wantWaiting(ctx context.Context) {
 		}
 		return err
 	})
-	m.trouble.set("resolver", err)
+	m.trouble.judge(ctx, err)
 }
 
 // hint remembers devices that should be asked for an account's records.

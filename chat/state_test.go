@@ -1,6 +1,8 @@
 package chat
 
 import (
+	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -98,6 +100,29 @@ func TestAHandOverIsJudgedByItsTag(t *testing.T) {
 		state, reason, final := settled(test.row, Handed{Tag: test.tag})
 		if state != test.state || final != test.final || (state == StateFailed) != (reason != "") {
 			t.Errorf("%s: %q, %q, %v", test.name, state, reason, final)
+		}
+	}
+}
+
+func TestTroubleIsTheStoresAndEnds(t *testing.T) {
+	var trouble trouble
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, step := range []struct {
+		ctx  context.Context
+		err  error
+		want string
+	}{
+		{t.Context(), &Error{Code: CodeInvalid, Detail: "a name is taken"}, ""},
+		{gone, context.Canceled, ""},
+		{t.Context(), &Error{Code: CodeUnavailable, Detail: "database unreachable"}, "database unreachable"},
+		{t.Context(), &Error{Code: CodeTarget, Detail: "nobody"}, "database unreachable"},
+		{t.Context(), errors.New("disk full"), "disk full"},
+		{t.Context(), nil, ""},
+	} {
+		trouble.judge(step.ctx, step.err)
+		if got := trouble.now(); got != step.want {
+			t.Errorf("after %v: %q, want %q", step.err, got, step.want)
 		}
 	}
 }
