@@ -1,0 +1,43 @@
+# Every target says in its own line what it does; "make" lists them.
+
+# How long each fuzz target runs, and which benchmarks do.
+FUZZTIME ?= 10s
+BENCH ?= .
+
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build bin/parley: one static file
+	CGO_ENABLED=0 go build -trimpath -o bin/parley .
+
+demo: build ## chat as Alice with a Bob of your own; AUTO=1 plays it without a terminal
+	@AUTO='$(AUTO)' sh e2e/demo.sh
+
+test: ## run every test with the race detector, on SQLite and PostgreSQL
+	@[ -n "$$PARLEY_TEST_POSTGRES_URL" ] || command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || \
+		echo "no PostgreSQL here, so its tests are skipped: apt-get install postgresql, or set PARLEY_TEST_POSTGRES_URL"
+	go vet ./...
+	go test -race -timeout 20m ./...
+
+lint: ## run the linters of .golangci.yml; builds them first, once
+	go tool -modfile=e2e/tools/go.mod golangci-lint run
+
+fuzz: ## feed every parser with made-up input, FUZZTIME each
+	@grep -rHo --include='*_test.go' 'func Fuzz[A-Za-z0-9]*' chat node store | sed 's/func //' | \
+	while IFS=: read -r file target; do \
+		echo "$$file $$target"; \
+		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime '$(FUZZTIME)' "./$$(dirname "$$file")" || exit 1; \
+	done
+
+bench: ## measure, each figure beside what the machine does raw; BENCH chooses
+	go test -run '^$$' -bench '$(BENCH)' -timeout 30m ./...
+
+tidy: ## complain where go.mod is not tidy, and change nothing
+	go mod tidy -diff
+
+clean: ## remove what was built
+	rm -rf bin
+
+.PHONY: help build demo test lint fuzz bench tidy clean
