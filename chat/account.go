@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/ecdh"
 	"crypto/ed25519"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 
@@ -12,6 +13,27 @@ import (
 	"parley/chat/internal/seal"
 	"parley/chat/internal/wire"
 )
+
+// AccountID is a person: the account's Ed25519 public key. Its text form is the full key; what people compare is Short.
+type AccountID [ed25519.PublicKeySize]byte
+
+// String returns the whole key in lower-case Crockford base32 (52 characters).
+func (a AccountID) String() string { return wire.Base32(a[:]) }
+
+// Short returns the form for people: 75 bits of the key's hash and a check character, "7q3k-m2fd-9xwa-tt5c".
+func (a AccountID) Short() string {
+	sum := sha256.Sum256(append([]byte(wire.LabelAccountID), a[:]...))
+	return wire.Short(sum[:])
+}
+
+// IsZero reports whether a names nobody.
+func (a AccountID) IsZero() bool { return a == AccountID{} }
+
+// ParseAccountID reads what String wrote.
+func ParseAccountID(s string) (AccountID, error) {
+	var a AccountID
+	return a, wire.ParseBase32(a[:], s)
+}
 
 const identityVersion = 1
 

@@ -190,6 +190,34 @@ func (t *trouble) now() string {
 	return t.line
 }
 
+// Status is how the node is doing.
+type Status struct {
+	Ready       bool // database migrated, listeners and API up; it waits for no peer
+	Name        string
+	Account     AccountID
+	Device      peer.ID
+	Network     NetworkStatus
+	Peers       int
+	Seeds       int // connected seeds, of Network.Seeds
+	Addresses   []string
+	Reachable   bool // an address is announced or public
+	Queued      int
+	OldestQueue time.Time // when the oldest queued message was queued; zero when none is
+	Database    string    // "sqlite" or "postgres"
+	Trouble     string    // what is wrong right now, in one line; empty when nothing is
+	LastEvent   uint64
+	Since       time.Time
+}
+
+// NetworkStatus names the network and says whether we are in.
+type NetworkStatus struct {
+	Name        string
+	Fingerprint string
+	Private     bool // it has a pre-shared key
+	Joined      bool // a node of the network has answered since the invite was taken, or we made the network
+	Seeds       int  // seeds that we know
+}
+
 // Status says how the node is doing.
 func (m *Messenger) Status(ctx context.Context) (Status, error) {
 	joined, trouble := m.health()

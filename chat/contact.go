@@ -4,11 +4,22 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"parley/chat/internal/wire"
 )
+
+// Contact is an account that somebody has added.
+type Contact struct {
+	Account      AccountID
+	Name         string
+	Conversation ConversationID
+	At           time.Time
+	// Known is false while the contact's devices have not been found: messages wait until they are.
+	Known bool
+}
 
 // AddContact adds the owner of a link under a name ("" takes the name in the link) and queues a card to them, which makes us their
 // contact. It never waits for the network. Adding somebody again changes nothing and returns the contact.

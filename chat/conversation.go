@@ -2,11 +2,54 @@ package chat
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"slices"
 
 	"parley/chat/internal/wire"
 )
+
+// ConversationID names a thread alike on every device in it: a kind byte and 31 bytes of a hash over who takes part.
+type ConversationID [32]byte
+
+const conversationDirect = 1
+
+// DirectConversation returns the id of the conversation between two accounts, the same whoever asks.
+func DirectConversation(a, b AccountID) ConversationID {
+	if string(a[:]) > string(b[:]) {
+		a, b = b, a
+	}
+	h := sha256.New()
+	h.Write([]byte(wire.LabelDirect))
+	h.Write(a[:])
+	h.Write(b[:])
+	var c ConversationID
+	h.Sum(c[:0])
+	copy(c[1:], c[:31])
+	c[0] = conversationDirect
+	return c
+}
+
+// String returns "dm:" and the hash in Crockford base32.
+func (c ConversationID) String() string { return "dm:" + wire.Base32(c[1:]) }
+
+// ParseConversationID reads what String wrote.
+func ParseConversationID(s string) (ConversationID, error) {
+	var c ConversationID
+	if len(s) < 3 || s[:3] != "dm:" {
+		return c, fmt.Errorf("conversation id %.80q: does not start with dm", s)
+	}
+	c[0] = conversationDirect
+	return c, wire.ParseBase32(c[1:], s[3:])
+}
+
+// Conversation is a thread in the list of threads.
+type Conversation struct {
+	ID     ConversationID
+	Name   string // the contact's name
+	Peer   AccountID
+	Unread int // counted up to MaxPage
+}
 
 // Conversations lists all threads by the name of who is in them.
 func (m *Messenger) Conversations(ctx context.Context) ([]Conversation, error) {

@@ -29,6 +29,12 @@ type Event struct {
 	State        State          // the message's state at that time; empty for contact events
 }
 
+// Entry is an event together with the message that it is about, as that message is now.
+type Entry struct {
+	Event
+	Message *Message // nil for events that are about no message
+}
+
 // bell wakes whoever waits for a change.
 type bell struct {
 	mu sync.Mutex

@@ -3,6 +3,7 @@ package chat
 import (
 	"crypto/ed25519"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"time"
 
@@ -122,10 +123,10 @@ func ParseInvite(text string) (Invite, error) {
 }
 
 func linkError(err error) error {
-	switch err {
-	case wire.ErrNoLink:
+	switch {
+	case errors.Is(err, wire.ErrNoLink):
 		return &Error{Code: CodeInvalid, Detail: "there is no parley link in that text: a link begins with \"parley:\""}
-	case wire.ErrLinkNewer:
+	case errors.Is(err, wire.ErrLinkNewer):
 		return &Error{Code: CodeInvalid, Detail: "the link was made by a newer parley: please update this one", Try: "parley version"}
 	}
 	return &Error{Code: CodeInvalid, Detail: "the link is damaged: a part of it is missing or was changed; copy it once more, whole"}
@@ -149,4 +150,13 @@ func (i Invite) Check(now time.Time, self AccountID) error {
 		}
 	}
 	return nil
+}
+
+// InviteLink is a link together with what people should know about it.
+type InviteLink struct {
+	Link      string
+	Network   string
+	Expires   time.Time // zero: never
+	Addresses []string
+	Reachable bool // false: nobody outside this LAN (or machine) can use the addresses in it
 }

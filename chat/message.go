@@ -1,10 +1,37 @@
 package chat
 
 import (
+	"crypto/sha256"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+
+	"parley/chat/internal/wire"
 )
+
+// MessageID is bound to author, device and content: recomputed by the receiver, never taken from the wire (SPEC.md, "Ids").
+type MessageID [32]byte
+
+// String returns the id in Crockford base32 (52 characters).
+func (m MessageID) String() string { return wire.Base32(m[:]) }
+
+// IsZero reports whether m names no message.
+func (m MessageID) IsZero() bool { return m == MessageID{} }
+
+// ParseMessageID reads what String wrote.
+func ParseMessageID(s string) (MessageID, error) {
+	var m MessageID
+	return m, wire.ParseBase32(m[:], s)
+}
+
+// EnvelopeID is the SHA-256 of an envelope's bytes.
+type EnvelopeID [32]byte
+
+// EnvelopeIDOf returns the id of an envelope.
+func EnvelopeIDOf(envelope []byte) EnvelopeID { return sha256.Sum256(envelope) }
+
+// AckTag proves that whoever sends it has opened the envelope. All zeros: taken, but it could not be opened.
+type AckTag [16]byte
 
 // Kind says what a content is. Numbers are on the wire and never reused.
 type Kind uint8

@@ -13,6 +13,15 @@ import (
 // The way of a message out: check → (one transaction: number, store, address, announce) → nudge the outbox. Functions follow in
 // that order. Nothing here waits for the network.
 
+// Draft is a message before it is sent.
+type Draft struct {
+	Conversation ConversationID
+	Text         string
+	// ClientID makes sending idempotent: the same id with the same text is the same message for ever, with another text it is
+	// refused with CodeIDReused. Empty: a new message each time.
+	ClientID string
+}
+
 // Send queues a message durably and returns it. The error is CodeInvalid for a text that is no text, CodeLimit for one that is
 // too long, CodeTarget for a conversation that does not exist, and CodeIDReused when the draft's client id belongs to another text.
 func (m *Messenger) Send(ctx context.Context, d Draft) (Message, error) {

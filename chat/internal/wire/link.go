@@ -105,7 +105,7 @@ func ParseLink(text string) (Link, error) {
 		if e == nil {
 			return l, nil
 		}
-		if e == ErrLinkNewer {
+		if errors.Is(e, ErrLinkNewer) {
 			err = e
 		}
 	}
