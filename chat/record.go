@@ -198,8 +198,8 @@ func (r *resolver) due(now time.Time) (AccountID, bool, time.Duration) {
 	wait := LookupRetryMax
 	for account, next := range r.next {
 		if !next.After(now) {
-			r.tries[account]++
 			r.next[account] = now.Add(min(backoff(r.tries[account]), LookupRetryMax))
+			r.tries[account]++
 			return account, true, 0
 		}
 		wait = min(wait, next.Sub(now))

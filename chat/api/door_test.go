@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -45,6 +46,22 @@ func TestTheSocketIsOurs(t *testing.T) {
 		if _, err := os.Lstat(r.socket); !os.IsNotExist(err) {
 			t.Errorf("after the stop the socket is still there: %v", err)
 		}
+	}
+}
+
+func TestTheSocketIsOursFromTheFirstMoment(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("elsewhere the folder guards the first moment")
+	}
+	defer syscall.Umask(syscall.Umask(0))
+	socket := filepath.Join(socketDir(t), "api.sock")
+	l, err := api.Bind(t.Context(), socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if info, err := os.Stat(socket); err != nil || info.Mode() != fs.ModeSocket|0o600 {
+		t.Fatalf("%v %v", info.Mode(), err)
 	}
 }
 

@@ -123,14 +123,15 @@ func (o eventWriter) entry(e chat.Entry, more bool) error {
 	return o.write(frame)
 }
 
-// end says why the events end, unless it is because we or the client wanted it: "event: problem" with the error as data.
+// end says that the events end, and why, unless we or the client wanted it: "event: problem" with the error as data.
 func (o eventWriter) end(ctx context.Context, err error) {
-	if ctx.Err() != nil || err == nil {
-		return
+	frame := ": the end\n\n"
+	if ctx.Err() == nil && err != nil {
+		if b, err := encode(problemOf(err)); err == nil {
+			frame = fmt.Sprintf("event: problem\ndata: %s\n", b)
+		}
 	}
-	if b, err := encode(problemOf(err)); err == nil {
-		_ = o.flush(fmt.Sprintf("event: problem\ndata: %s\n", b)) // the stream ends either way
-	}
+	_ = o.flush(frame) // it ends either way
 }
 
 func (o eventWriter) write(frame string) error {

@@ -101,7 +101,7 @@ func TestStoppingEndsStreamsPollsAndWaitsAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer spare.Close()
-	w.waiting(t, 3)
+	until(soon(t), t, func() bool { return w.alice.Waiting() == 3 })
 	began := time.Now()
 	r.stop()
 	if took := time.Since(began); took > time.Second {
@@ -113,20 +113,6 @@ func TestStoppingEndsStreamsPollsAndWaitsAtOnce(t *testing.T) {
 	for range 2 {
 		if got := <-ended; got != "200 OK []" && !strings.HasPrefix(got, "202 Accepted {") {
 			t.Errorf("got %s", got)
-		}
-	}
-}
-
-// waiting waits until Alice's node has so many callers that wait for something to happen.
-func (w town) waiting(t *testing.T, n int) {
-	ctx := soon(t)
-	again := time.NewTicker(time.Millisecond)
-	defer again.Stop()
-	for w.alice.Waiting() < n {
-		select {
-		case <-again.C:
-		case <-ctx.Done():
-			t.Fatalf("%d callers wait, want %d", w.alice.Waiting(), n)
 		}
 	}
 }

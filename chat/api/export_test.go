@@ -1,6 +1,10 @@
 package api
 
-import "time"
+import (
+	"context"
+	"net"
+	"time"
+)
 
 // What tests may see and shorten.
 
@@ -19,6 +23,12 @@ func (s *Server) Hurry(d time.Duration) {
 
 // Hurry shortens how long the client bears a silent stream.
 func (c *Client) Hurry(d time.Duration) { c.silence = d }
+
+// Bind makes a socket as listen does, and stops at the moment when it exists.
+func Bind(ctx context.Context, path string) (net.Listener, error) {
+	c := net.ListenConfig{Control: beforeBind}
+	return c.Listen(ctx, "unix", path)
+}
 
 // Routes lists method and path of all routes.
 func Routes() (list [][2]string) {

@@ -95,9 +95,6 @@ func (f *follower) take(event, data string) error {
 	if err != nil {
 		return f.client.unreadable(err)
 	}
-	if e.Seq <= f.after {
-		return nil // seen before the stream dropped
-	}
 	f.after = e.Seq
 	f.failed = f.fn(e)
 	return f.failed

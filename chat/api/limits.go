@@ -38,7 +38,7 @@ const (
 const (
 	// headerTimeout ends a connection that does not finish its headers: on one machine they arrive at once.
 	headerTimeout = 5 * time.Second
-	// bodyTimeout ends a request that does not finish its body.
+	// bodyTimeout ends a request that does not finish its body; it counts from the first byte of the header.
 	bodyTimeout = 10 * time.Second
 	// writeTimeout cuts a reader off that takes nothing; it resumes by sequence number.
 	writeTimeout = 10 * time.Second

@@ -2,7 +2,6 @@ package api_test
 
 import (
 	"testing"
-	"time"
 
 	"parley/chat"
 	"parley/chat/api"
@@ -15,24 +14,24 @@ func messengers(t *testing.T, open func(*chattest.Person) api.Backend) apitest.W
 	scene := chattest.NewScene(t, 1)
 	alice, bob := scene.Started("Alice", chattest.NewMemStore()), scene.Started("Bob", chattest.NewMemStore())
 	carol := scene.Started("Carol", chattest.NewMemStore())
+	ctx := soon(t)
+	until(ctx, t, func() bool { return published(scene, alice) && published(scene, bob) && published(scene, carol) })
 	alice.Befriend(bob)
-	again := time.NewTicker(time.Millisecond)
-	defer again.Stop()
-	for ctx := soon(t); ; { // until Bob knows of it
+	until(ctx, t, func() bool {
 		list, err := bob.Contacts(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(list) == 1 {
-			break
-		}
-		<-again.C
-	}
+		return err == nil && len(list) == 1
+	})
 	return apitest.World{
 		Alice: open(alice), Bob: open(bob), Carol: open(carol),
 		Part: func() { scene.Net.Unplug(bob.Identity.Device()) },
 		Meet: func() { scene.Net.Plug(bob.Identity.Device(), bob.Messenger) },
 	}
+}
+
+// published reports whether others can find somebody's device: before, a look-up fails and is tried again after a second or two.
+// The account's record goes out before it.
+func published(scene *chattest.Scene, p *chattest.Person) bool {
+	return scene.Net.Record("/device/"+p.Identity.Device().String()) != nil
 }
 
 func TestMessenger(t *testing.T) {

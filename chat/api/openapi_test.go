@@ -146,27 +146,32 @@ func TestAnswersAreAsDocumented(t *testing.T) {
 			continue
 		}
 		seen[test.method+" "+test.route] = true
-		operation := d.at(d.root, "paths", test.route, strings.ToLower(test.method))
-		answer := d.at(operation, "responses", fmt.Sprint(test.status))
-		if answer == nil {
-			answer = d.at(operation, "responses", "default")
-		}
-		schema := d.at(answer, "content", resp.Header.Get("Content-Type"), "schema")
-		if schema == nil {
-			t.Errorf("%s %s: %s of %s is not documented", test.method, test.path, resp.Status, resp.Header.Get("Content-Type"))
-			continue
-		}
-		var v any
-		if err := json.Unmarshal(body, &v); err != nil {
-			t.Fatal(err)
-		}
-		for _, wrong := range d.check("body", schema, v) {
+		for _, wrong := range d.checkAnswer(test.method, test.route, resp, body) {
 			t.Errorf("%s %s: %s", test.method, test.path, wrong)
 		}
 	}
 	if len(seen) != len(api.Routes()) {
 		t.Errorf("only %v were tried", slices.Sorted(maps.Keys(seen)))
 	}
+}
+
+// checkAnswer says what in an answer is not as documented.
+func (d document) checkAnswer(method, route string, resp *http.Response, body []byte) []string {
+	operation := d.at(d.root, "paths", route, strings.ToLower(method))
+	answer := d.at(operation, "responses", fmt.Sprint(resp.StatusCode))
+	if answer == nil {
+		answer = d.at(operation, "responses", "default")
+	}
+	media := resp.Header.Get("Content-Type")
+	schema := d.at(answer, "content", media, "schema")
+	if schema == nil {
+		return []string{fmt.Sprintf("%s of %s is not documented", resp.Status, media)}
+	}
+	var v any
+	if err := json.Unmarshal(body, &v); err != nil {
+		return []string{err.Error()}
+	}
+	return d.check("body", schema, v)
 }
 
 // check says what in v is not as the schema has it: too little, too much, or of another type.

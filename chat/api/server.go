@@ -68,6 +68,8 @@ func (s *Server) Run(ctx context.Context) error {
 	srv := &http.Server{
 		Handler: s.handler(), ConnState: door.watch, ErrorLog: zap.NewStdLog(s.options.Logger),
 		ReadHeaderTimeout: s.pace.header, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+		ReadTimeout:  s.pace.body,  // ends with the body: a stream or a wait may last
+		WriteTimeout: s.pace.write, // for what net/http writes by itself; our own writes get as long, each
 	}
 	stopped := make(chan struct{})
 	unhook := context.AfterFunc(ctx, func() {
@@ -124,8 +126,7 @@ func (s *Server) handler() http.Handler {
 	})
 }
 
-// admit refuses requests of web pages, reads the body within its limits, and leaves no read deadline behind: it would end the
-// request's context while a stream or a wait goes on.
+// admit refuses requests of web pages, and reads the body within its limits.
 func (s *Server) admit(w http.ResponseWriter, r *http.Request) error {
 	for _, h := range []string{"Origin", "Referer"} {
 		if _, ok := r.Header[h]; ok {
@@ -135,28 +136,16 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request) error {
 	if isWrite(r.Method) && !isJSON(r.Header.Get("Content-Type")) {
 		return refuse(http.StatusUnsupportedMediaType, chat.CodeInvalid, "%s needs the header Content-Type: application/json", r.Method)
 	}
-	if r.Body == http.NoBody {
-		return nil
-	}
-	body, err := s.readBody(w, r)
-	r.Body = io.NopCloser(bytes.NewReader(body))
-	return err
-}
-
-func (s *Server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	c := http.NewResponseController(w)
-	if err := c.SetReadDeadline(time.Now().Add(s.pace.body)); err != nil {
-		return nil, fmt.Errorf("limit the reading of the body: %w", err)
-	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if _, tooLong := errors.AsType[*http.MaxBytesError](err); tooLong {
-		return nil, refuse(http.StatusRequestEntityTooLarge, chat.CodeLimit, "the request is longer than %d bytes", maxBody)
+		return refuse(http.StatusRequestEntityTooLarge, chat.CodeLimit, "the request is longer than %d bytes", maxBody)
 	}
 	if err != nil {
 		w.Header().Set("Connection", "close")
-		return nil, refuse(http.StatusRequestTimeout, chat.CodeInvalid, "the request's body did not arrive: %s", err)
+		return refuse(http.StatusRequestTimeout, chat.CodeInvalid, "the request's body did not arrive: %s", err)
 	}
-	return body, c.SetReadDeadline(time.Time{})
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	return nil
 }
 
 func isWrite(method string) bool { return method == http.MethodPut || method == http.MethodPost }

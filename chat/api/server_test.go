@@ -99,6 +99,17 @@ func TestAWaitEndsWhenTheMessageArrivesOrFails(t *testing.T) {
 	}
 }
 
+func TestAWaitMayTakeLongerThanTheRequestMay(t *testing.T) {
+	w := newTown(t)
+	w.Part(w.alice, w.bob)
+	r := serve(t, w.alice, func(s *api.Server) { s.Hurry(30 * time.Millisecond) })
+	began := time.Now()
+	resp, body := r.ask("PUT", w.path("c1")+"?wait=sent&timeout=200ms", `{"text":"hello"}`)
+	if took := time.Since(began); resp.StatusCode != http.StatusAccepted || took < 200*time.Millisecond {
+		t.Fatalf("after %s: %s %s", took, resp.Status, body)
+	}
+}
+
 func TestHostileRequestsAreRefused(t *testing.T) {
 	w := newTown(t)
 	r := serve(t, w.alice)

@@ -209,3 +209,17 @@ func soon(t testing.TB) context.Context {
 	t.Cleanup(cancel)
 	return ctx
 }
+
+// until waits for a condition.
+func until(ctx context.Context, t testing.TB, holds func() bool) {
+	t.Helper()
+	again := time.NewTicker(time.Millisecond)
+	defer again.Stop()
+	for !holds() {
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			t.Fatal("not in time")
+		}
+	}
+}

@@ -32,7 +32,20 @@ func ParseBase32(dst []byte, s string) error {
 }
 
 func normalize(s string) string {
-	return strings.NewReplacer("o", "0", "i", "1", "l", "1", "-", "").Replace(strings.ToLower(s))
+	return strings.Map(func(r rune) rune {
+		switch r {
+		case 'o', 'O':
+			return '0'
+		case 'i', 'I', 'l', 'L':
+			return '1'
+		case '-':
+			return -1
+		}
+		if r >= 'A' && r <= 'Z' {
+			return r + 'a' - 'A'
+		}
+		return r
+	}, s)
 }
 
 // Short returns 75 bits of a hash and a check character in four groups of four.
