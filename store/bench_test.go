@@ -96,6 +96,17 @@ func BenchmarkOpen(b *testing.B) {
 	}
 }
 
+// BenchmarkOpenNew measures the first start: the tables are made.
+func BenchmarkOpenNew(b *testing.B) {
+	for range b.N {
+		db, err := Open(b.Context(), storetest.SQLite(b), Options{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		db.Close()
+	}
+}
+
 // BenchmarkPage measures the last 50 messages of a conversation of many.
 func BenchmarkPage(b *testing.B) {
 	db := open(b, storetest.SQLite(b))

@@ -169,7 +169,8 @@ func (c *committer) transact(batch []*update) (ran int, err error) {
 		if err := c.connect(ctx); err != nil {
 			return len(batch), unavailable(err)
 		}
-		ran, committing, err := c.attempt(ctx, batch)
+		var committing bool
+		ran, committing, err = c.attempt(ctx, batch)
 		if err == nil {
 			c.engine.committed()
 			return ran, nil
@@ -186,7 +187,7 @@ func (c *committer) transact(batch []*update) (ran int, err error) {
 			pause(ctx, attempt)
 		}
 	}
-	return len(batch), unavailable(fmt.Errorf("gave up after %d attempts: %w", MaxAttempts, err))
+	return ran, unavailable(err)
 }
 
 // connect makes sure that there is a session, with the owner's lock.
@@ -212,7 +213,7 @@ func (c *committer) drop() {
 // unless the database itself said no.
 func (c *committer) attempt(ctx context.Context, batch []*update) (ran int, committing bool, err error) {
 	s := c.session
-	if err := s.begin(ctx, c.engine.beginWrite()); err != nil {
+	if err := s.begin(ctx, c.engine.dialect().begin); err != nil {
 		return len(batch), false, err
 	}
 	for i, u := range batch {

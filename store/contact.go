@@ -19,7 +19,7 @@ const (
 // Contacts implements chat.Tx. They are in the order of their keys, which is made here: databases sort text by their locale.
 func (t *tx) Contacts() ([]chat.ContactRow, error) {
 	contacts, err := list(t, func(rows *sql.Rows) (c chat.ContactRow, err error) {
-		return c, rows.Scan(id(c.Account[:]), &c.Name, &c.Key, instant{&c.At})
+		return c, rows.Scan(id(c.Account[:]), &c.Name, &c.Key, instant(&c.At))
 	}, contactSelect)
 	slices.SortFunc(contacts, func(a, b chat.ContactRow) int { return cmp.Compare(a.Key, b.Key) })
 	return contacts, err

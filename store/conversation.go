@@ -36,7 +36,7 @@ func (t *tx) PutConversation(c chat.ConversationRow) error {
 
 func scanConversation(rows *sql.Rows) (c chat.ConversationRow, err error) {
 	var heads []byte
-	err = rows.Scan(id(c.ID[:]), id(c.Peer[:]), wide{&c.Seq}, id(c.Prev[:]), &heads, instant{&c.At})
+	err = rows.Scan(id(c.ID[:]), id(c.Peer[:]), wide(&c.Seq), id(c.Prev[:]), &heads, instant(&c.At))
 	for head := range slices.Chunk(heads, len(chat.MessageID{})) {
 		c.Heads = append(c.Heads, chat.MessageID(head))
 	}

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"parley/chat"
+	"parley/migrations"
 )
 
 var _ chat.Store = (*DB)(nil)
@@ -32,34 +33,6 @@ type DB struct {
 	mu     sync.Mutex
 	closed bool
 	calls  sync.WaitGroup // updates and views under way
-}
-
-// engine is what differs between SQLite and PostgreSQL.
-type engine interface {
-	name() string
-	// where names the database for people, without a secret.
-	where() string
-	// writer opens the connection that writes. It holds the owner's lock until it is closed.
-	writer(ctx context.Context) (*session, error)
-	// reader lends a connection for one view; done takes it back.
-	reader(ctx context.Context) (*session, error)
-	done(*session)
-	// beginWrite and beginRead are the words that start a transaction.
-	beginWrite() string
-	beginRead() string
-	// migrate brings the tables from version have, 0 for an empty database, to the newest. The caller holds the owner's lock.
-	migrate(ctx context.Context) error
-	// version returns the version of the tables, 0 for an empty database.
-	version(ctx context.Context, s *session) (int64, error)
-	// committed is told after every commit.
-	committed()
-	// judge says what an error on a session means for its transaction.
-	judge(s *session, err error) verdict
-	// explain makes an error for people of what can happen to anybody at any time (a full disk); others it returns as they are.
-	explain(err error) error
-	// explainOpen makes an error for people of what opening has met.
-	explainOpen(err error) error
-	close() error
 }
 
 // Open opens the database at a URL and brings its tables up to date: "sqlite:PATH" (a file that is created where it is missing,
@@ -99,29 +72,31 @@ func (db *DB) start(ctx context.Context) error {
 		if err := db.committer.connect(ctx); err != nil {
 			return err
 		}
-		return db.migrate(ctx, db.committer.session)
+		return db.bringUp(ctx, db.committer.session)
 	}
 	s, err := db.engine.reader(ctx)
 	if err != nil {
 		return err
 	}
 	defer db.engine.done(s)
-	return db.migrate(ctx, s)
+	return db.bringUp(ctx, s)
 }
 
-// migrate is quick where there is nothing to do, which is at every start but one.
-func (db *DB) migrate(ctx context.Context, s *session) error {
-	have, err := db.engine.version(ctx, s)
+// bringUp is quick where there is nothing to do, which is at every start but the first of a release.
+func (db *DB) bringUp(ctx context.Context, s *session) error {
+	d := db.engine.dialect()
+	has, err := d.version(ctx, s)
 	if err != nil {
 		return fmt.Errorf("read schema version: %w", err)
 	}
-	newest, err := newestVersion(db.engine.name())
+	files, newest, err := migrations.For(d.name)
 	switch {
 	case err != nil:
 		return err
-	case have > newest:
-		return newerSchema(db.engine.where(), have, newest)
-	case have == newest:
+	case has > newest:
+		return misconfigured(nil, "parley version",
+			"database %s was made by a newer parley (its schema is %d, this program knows %d)", d.where, has, newest)
+	case has == newest:
 		return nil
 	}
 	if db.readOnly {
@@ -131,7 +106,7 @@ func (db *DB) migrate(ctx context.Context, s *session) error {
 		}
 		defer owner.close()
 	}
-	return db.engine.migrate(ctx)
+	return d.migrate(ctx, db.engine.pool(), files)
 }
 
 // Update implements chat.Store. See the package comment for what shares a commit with what. Where the database is away it
@@ -161,21 +136,32 @@ func (db *DB) view(ctx context.Context, fn func(*tx) error) error {
 		return err
 	}
 	defer db.calls.Done()
-	s, err := db.engine.reader(ctx)
+	s, err := db.beginView(ctx)
 	if err != nil {
 		return db.seen(ctx, nil, err)
 	}
 	defer db.engine.done(s)
-	if err := s.begin(ctx, db.engine.beginRead()); err != nil {
-		s.broken = true
-		return db.seen(ctx, s, err)
-	}
 	defer s.rollBack(ctx)
 	u := &update{ctx: ctx, fn: fn}
 	if err := u.run(ctx, s); err != nil {
 		return db.seen(ctx, s, err)
 	}
 	return u.skipped
+}
+
+// beginView starts a view. Connections that broke while they were idle are passed over.
+func (db *DB) beginView(ctx context.Context) (s *session, err error) {
+	for range MaxAttempts {
+		if s, err = db.engine.reader(ctx); err != nil {
+			return nil, err
+		}
+		if err = s.begin(ctx, db.engine.dialect().beginView); err == nil {
+			return s, nil
+		}
+		s.broken = true
+		db.engine.done(s)
+	}
+	return nil, err
 }
 
 // seen returns what a view says about an error: the caller's own end, a database that is away, or what it was.
@@ -208,7 +194,7 @@ func (db *DB) enter(ctx context.Context) error {
 // chat.CodeConfig. It must come before the first update.
 func (db *DB) Claim(ctx context.Context, account chat.AccountID, device peer.ID) error {
 	claim := owner{account: account, device: device}
-	err := db.view(ctx, func(t *tx) error { return t.checkOwner(db.engine.where(), claim) })
+	err := db.view(ctx, func(t *tx) error { return t.checkOwner(db.engine.dialect().where, claim) })
 	if !errors.Is(err, errUnclaimed) {
 		return err
 	}
@@ -216,7 +202,7 @@ func (db *DB) Claim(ctx context.Context, account chat.AccountID, device peer.ID)
 		return nil
 	}
 	return db.update(ctx, func(t *tx) error {
-		if err := t.checkOwner(db.engine.where(), claim); !errors.Is(err, errUnclaimed) {
+		if err := t.checkOwner(db.engine.dialect().where, claim); !errors.Is(err, errUnclaimed) {
 			return err
 		}
 		return t.insertOwner(claim)
@@ -227,14 +213,11 @@ func (db *DB) Claim(ctx context.Context, account chat.AccountID, device peer.ID)
 func (db *DB) Peers() *Peers { return &Peers{db: db} }
 
 // Engine returns "sqlite" or "postgres".
-func (db *DB) Engine() string { return db.engine.name() }
+func (db *DB) Engine() string { return db.engine.dialect().name }
 
 // Ping asks the database whether it is there.
 func (db *DB) Ping(ctx context.Context) error {
-	return db.view(ctx, func(t *tx) error {
-		_, err := t.Events(0, 0)
-		return err
-	})
+	return db.view(ctx, func(*tx) error { return nil })
 }
 
 // Close waits for calls under way, refuses new ones, and gives up the owner's lock. Closing twice does nothing.

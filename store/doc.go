@@ -19,6 +19,6 @@
 //
 // When Update returns nil, what it wrote survives the loss of power: SQLite runs with synchronous=FULL, PostgreSQL as it was
 // set up (Open warns when that is not durable). When it returns an error, nothing was written, with one exception: the
-// connection was lost while the commit was under way. Then nobody knows, the code is chat.CodeUnavailable, and the caller tries
-// again with the same unique ids.
+// connection, or the disk, failed while the commit was under way. Then nobody knows, the code is chat.CodeUnavailable, and the
+// caller tries again with the same unique ids.
 package store

@@ -20,8 +20,6 @@ import (
 )
 
 const (
-	postgresName = "postgres"
-	// postgresHasTables is not 0 when migrations were run in the database.
 	postgresHasTables = `SELECT COUNT(*) FROM information_schema.tables
 		WHERE table_schema = current_schema() AND table_name = '` + versionTable + `'`
 
@@ -45,15 +43,13 @@ const (
 	codeDeadlock      = "40P01"
 	codeNoDatabase    = "3D000"
 	classAuth         = "28"
-	classConnection   = "08"
-	classIntervention = "57"
 	classResources    = "53"
 )
 
 // postgresDB is a database on a server: a pool for views, and the one connection that writes beside it.
 type postgresDB struct {
 	config *pgx.ConnConfig
-	pool   *pgxpool.Pool
+	conns  *pgxpool.Pool
 	reads  *sql.DB // on the pool
 	writes *sql.DB // makes a new connection each time
 }
@@ -72,7 +68,7 @@ func openPostgres(ctx context.Context, dsn string, logger *zap.Logger) (*postgre
 	if err != nil {
 		return nil, explainURL(dsn, err)
 	}
-	e := &postgresDB{config: config.ConnConfig, pool: pool, reads: stdlib.OpenDBFromPool(pool), writes: stdlib.OpenDB(*config.ConnConfig)}
+	e := &postgresDB{config: config.ConnConfig, conns: pool, reads: stdlib.OpenDBFromPool(pool), writes: stdlib.OpenDB(*config.ConnConfig)}
 	e.writes.SetMaxIdleConns(0)
 	if err := e.warn(ctx, logger); err != nil {
 		return nil, errors.Join(e.explainOpen(err), e.close())
@@ -93,11 +89,14 @@ func (e *postgresDB) warn(ctx context.Context, logger *zap.Logger) error {
 	return nil
 }
 
-func (e *postgresDB) name() string       { return postgresName }
-func (e *postgresDB) beginWrite() string { return "BEGIN" }
-func (e *postgresDB) beginRead() string {
-	return "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+func (e *postgresDB) dialect() dialect {
+	return dialect{
+		name: "postgres", where: e.where(), begin: "BEGIN", beginView: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+		hasTables: postgresHasTables, goose: goose.DialectPostgres,
+	}
 }
+
+func (e *postgresDB) pool() *sql.DB { return e.reads }
 
 // where returns the database's name and server, without user or password.
 func (e *postgresDB) where() string {
@@ -117,7 +116,13 @@ func (e *postgresDB) writer(ctx context.Context) (*session, error) {
 		s.close()
 		return nil, err
 	}
-	s.farewell = giveOwnerLock
+	s.leave = func() {
+		ctx, cancel := context.WithTimeout(context.Background(), ConnectTimeout)
+		defer cancel()
+		if alive(s) {
+			s.conn.ExecContext(ctx, giveOwnerLock)
+		}
+	}
 	return s, nil
 }
 
@@ -153,37 +158,20 @@ func (e *postgresDB) done(s *session) {
 	s.conn.Close()
 }
 
-// version implements engine.
-func (e *postgresDB) version(ctx context.Context, s *session) (int64, error) {
-	if n, err := s.number(ctx, postgresHasTables); err != nil || n == 0 {
-		return 0, err
-	}
-	return s.number(ctx, versionQuery)
-}
-
-// migrate implements engine.
-func (e *postgresDB) migrate(ctx context.Context) error {
-	return migrateUp(ctx, e.reads, goose.DialectPostgres, postgresName)
-}
-
 // committed implements engine: the server does its own checkpoints.
 func (e *postgresDB) committed() {}
 
 // judge implements engine.
 func (e *postgresDB) judge(s *session, err error) verdict {
 	var answer *pgconn.PgError
-	if errors.As(err, &answer) {
-		switch {
-		case answer.Code == codeSerialization, answer.Code == codeDeadlock:
-			return verdictAgain
-		case strings.HasPrefix(answer.Code, classConnection), strings.HasPrefix(answer.Code, classIntervention):
-			return verdictLost
-		}
-	}
-	if !alive(s) {
+	switch {
+	case !alive(s):
 		return verdictLost
+	case errors.As(err, &answer) && (answer.Code == codeSerialization || answer.Code == codeDeadlock):
+		return verdictAgain
+	default:
+		return verdictFinal
 	}
-	return verdictFinal
 }
 
 // alive reports whether the session's connection is open, as far as this side knows.
@@ -215,7 +203,8 @@ func (e *postgresDB) explainOpen(err error) error {
 	case errors.As(err, &told), errors.Is(err, context.Canceled):
 		return err
 	case !errors.As(err, &answer):
-		return misconfigured(err, "", "database server %s cannot be reached: %s", e.server(), reason(err))
+		return misconfigured(err, fmt.Sprintf("pg_isready -h %s -p %d", e.config.Host, e.config.Port),
+			"database server %s cannot be reached: %s", e.server(), reason(err))
 	case strings.HasPrefix(answer.Code, classAuth):
 		return misconfigured(err, "", "database server %s refuses user %q: wrong user or password", e.server(), e.config.User)
 	case answer.Code == codeNoDatabase:
@@ -243,6 +232,6 @@ func explainURL(dsn string, err error) error {
 // close implements engine.
 func (e *postgresDB) close() error {
 	errs := errors.Join(e.writes.Close(), e.reads.Close())
-	e.pool.Close()
+	e.conns.Close()
 	return errs
 }

@@ -19,18 +19,13 @@ import (
 	"parley/chat"
 )
 
-const (
-	sqliteName = "sqlite"
-	// sqliteHasTables is not 0 when migrations were run on the file.
-	sqliteHasTables = `SELECT COUNT(*) FROM sqlite_schema WHERE name = '` + versionTable + `'`
-)
+const sqliteHasTables = `SELECT COUNT(*) FROM sqlite_schema WHERE name = '` + versionTable + `'`
 
 // sqliteDB is a file with one connection that writes and a few that read. The write-ahead log is reused, not truncated: a
 // growing file makes every fsync slower.
 type sqliteDB struct {
 	path          string
 	writes, reads *sql.DB
-	lock          *os.File      // the owner's; kept from the first writer until close
 	readers       chan *session // readSessions of them; nil stands for one that is not open
 
 	// The pages in the log after the last commit, and when the last checkpoint was started: both the committing leader's.
@@ -88,8 +83,8 @@ func createFile(path string) (string, error) {
 
 // dsn returns the driver's name for the file. The log gets the mode of the file itself (modeof).
 func (e *sqliteDB) dsn() string {
-	query := url.Values{"modeof": {e.path}}
-	return (&url.URL{Scheme: "file", Path: e.path, RawQuery: query.Encode()}).String()
+	escaped := (&url.URL{Path: e.path}).EscapedPath()
+	return "file://" + escaped + "?modeof=" + strings.NewReplacer("&", "%26", ";", "%3B").Replace(escaped)
 }
 
 func (e *sqliteDB) setUpWriter(c *sqlite3.Conn) error {
@@ -115,24 +110,30 @@ func setUpReader(c *sqlite3.Conn) error {
 		PRAGMA cache_size = -%d`, readCacheKiB)))
 }
 
-func (e *sqliteDB) name() string       { return sqliteName }
-func (e *sqliteDB) where() string      { return e.path }
-func (e *sqliteDB) beginWrite() string { return "BEGIN IMMEDIATE" }
-func (e *sqliteDB) beginRead() string  { return "BEGIN" }
-
-// writer implements engine. The lock outlives the connection: what a new one would find is still ours.
-func (e *sqliteDB) writer(ctx context.Context) (*session, error) {
-	if e.lock == nil {
-		lock, err := lockFile(e.path + ".lock")
-		if errors.Is(err, errLocked) {
-			return nil, inUse(e.path)
-		}
-		if err != nil {
-			return nil, err
-		}
-		e.lock = lock
+func (e *sqliteDB) dialect() dialect {
+	return dialect{
+		name: "sqlite", where: e.path, begin: "BEGIN IMMEDIATE", beginView: "BEGIN",
+		hasTables: sqliteHasTables, goose: goose.DialectSQLite3,
 	}
-	return e.session(ctx, e.writes)
+}
+
+func (e *sqliteDB) pool() *sql.DB { return e.writes }
+
+// writer implements engine.
+func (e *sqliteDB) writer(ctx context.Context) (*session, error) {
+	lock, err := lockFile(e.path + ".lock")
+	if errors.Is(err, errLocked) {
+		return nil, inUse(e.path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	s, err := e.session(ctx, e.writes)
+	if err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	s.leave = func() { lock.Close() }
+	return s, nil
 }
 
 // reader implements engine.
@@ -171,19 +172,6 @@ func (e *sqliteDB) session(ctx context.Context, db *sql.DB) (*session, error) {
 		return nil, err
 	}
 	return &session{conn: conn, stmts: map[string]*sql.Stmt{}}, nil
-}
-
-// version implements engine.
-func (e *sqliteDB) version(ctx context.Context, s *session) (int64, error) {
-	if n, err := s.number(ctx, sqliteHasTables); err != nil || n == 0 {
-		return 0, err
-	}
-	return s.number(ctx, versionQuery)
-}
-
-// migrate implements engine.
-func (e *sqliteDB) migrate(ctx context.Context) error {
-	return migrateUp(ctx, e.writes, goose.DialectSQLite3, sqliteName)
 }
 
 // committed implements engine: it starts a checkpoint beside the commits when the log has grown enough.
@@ -278,9 +266,5 @@ func (e *sqliteDB) close() error {
 			s.close()
 		}
 	}
-	errs := []error{e.reads.Close(), e.writes.Close()}
-	if e.lock != nil {
-		errs = append(errs, e.lock.Close())
-	}
-	return errors.Join(errs...)
+	return errors.Join(e.reads.Close(), e.writes.Close())
 }

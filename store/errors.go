@@ -17,7 +17,7 @@ var (
 	errClosed   = errors.New("the database is closed")
 )
 
-// trouble is what people are told, with the cause for machines and logs.
+// trouble is what people are told, with the cause, if there is one, for machines and logs.
 type trouble struct {
 	told  *chat.Error
 	cause error
@@ -31,22 +31,12 @@ func (t *trouble) Unwrap() []error { return []error{t.told, t.cause} }
 
 // misconfigured returns an error for people about how the database is set up.
 func misconfigured(cause error, try, format string, args ...any) error {
-	told := &chat.Error{Code: chat.CodeConfig, Detail: fmt.Sprintf(format, args...), Try: try}
-	if cause == nil {
-		return told
-	}
-	return &trouble{told: told, cause: cause}
+	return &trouble{told: &chat.Error{Code: chat.CodeConfig, Detail: fmt.Sprintf(format, args...), Try: try}, cause: cause}
 }
 
 // inUse returns the error for somebody who comes second.
 func inUse(where string) error {
 	return misconfigured(nil, "parley status", "database %s is in use by another parley node", where)
-}
-
-// newerSchema returns the error for a database that a later release has changed.
-func newerSchema(where string, has, know int64) error {
-	return misconfigured(nil, "parley version",
-		"database %s was made by a newer parley (its schema is %d, this program knows %d)", where, has, know)
 }
 
 // reason says in a few words why a database cannot be reached. Errors of drivers hold whole connection strings; this does not.

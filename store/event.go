@@ -29,7 +29,7 @@ func (t *tx) AppendEvent(e chat.Event) (uint64, error) {
 // Events implements chat.Tx.
 func (t *tx) Events(after uint64, limit int) ([]chat.Event, error) {
 	return list(t, func(rows *sql.Rows) (e chat.Event, err error) {
-		return e, rows.Scan(&e.Seq, &e.Type, instant{&e.At}, id(e.Conversation[:]), id(e.Message[:]), id(e.Account[:]), &e.State)
+		return e, rows.Scan(&e.Seq, &e.Type, instant(&e.At), id(e.Conversation[:]), id(e.Message[:]), id(e.Account[:]), &e.State)
 	}, eventSelect, seqOf(after), limitOf(limit))
 }
 

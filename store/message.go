@@ -92,7 +92,7 @@ func (t *tx) LastMessage() (chat.MessageRow, bool, error) {
 // QueueStats implements chat.Tx.
 func (t *tx) QueueStats() (queued int, oldest time.Time, err error) {
 	_, _, err = first(t, func(rows *sql.Rows) (struct{}, error) {
-		return struct{}{}, rows.Scan(&queued, instant{&oldest})
+		return struct{}{}, rows.Scan(&queued, instant(&oldest))
 	}, messageQueued)
 	if queued == 0 {
 		oldest = time.Time{}
@@ -102,5 +102,5 @@ func (t *tx) QueueStats() (queued int, oldest time.Time, err error) {
 
 func scanMessage(rows *sql.Rows) (m chat.MessageRow, err error) {
 	return m, rows.Scan(id(m.Row[:]), id(m.ID[:]), id(m.Conversation[:]), id(m.Author[:]), &m.Device, &m.Kind,
-		&m.State, &m.Reason, &m.ClientID, instant{&m.At}, wide{&m.Event}, &m.Content)
+		&m.State, &m.Reason, &m.ClientID, instant(&m.At), wide(&m.Event), &m.Content)
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"database/sql"
 	"fmt"
+	"math/bits"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,8 +23,9 @@ const (
 	outboxPostpone = `UPDATE outbox SET next_at = $1, error = $2, attempts = attempts + $3 WHERE device = $4`
 	outboxDelete   = `DELETE FROM outbox WHERE device = $1 AND row_id IN `
 
-	outboxDue = `SELECT device, MIN(next_at) FROM outbox WHERE next_at <= $1
-		GROUP BY device ORDER BY MIN(next_at), device LIMIT $2`
+	// Materialized, or SQLite would read the whole table in the order of devices, envelopes and all, to save itself a sort.
+	outboxDue = `WITH due AS MATERIALIZED (SELECT device, next_at FROM outbox WHERE next_at <= $1)
+		SELECT device, MIN(next_at) FROM due GROUP BY device ORDER BY MIN(next_at), device LIMIT $2`
 	outboxNext = `SELECT next_at FROM outbox WHERE next_at > $1 ORDER BY next_at LIMIT 1`
 
 	unaddressedAdd      = `INSERT INTO unaddressed (account, message_row) VALUES ($1, $2) ON CONFLICT DO NOTHING`
@@ -45,13 +47,13 @@ func (t *tx) InsertOutbox(o chat.OutboxRow) error {
 // DueDevices implements chat.Tx.
 func (t *tx) DueDevices(now time.Time, limit int) (due []peer.ID, next time.Time, err error) {
 	due, err = list(t, func(rows *sql.Rows) (device peer.ID, err error) {
-		return device, rows.Scan(&device, instant{new(time.Time)})
+		return device, rows.Scan(&device, instant(new(time.Time)))
 	}, outboxDue, now.UnixMicro(), limitOf(limit))
 	if err != nil {
 		return nil, next, fmt.Errorf("list due devices: %w", err)
 	}
 	next, _, err = first(t, func(rows *sql.Rows) (at time.Time, err error) {
-		return at, rows.Scan(instant{&at})
+		return at, rows.Scan(instant(&at))
 	}, outboxNext, now.UnixMicro())
 	return due, next, err
 }
@@ -60,36 +62,22 @@ func (t *tx) DueDevices(now time.Time, limit int) (due []peer.ID, next time.Time
 func (t *tx) OutboxOf(device peer.ID, limit int) ([]chat.OutboxRow, error) {
 	return list(t, func(rows *sql.Rows) (o chat.OutboxRow, err error) {
 		return o, rows.Scan(&o.Device, id(o.Row[:]), id(o.Account[:]), id(o.Message[:]), id(o.ID[:]), id(o.Tag[:]),
-			&o.Attempts, instant{&o.NextAt}, &o.Error, &o.Envelope)
+			&o.Attempts, instant(&o.NextAt), &o.Error, &o.Envelope)
 	}, outboxOf, bytesOf(device), limitOf(limit))
 }
 
-// DeleteOutbox implements chat.Tx.
+// DeleteOutbox implements chat.Tx. Lists are filled up to a power of two, so that few statements have to be kept.
 func (t *tx) DeleteOutbox(device peer.ID, rows []chat.RowID) error {
 	for batch := range slices.Chunk(rows, deleteBatch) {
-		args := make([]any, 1, 1+deleteBatch)
-		args[0] = bytesOf(device)
-		for i := range batch {
-			args = append(args, batch[i][:])
-		}
-		for len(args) < 1+listSize(len(batch)) { // the last one again
-			args = append(args, args[len(args)-1])
+		args := []any{bytesOf(device)}
+		for i := range 1 << bits.Len(uint(len(batch)-1)) {
+			args = append(args, batch[min(i, len(batch)-1)][:])
 		}
 		if _, err := t.exec(outboxDelete+placeholders(2, len(args)-1), args...); err != nil {
 			return fmt.Errorf("delete %d outbox rows: %w", len(batch), err)
 		}
 	}
 	return nil
-}
-
-// listSize rounds the length of a list up, so that only a few statements have to be kept.
-func listSize(n int) int {
-	for _, size := range []int{1, 8, 64} {
-		if n <= size {
-			return size
-		}
-	}
-	return deleteBatch
 }
 
 // placeholders returns "($first, …)" for n values.

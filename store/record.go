@@ -17,7 +17,7 @@ const (
 // Record implements chat.Tx.
 func (t *tx) Record(key string) (chat.RecordRow, bool, error) {
 	return first(t, func(rows *sql.Rows) (r chat.RecordRow, err error) {
-		return r, rows.Scan(&r.Key, wide{&r.Sequence}, &r.Value, instant{&r.At})
+		return r, rows.Scan(&r.Key, wide(&r.Sequence), &r.Value, instant(&r.At))
 	}, recordSelect, bytesOf(key))
 }
 

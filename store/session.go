@@ -13,8 +13,8 @@ type session struct {
 	conn *sql.Conn
 	// stmts holds prepared statements by the text of their query; nil where the driver keeps them itself.
 	stmts map[string]*sql.Stmt
-	// farewell is run before the connection is closed, where that is still possible.
-	farewell string
+	// leave gives up the owner's lock, before the connection is closed; nil for a session that does not write.
+	leave func()
 	// broken is set when a transaction could not be ended: the connection must not be used again.
 	broken bool
 }
@@ -92,10 +92,8 @@ func (s *session) rollBack(ctx context.Context) {
 
 // close ends the connection itself: it does not go back to a pool.
 func (s *session) close() {
-	if s.farewell != "" && !s.broken {
-		ctx, cancel := context.WithTimeout(context.Background(), ConnectTimeout)
-		defer cancel()
-		s.conn.ExecContext(ctx, s.farewell)
+	if s.leave != nil {
+		s.leave()
 	}
 	for _, stmt := range s.stmts {
 		stmt.Close()

@@ -79,30 +79,27 @@ func (dst id) Scan(src any) error {
 	return nil
 }
 
-// instant scans microseconds since 1970 into a time in UTC.
-type instant struct{ *time.Time }
+// number scans a number and does something with it.
+type number func(int64)
 
 // Scan implements sql.Scanner.
-func (dst instant) Scan(src any) error {
+func (put number) Scan(src any) error {
 	n, ok := src.(int64)
 	if !ok {
-		return fmt.Errorf("scan time: want a number, got %T", src)
+		return fmt.Errorf("scan number: got %T", src)
 	}
-	*dst.Time = time.UnixMicro(n).UTC()
+	put(n)
 	return nil
 }
 
-// wide scans a number that uses all 64 bits.
-type wide struct{ *uint64 }
+// instant scans microseconds since 1970 into a time in UTC.
+func instant(dst *time.Time) number {
+	return func(n int64) { *dst = time.UnixMicro(n).UTC() }
+}
 
-// Scan implements sql.Scanner.
-func (dst wide) Scan(src any) error {
-	n, ok := src.(int64)
-	if !ok {
-		return fmt.Errorf("scan number: want a number, got %T", src)
-	}
-	*dst.uint64 = uint64(n)
-	return nil
+// wide scans a number that uses all 64 bits.
+func wide(dst *uint64) number {
+	return func(n int64) { *dst = uint64(n) }
 }
 
 // bytesOf returns b, or empty bytes for nil, which the drivers would take for NULL.

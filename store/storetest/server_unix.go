@@ -104,10 +104,11 @@ func start(settings ...string) (*Server, error) {
 	return s, nil
 }
 
-// findBinaries returns the folder that holds initdb: from PATH, or the newest of Debian's.
+// findBinaries returns the folder that holds initdb: from PATH, where it may be a link, or the newest of Debian's.
 func findBinaries() (string, error) {
 	if path, err := exec.LookPath("initdb"); err == nil {
-		return filepath.Dir(path), nil
+		path, err = filepath.EvalSymlinks(path)
+		return filepath.Dir(path), err
 	}
 	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
 	if len(found) == 0 {

@@ -1,10 +1,13 @@
 package storetest
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -62,6 +65,57 @@ func TestServerStopsAndStartsWithItsData(t *testing.T) {
 	if err := admin(url, "INSERT INTO kept VALUES (1)"); err != nil {
 		t.Errorf("after a restart: %v", err)
 	}
+}
+
+func TestServerOfThePersonIsUsed(t *testing.T) {
+	server := StartServer(t)
+	t.Setenv(EnvPostgres, server.URL)
+	if url := Postgres(t); !strings.Contains(url, server.folder) {
+		t.Errorf("%s is not on %s", url, server.URL)
+	}
+	t.Setenv(EnvPostgres, "postgres://nobody@127.0.0.1:1/nowhere")
+	if v := judged(func(t testing.TB) { Postgres(t) }); v.failed == "" {
+		t.Errorf("a server that is away: %+v, want a failure", v)
+	}
+}
+
+// Whoever has no PostgreSQL is told in one line what to do, and builds that must not skip fail.
+func TestWithoutAServer(t *testing.T) {
+	missing := func(t testing.TB) { giveUp(t, errNoBinaries) }
+	t.Setenv("CI", "")
+	if v := judged(missing); v.failed != "" || !strings.Contains(v.skipped, "apt-get install postgresql") || strings.Contains(v.skipped, "\n") {
+		t.Errorf("at home: %+v, want it skipped in one line", v)
+	}
+	t.Setenv("CI", "true")
+	if v := judged(missing); v.skipped != "" || !strings.Contains(v.failed, EnvPostgres) {
+		t.Errorf("in CI: %+v, want it failed", v)
+	}
+}
+
+// verdict is how a test ended.
+type verdict struct {
+	testing.TB
+	failed, skipped string
+}
+
+func (v *verdict) Helper() {}
+
+func (v *verdict) Fatal(args ...any) {
+	v.failed = fmt.Sprint(args...)
+	runtime.Goexit()
+}
+
+func (v *verdict) Skip(args ...any) {
+	v.skipped = fmt.Sprint(args...)
+	runtime.Goexit()
+}
+
+// judged runs a test whose end is nobody's.
+func judged(test func(testing.TB)) (v verdict) {
+	var done sync.WaitGroup
+	done.Go(func() { test(&v) })
+	done.Wait()
+	return v
 }
 
 func TestServerNeverRunsAsRoot(t *testing.T) {

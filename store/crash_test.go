@@ -1,0 +1,213 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/ncruces/go-sqlite3"
+	"github.com/ncruces/go-sqlite3/driver"
+	"github.com/ncruces/go-sqlite3/vfs"
+
+	"parley/chat"
+	"parley/store/storetest"
+)
+
+// A process that is killed in the middle of writing loses nothing that it has acknowledged.
+func TestKilledInTheMiddle(t *testing.T) {
+	bothEngines(t, func(t *testing.T, url string) {
+		var acknowledged []int
+		for range 3 {
+			node := startOwner(t, url)
+			for len(acknowledged) < 500 && node.lines.Scan() {
+				acknowledged = append(acknowledged, numberIn(t, node.lines.Text()))
+			}
+			node.kill(t)
+			for _, line := range node.drain() {
+				acknowledged = append(acknowledged, numberIn(t, line))
+			}
+			db := open(t, url)
+			for _, n := range acknowledged {
+				if !has(t, db, n) {
+					t.Fatalf("message %d was acknowledged and is gone", n)
+				}
+			}
+			clear(t, db)
+			acknowledged = acknowledged[:0]
+			if err := db.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+func numberIn(t *testing.T, line string) int {
+	t.Helper()
+	n, err := strconv.Atoi(line)
+	if err != nil {
+		t.Fatalf("the node says %q", line)
+	}
+	return n
+}
+
+// clear expects whole updates, each a message and an event, and removes them for the next round.
+func clear(t *testing.T, db *DB) {
+	t.Helper()
+	err := db.update(bg(), func(tx *tx) error {
+		messages, err1 := tx.exec(`DELETE FROM message`)
+		events, err2 := tx.exec(`DELETE FROM event`)
+		if messages != events || messages == 0 {
+			t.Errorf("%d messages and %d events", messages, events)
+		}
+		return errors.Join(err1, err2)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestServerAwayAndBack(t *testing.T) {
+	server := storetest.StartServer(t)
+	db := open(t, server.Database(t))
+	if err := write(db, 1); err != nil {
+		t.Fatal(err)
+	}
+	server.Stop(t)
+	for n := range 2 {
+		toldAs(t, write(db, 2+n), chat.CodeUnavailable, "database unreachable")
+		toldAs(t, db.Ping(bg()), chat.CodeUnavailable, "database unreachable")
+	}
+	server.Start(t)
+	if err := write(db, 4); err != nil {
+		t.Errorf("update after the server came back: %v", err)
+	}
+	for n, want := range map[int]bool{1: true, 2: false, 3: false, 4: true} {
+		if has(t, db, n) != want {
+			t.Errorf("message %d is there: %v", n, !want)
+		}
+	}
+}
+
+// Callers who try again, as the messenger does, get everything in once, through however many restarts.
+func TestServerRestartsWhileManyWrite(t *testing.T) {
+	const callers, each = 16, 40
+	server := storetest.StartServer(t)
+	db := open(t, server.Database(t))
+	var all sync.WaitGroup
+	var tries, refusals atomic.Int64
+	for c := range callers {
+		all.Go(func() {
+			for i := range each {
+				for !insertedOnce(t, db, c*each+i) {
+					refusals.Add(1)
+				}
+				tries.Add(1)
+			}
+		})
+	}
+	for restart := range int64(2) {
+		await(t, "some are written", func() bool { return tries.Load() > (restart+1)*callers*each/4 })
+		server.Stop(t)
+		await(t, "somebody notices", func() bool { return refusals.Load() > 0 || tries.Load() == callers*each })
+		server.Start(t)
+	}
+	all.Wait()
+	for n := range callers * each {
+		if !has(t, db, n) {
+			t.Errorf("message %d is not there", n)
+		}
+	}
+}
+
+// insertedOnce tries to write the n-th message where it is not there yet. It returns false when the server was away.
+func insertedOnce(t *testing.T, db *DB, n int) bool {
+	err := db.Update(bg(), func(tx chat.Tx) error {
+		if _, ok, err := tx.Message(benchMessage(uint64(n)).Row); ok || err != nil {
+			return err
+		}
+		return tx.InsertMessage(benchMessage(uint64(n)))
+	})
+	if err != nil && chat.CodeOf(err) != chat.CodeUnavailable {
+		t.Errorf("message %d: %v", n, err)
+		return true
+	}
+	return err == nil
+}
+
+// brittle is a file system that fails to sync when it is told to.
+type brittle struct {
+	vfs.VFS
+	fails  atomic.Bool
+	opened atomic.Int64 // how often the database itself was opened
+}
+
+type brittleFile struct {
+	vfs.File
+	on *brittle
+}
+
+func (b *brittle) OpenFilename(name *vfs.Filename, flags vfs.OpenFlag) (vfs.File, vfs.OpenFlag, error) {
+	f, flags, err := b.VFS.(vfs.VFSFilename).OpenFilename(name, flags)
+	if err != nil {
+		return nil, flags, err
+	}
+	if flags&vfs.OPEN_MAIN_DB != 0 {
+		b.opened.Add(1)
+	}
+	return brittleFile{f, b}, flags, nil
+}
+
+func (f brittleFile) Sync(flags vfs.SyncFlag) error {
+	if f.on.fails.Load() {
+		return sqlite3.IOERR_FSYNC
+	}
+	return f.File.Sync(flags)
+}
+
+func (f brittleFile) SharedMemory() vfs.SharedMemory {
+	return f.File.(vfs.FileSharedMemory).SharedMemory()
+}
+
+// After a failed fsync nobody knows what the disk has. The connection that believes to know is not used again.
+func TestDiskFails(t *testing.T) {
+	disk := &brittle{VFS: vfs.Find("")}
+	name := fmt.Sprintf("brittle %p", disk)
+	vfs.Register(name, disk)
+	defer vfs.Unregister(name)
+	path := strings.TrimPrefix(storetest.SQLite(t), "sqlite:")
+	e, err := openSQLite(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.writes.Close()
+	if e.writes, err = driver.Open(e.dsn()+"&vfs="+strings.ReplaceAll(name, " ", "%20"), e.setUpWriter); err != nil {
+		t.Fatal(err)
+	}
+	e.writes.SetMaxIdleConns(0)
+	db := &DB{engine: e, committer: committer{engine: e}}
+	defer db.Close()
+	if err := db.start(bg()); err != nil {
+		t.Fatal(err)
+	}
+
+	if err := write(db, 1); err != nil {
+		t.Fatal(err)
+	}
+	before := disk.opened.Load()
+	disk.fails.Store(true)
+	toldAs(t, write(db, 2), chat.CodeUnavailable, "database unreachable")
+	disk.fails.Store(false)
+	if err := write(db, 3); err != nil {
+		t.Errorf("after the disk works again: %v", err)
+	}
+	if disk.opened.Load() == before {
+		t.Error("the connection that met the error is still in use")
+	}
+	if !has(t, db, 1) || !has(t, db, 3) { // what became of 2 is what nobody knows
+		t.Error("what was acknowledged is gone")
+	}
+}

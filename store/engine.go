@@ -1,0 +1,76 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"io/fs"
+
+	"github.com/pressly/goose/v3"
+)
+
+// engine is what differs between SQLite and PostgreSQL.
+type engine interface {
+	dialect() dialect
+	// pool is for migrations, which want connections of their own.
+	pool() *sql.DB
+	connections
+	interpreter
+}
+
+type connections interface {
+	// writer opens the connection that writes. It holds the owner's lock until it is closed.
+	writer(ctx context.Context) (*session, error)
+	// reader lends a connection for one view; done takes it back.
+	reader(ctx context.Context) (*session, error)
+	done(*session)
+	// committed is told after every commit.
+	committed()
+	close() error
+}
+
+type interpreter interface {
+	// judge says what an error on a session means for its transaction.
+	judge(s *session, err error) verdict
+	// explain makes an error for people of what can happen to anybody at any time (a full disk); others it returns as they are.
+	explain(err error) error
+	// explainOpen makes an error for people of what opening has met.
+	explainOpen(err error) error
+}
+
+// dialect is what differs in words.
+type dialect struct {
+	name      string // "sqlite" or "postgres"
+	where     string // the database for people, without a secret
+	begin     string // starts a transaction that writes
+	beginView string // starts one that reads
+	hasTables string // finds a 0 where no migration was ever run
+	goose     goose.Dialect
+}
+
+// versionTable is where goose notes what it has done; versionQuery asks it without goose, which would be slow at every start.
+const (
+	versionTable = "goose_db_version"
+	versionQuery = `SELECT COALESCE(MAX(version_id), 0) FROM ` + versionTable
+)
+
+// version returns the version of the tables, 0 for an empty database.
+func (d dialect) version(ctx context.Context, s *session) (int64, error) {
+	if n, err := s.number(ctx, d.hasTables); err != nil || n == 0 {
+		return 0, err
+	}
+	return s.number(ctx, versionQuery)
+}
+
+// migrate runs what is missing, each migration in a transaction of its own. The caller holds the owner's lock.
+func (d dialect) migrate(ctx context.Context, db *sql.DB, files fs.FS) error {
+	provider, err := goose.NewProvider(d.goose, db, files,
+		goose.WithTableName(versionTable), goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
+	if err != nil {
+		return fmt.Errorf("read migrations: %w", err)
+	}
+	if _, err := provider.Up(ctx); err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	}
+	return nil
+}
