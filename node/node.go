@@ -107,8 +107,8 @@ func assemble(cfg Config, h host.Host, announced []ma.Multiaddr) *Node {
 }
 
 // Run serves the network until ctx ends, and then closes the node; it is called once. What m is taking at that time it may finish.
-func (n *Node) Run(ctx context.Context, m Messenger) error {
-	defer n.Close()
+func (n *Node) Run(ctx context.Context, m Messenger) (err error) {
+	defer func() { err = errors.Join(err, n.Close()) }()
 	events, err := n.subscribe()
 	if err != nil {
 		return err

@@ -190,6 +190,7 @@ type forgetful struct{}
 func (forgetful) Load(context.Context) ([]peer.AddrInfo, error) {
 	return nil, errors.New("database is away")
 }
+
 func (forgetful) Save(context.Context, []peer.AddrInfo, time.Time) error {
 	return errors.New("database is away")
 }
@@ -289,8 +290,10 @@ func TestLogs(t *testing.T) {
 	alice.Stop()
 	bob.Stop()
 	psk := world.Network.PSK
-	for _, secret := range []string{canary, string(psk), hex.EncodeToString(psk), base64.StdEncoding.EncodeToString(psk),
-		hex.EncodeToString(alice.Config.Key[:ed25519.SeedSize])} {
+	for _, secret := range []string{
+		canary, string(psk), hex.EncodeToString(psk), base64.StdEncoding.EncodeToString(psk),
+		hex.EncodeToString(alice.Config.Key[:ed25519.SeedSize]),
+	} {
 		if strings.Contains(lines.String(), secret) {
 			t.Errorf("a secret is in the log:\n%s", lines.String())
 		}

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -31,8 +32,8 @@ func (n *Node) subscribe() (event.Subscription, error) {
 }
 
 // watch reacts to what happens at the host until ctx ends.
-func (n *Node) watch(ctx context.Context, events event.Subscription, m Messenger) error {
-	defer events.Close()
+func (n *Node) watch(ctx context.Context, events event.Subscription, m Messenger) (err error) {
+	defer func() { err = errors.Join(err, events.Close()) }()
 	for _, p := range n.host.Network().Peers() {
 		if n.version(p) != "" { // identified before we subscribed
 			n.identified(p, n.host.Network().ConnsToPeer(p), n.host.Peerstore().Addrs(p), m)

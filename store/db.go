@@ -48,8 +48,7 @@ func Open(ctx context.Context, url string, o Options) (*DB, error) {
 	}
 	db := &DB{engine: e, committer: committer{engine: e}, readOnly: o.ReadOnly}
 	if err := db.start(ctx); err != nil {
-		db.Close()
-		return nil, e.explainOpen(err)
+		return nil, errors.Join(e.explainOpen(err), db.Close())
 	}
 	return db, nil
 }

@@ -120,7 +120,7 @@ func (e *postgresDB) writer(ctx context.Context) (*session, error) {
 		ctx, cancel := context.WithTimeout(context.Background(), ConnectTimeout)
 		defer cancel()
 		if alive(s) {
-			s.conn.ExecContext(ctx, giveOwnerLock)
+			_, _ = s.conn.ExecContext(ctx, giveOwnerLock) // the server gives it up with the connection
 		}
 	}
 	return s, nil
@@ -153,7 +153,7 @@ func (e *postgresDB) reader(ctx context.Context) (*session, error) {
 // done implements engine.
 func (e *postgresDB) done(s *session) {
 	if s.broken {
-		s.conn.Raw(func(c any) error { return c.(*stdlib.Conn).Conn().Close(context.Background()) })
+		_ = s.conn.Raw(func(c any) error { return c.(*stdlib.Conn).Conn().Close(context.Background()) })
 	}
 	s.conn.Close()
 }

@@ -91,7 +91,7 @@ func (e *sqliteDB) setUpWriter(c *sqlite3.Conn) error {
 	c.WALHook(func(c *sqlite3.Conn, schema string, pages int) error {
 		e.logged = pages
 		if pages >= maxWALPages {
-			c.WALCheckpoint(schema, sqlite3.CHECKPOINT_PASSIVE) // its failure would fail a commit that is durable already
+			_, _, _ = c.WALCheckpoint(schema, sqlite3.CHECKPOINT_PASSIVE) // its failure would fail a commit that is durable already
 		}
 		return nil
 	})

@@ -98,7 +98,7 @@ func (s *session) close() {
 	for _, stmt := range s.stmts {
 		stmt.Close()
 	}
-	s.conn.Raw(func(any) error { return driver.ErrBadConn })
+	_ = s.conn.Raw(func(any) error { return driver.ErrBadConn }) // takes it out of the pool
 	s.conn.Close()
 }
 

@@ -19,7 +19,9 @@ import (
 // rows lie among another's.
 
 func clientKey(c chat.ConversationID, id string) string { return string(c[:]) + id }
-func outboxKey(device peer.ID, row chat.RowID) string   { return devicePrefix(device) + string(row[:]) }
+
+func outboxKey(device peer.ID, row chat.RowID) string { return devicePrefix(device) + string(row[:]) }
+
 func waitKey(account chat.AccountID, row chat.RowID) string {
 	return string(account[:]) + string(row[:])
 }

@@ -17,6 +17,9 @@ func testMessage(l ledger) {
 
 	l.view(func(tx chat.Tx) error {
 		got, ok, err := tx.Message(whole.Row)
+		if !ok || err != nil {
+			l.Errorf("by row: %v, %v", ok, err)
+		}
 		l.same("by row", got, whole)
 		if got, ok, err = tx.MessageByID(whole.ID); !ok || err != nil {
 			l.Errorf("by id: %v, %v", ok, err)

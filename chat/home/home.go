@@ -92,9 +92,8 @@ func Vacant(dir string) error {
 
 // Create makes a home in dir and opens it. It refuses a folder that holds a home or anything else. The keys are written last:
 // a crash before leaves nothing that counts, and Create may be called again.
-func Create(dir string, p Params) (*Home, error) {
-	dir, err := filepath.Abs(dir)
-	if err != nil {
+func Create(dir string, p Params) (h *Home, err error) {
+	if dir, err = filepath.Abs(dir); err != nil {
 		return nil, fmt.Errorf("resolve %s: %w", dir, err)
 	}
 	if err := Vacant(dir); err != nil {
@@ -107,7 +106,7 @@ func Create(dir string, p Params) (*Home, error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock %s: %w", dir, err)
 	}
-	defer release()
+	defer func() { err = errors.Join(err, release()) }()
 	if err := Vacant(dir); err != nil { // somebody may have been quicker
 		return nil, err
 	}

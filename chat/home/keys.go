@@ -21,8 +21,8 @@ const (
 	keysSealed = 's' // s ‖ salt 16 ‖ nonce 24 ‖ XChaCha20-Poly1305(Argon2id(passphrase, salt), nonce, identity, s ‖ salt)
 )
 
-// errPassphrase means that the file is well formed and does not open: nothing can tell a wrong passphrase from damage.
-var errPassphrase = errors.New("wrong passphrase, or the file is damaged")
+// sealedHead is the length of what stands before the ciphertext, in bytes.
+const sealedHead = 1 + saltSize + chacha20poly1305.NonceSizeX
 
 // Sealed reports whether Unlock will ask for a passphrase.
 func (h *Home) Sealed() (bool, error) {
@@ -39,16 +39,16 @@ func (h *Home) Unlock(passphrase func() ([]byte, error)) (*chat.Identity, error)
 	}
 	if data[0] == keysSealed {
 		data, err = h.unseal(data, passphrase)
-	} else {
-		data, err = openPlain(data)
+	} else if data, err = openPlain(data); err != nil {
+		err = damaged(h.dir, keysFile, err)
 	}
 	if err != nil {
-		return nil, h.keysError(err)
+		return nil, err
 	}
 	defer clear(data)
 	id, err := chat.ParseIdentity(data)
 	if err != nil {
-		return nil, h.keysError(err)
+		return nil, damaged(h.dir, keysFile, err)
 	}
 	if id.Account() != h.profile.Account {
 		return nil, damaged(h.dir, keysFile, errors.New("it belongs to another account than "+profileFile))
@@ -80,18 +80,17 @@ func (h *Home) unseal(data []byte, passphrase func() ([]byte, error)) ([]byte, e
 		return nil, err
 	}
 	defer clear(secret)
-	return unsealKeys(data, secret)
-}
-
-func (h *Home) keysError(err error) error {
-	var known *chat.Error
-	switch {
-	case errors.As(err, &known):
-		return err
-	case errors.Is(err, errPassphrase):
-		return &chat.Error{Code: chat.CodeLocked, Detail: fmt.Sprintf("%s does not open: %v", filepath.Join(h.dir, keysFile), err)}
+	if len(data) < sealedHead+chacha20poly1305.Overhead {
+		return nil, damaged(h.dir, keysFile, errors.New("it ends too early"))
 	}
-	return damaged(h.dir, keysFile, err)
+	identity, err := openSealed(data, stretch(secret, data[1:1+saltSize]))
+	if err != nil { // nothing can tell the one from the other
+		return nil, &chat.Error{
+			Code:   chat.CodeLocked,
+			Detail: fmt.Sprintf("%s does not open: wrong passphrase, or the file is damaged", filepath.Join(h.dir, keysFile)),
+		}
+	}
+	return identity, nil
 }
 
 // packKeys returns what the key file holds: sealed where there is a passphrase.
@@ -100,7 +99,7 @@ func packKeys(identity, passphrase []byte) ([]byte, error) {
 		sum := sha256.Sum256(identity)
 		return append(append([]byte{keysPlain}, sum[:]...), identity...), nil
 	}
-	head := make([]byte, 1+saltSize+chacha20poly1305.NonceSizeX)
+	head := make([]byte, sealedHead)
 	head[0] = keysSealed
 	if _, err := rand.Read(head[1:]); err != nil {
 		return nil, fmt.Errorf("seal the keys: %w", err)
@@ -113,21 +112,13 @@ func packKeys(identity, passphrase []byte) ([]byte, error) {
 	return aead.Seal(head, nonce, identity, head[:1+saltSize]), nil
 }
 
-func unsealKeys(data, passphrase []byte) ([]byte, error) {
-	headSize := 1 + saltSize + chacha20poly1305.NonceSizeX
-	if len(data) < headSize+chacha20poly1305.Overhead {
-		return nil, errors.New("it ends too early")
-	}
-	salt, nonce := data[1:1+saltSize], data[1+saltSize:headSize]
-	aead, err := chacha20poly1305.NewX(stretch(passphrase, salt))
+// openSealed opens a key file of at least sealedHead and an overhead with the key that stretch made.
+func openSealed(data, key []byte) ([]byte, error) {
+	aead, err := chacha20poly1305.NewX(key)
 	if err != nil {
 		return nil, err
 	}
-	identity, err := aead.Open(nil, nonce, data[headSize:], data[:1+saltSize])
-	if err != nil {
-		return nil, errPassphrase
-	}
-	return identity, nil
+	return aead.Open(nil, data[1+saltSize:sealedHead], data[sealedHead:], data[:1+saltSize])
 }
 
 func openPlain(data []byte) ([]byte, error) {

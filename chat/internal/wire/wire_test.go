@@ -284,10 +284,17 @@ func TestLinksThatAreNoGood(t *testing.T) {
 		text string
 		want error
 	}{
-		{"", ErrNoLink}, {"parle", ErrNoLink}, {"hello", ErrNoLink},
-		{"parley:", ErrLinkDamaged}, {s[:len(s)-1], ErrLinkDamaged}, {s + "A", ErrLinkDamaged},
-		{strings.Replace(s, "J1", "J2", 1), ErrLinkNewer}, {future.Encode(), ErrLinkNewer},
-		{newField(9), ErrLinkNewer}, {newField(8), nil}, {newField(1), ErrLinkDamaged},
+		{"", ErrNoLink},
+		{"parle", ErrNoLink},
+		{"hello", ErrNoLink},
+		{"parley:", ErrLinkDamaged},
+		{s[:len(s)-1], ErrLinkDamaged},
+		{s + "A", ErrLinkDamaged},
+		{strings.Replace(s, "J1", "J2", 1), ErrLinkNewer},
+		{future.Encode(), ErrLinkNewer},
+		{newField(9), ErrLinkNewer},
+		{newField(8), nil},
+		{newField(1), ErrLinkDamaged},
 	} {
 		if _, err := ParseLink(test.text); err != test.want {
 			t.Errorf("%.40q…: %v, want %v", test.text, err, test.want)
