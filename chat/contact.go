@@ -58,7 +58,7 @@ func (m *Messenger) addContact(ctx context.Context, invite Invite, as string) (C
 				return err
 			}
 		}
-		contact, err = contactView(tx, m.self, row)
+		contact, err = m.contactView(tx, row)
 		return err
 	})
 	if err != nil {
@@ -171,10 +171,10 @@ func contactOf(tx Tx, account AccountID) (ContactRow, bool, error) {
 	return ContactRow{}, false, err
 }
 
-func contactView(tx Tx, self AccountID, row ContactRow) (Contact, error) {
-	devices, err := recipients(tx, row.Account)
+func (m *Messenger) contactView(tx Tx, row ContactRow) (Contact, error) {
+	devices, err := m.recipients(tx, row.Account)
 	return Contact{
-		Account: row.Account, Name: row.Name, Conversation: DirectConversation(self, row.Account), At: row.At, Known: len(devices) > 0,
+		Account: row.Account, Name: row.Name, Conversation: DirectConversation(m.self, row.Account), At: row.At, Known: len(devices) > 0,
 	}, err
 }
 
@@ -188,7 +188,7 @@ func (m *Messenger) Contacts(ctx context.Context) ([]Contact, error) {
 			return err
 		}
 		for _, row := range rows {
-			c, err := contactView(tx, m.self, row)
+			c, err := m.contactView(tx, row)
 			if err != nil {
 				return err
 			}

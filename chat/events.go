@@ -172,7 +172,7 @@ func (m *Messenger) reasonFor(tx Tx, row MessageRow) (string, error) {
 	if err != nil || !ok {
 		return "", err
 	}
-	devices, err := recipients(tx, c.Peer)
+	devices, err := m.recipients(tx, c.Peer)
 	if err != nil {
 		return "", err
 	}

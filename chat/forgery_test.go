@@ -146,7 +146,7 @@ func TestARevokedDeviceIsNotHeard(t *testing.T) {
 	if tags, err := bob.Receive(t.Context(), "", [][]byte{envelope}); err != nil || !bytes.Equal(tags[0], make([]byte, 16)) {
 		t.Errorf("a revoked device is heard: %x, %v", tags, err)
 	}
-	if to, err := recipients(store, account); err != nil || len(to) != 0 {
+	if to, err := bob.recipients(store, account); err != nil || len(to) != 0 {
 		t.Errorf("a revoked device is written to: %v, %v", to, err)
 	}
 }

@@ -49,7 +49,7 @@ func (m *Messenger) sendReceipt(tx Tx, after *aftermath, conversation Conversati
 	if err != nil || !ok {
 		return err
 	}
-	devices, err := recipients(tx, c.Peer)
+	devices, err := m.recipients(tx, c.Peer)
 	if err != nil {
 		return err
 	}

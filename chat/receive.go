@@ -98,7 +98,7 @@ func (m *Messenger) revoked(tx Tx, l letter) (bool, error) {
 	if err != nil || !ok {
 		return false, err
 	}
-	record, err := wire.ParseAccountRecord(row.Value)
+	record, err := m.accounts.Parse(row.Value)
 	return err == nil && slices.Contains(record.Revoked, string(l.device)), err
 }
 

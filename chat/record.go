@@ -70,12 +70,12 @@ type recipient struct {
 }
 
 // recipients lists an account's devices, as far as their records are known: those certified and not revoked.
-func recipients(tx Tx, account AccountID) ([]recipient, error) {
+func (m *Messenger) recipients(tx Tx, account AccountID) ([]recipient, error) {
 	row, ok, err := tx.Record(accountRecordKey(account))
 	if err != nil || !ok {
 		return nil, err
 	}
-	record, err := wire.ParseAccountRecord(row.Value)
+	record, err := m.accounts.Parse(row.Value)
 	if err != nil {
 		return nil, fmt.Errorf("pinned record of %s: %w", account.Short(), err)
 	}
@@ -91,7 +91,7 @@ func recipients(tx Tx, account AccountID) ([]recipient, error) {
 		if !ok {
 			continue
 		}
-		device, err := wire.ParseDeviceRecord(row.Value)
+		device, err := m.devices.Parse(row.Value)
 		if err != nil {
 			return nil, fmt.Errorf("pinned record of %s: %w", c.Device, err)
 		}

@@ -140,7 +140,7 @@ func parentsOf(heads []MessageID) [][32]byte {
 
 // address makes one outbox row for each device of the recipient that is known; where none is, the message waits for one.
 func (m *Messenger) address(tx Tx, after *aftermath, to AccountID, row MessageRow) error {
-	devices, err := recipients(tx, to)
+	devices, err := m.recipients(tx, to)
 	if err != nil {
 		return err
 	}
@@ -171,7 +171,7 @@ func (m *Messenger) post(tx Tx, after *aftermath, to recipient, message RowID, c
 
 // addressWaiting addresses every message that waited for an account's devices, oldest first, so that none overtakes another.
 func (m *Messenger) addressWaiting(tx Tx, after *aftermath, account AccountID) error {
-	devices, err := recipients(tx, account)
+	devices, err := m.recipients(tx, account)
 	if err != nil || len(devices) == 0 {
 		return err
 	}
