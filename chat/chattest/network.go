@@ -36,6 +36,8 @@ type Network struct {
 	online  map[peer.ID]Receiver
 	records map[string][]byte
 	wire    [][]byte
+
+	attempts, lookups int
 }
 
 // NewNetwork returns a network that behaves until SetFaults says otherwise.
@@ -55,6 +57,20 @@ func (n *Network) Envelopes() [][]byte {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return slices.Clone(n.wire)
+}
+
+// Attempts counts the deliveries that were tried so far, in vain or not.
+func (n *Network) Attempts() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.attempts
+}
+
+// Lookups counts the questions to the directory so far.
+func (n *Network) Lookups() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.lookups
 }
 
 // SetRecord puts a directory record in place of whatever is there: the directory is nobody that one has to believe.
@@ -118,6 +134,7 @@ func (p *Port) Deliver(ctx context.Context, device peer.ID, _ []peer.ID, envelop
 	receiver, up := n.online[device], n.online[p.device] != nil
 	f := n.draw(len(envelopes))
 	n.wire = append(n.wire, envelopes...)
+	n.attempts++
 	n.mu.Unlock()
 	if receiver == nil || !up {
 		return nil, errAway
@@ -196,6 +213,7 @@ var errNoRecord = errors.New("no record")
 func (p *Port) Lookup(_ context.Context, key string, _ ...peer.ID) ([]byte, error) {
 	p.net.mu.Lock()
 	defer p.net.mu.Unlock()
+	p.net.lookups++
 	if r, ok := p.net.records[key]; ok && p.net.online[p.device] != nil {
 		return r, nil
 	}

@@ -17,6 +17,9 @@ type Scene struct {
 	Clock   func() time.Time // nil: time.Now
 }
 
+// patience is how long a scene waits before it fails: longer than the longest pause between two attempts.
+const patience = 2 * chat.RetryMax
+
 // NewScene makes a network called "home".
 func NewScene(t testing.TB, seed uint64) *Scene {
 	t.Helper()
@@ -124,7 +127,7 @@ func (p *Person) Say(other *Person, text string) chat.Message {
 // Sees waits until a message of p's has reached a state.
 func (p *Person) Sees(m chat.Message, want chat.State) chat.Message {
 	p.scene.T.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	m, err := p.Wait(ctx, m.ID, want)
 	if err != nil {
@@ -139,7 +142,7 @@ var errEnough = errors.New("enough")
 // Hears waits until n messages have come in from other, and returns their texts in the order of the event log.
 func (p *Person) Hears(other *Person, n int) []string {
 	p.scene.T.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	var texts []string
 	err := p.Follow(ctx, 0, func(e chat.Entry) error {
