@@ -120,7 +120,7 @@ func (m *Messenger) entries(ctx context.Context, after uint64) ([]Entry, error) 
 func (m *Messenger) Wait(ctx context.Context, id MessageID, want State) (Message, error) {
 	for {
 		rung := m.bell.wait()
-		message, reason, err := m.progress(context.WithoutCancel(ctx), id)
+		message, err := m.own(context.WithoutCancel(ctx), id)
 		switch {
 		case err != nil:
 			return Message{}, err
@@ -129,8 +129,11 @@ func (m *Messenger) Wait(ctx context.Context, id MessageID, want State) (Message
 		case message.State == StateFailed:
 			return message, &Error{Code: CodeRefused, Detail: "the message failed: " + message.Reason}
 		case ctx.Err() != nil:
-			message.Reason = reason
-			return message, &Error{Code: CodeNotReached, Detail: notReached(message.State, want, reason)}
+			message.Reason, err = m.reasonFor(context.WithoutCancel(ctx), message)
+			if err != nil {
+				return message, err
+			}
+			return message, &Error{Code: CodeNotReached, Detail: notReached(message.State, want, message.Reason)}
 		}
 		select {
 		case <-ctx.Done():
@@ -147,8 +150,8 @@ func notReached(is, want State, reason string) string {
 	return detail + "; it will go out automatically while a node runs"
 }
 
-// progress loads a message of ours, and what its delivery last ran into.
-func (m *Messenger) progress(ctx context.Context, id MessageID) (message Message, reason string, err error) {
+// own loads a message of ours.
+func (m *Messenger) own(ctx context.Context, id MessageID) (message Message, err error) {
 	err = m.store.View(ctx, func(tx Tx) error {
 		row, ok, err := tx.MessageByID(id)
 		if err != nil {
@@ -157,36 +160,37 @@ func (m *Messenger) progress(ctx context.Context, id MessageID) (message Message
 		if !ok || row.Author != m.self {
 			return &Error{Code: CodeTarget, Detail: "no such message of yours: " + id.String()}
 		}
-		if message, err = m.view(row); err != nil {
-			return err
-		}
-		reason, err = m.reasonFor(tx, row)
+		message, err = m.view(row)
 		return err
 	})
-	return message, reason, wrap(err, "look at a message")
+	return message, wrap(err, "look at a message")
 }
 
 // reasonFor says what keeps a message from its recipient.
-func (m *Messenger) reasonFor(tx Tx, row MessageRow) (string, error) {
-	c, ok, err := tx.Conversation(row.Conversation)
-	if err != nil || !ok {
-		return "", err
-	}
-	devices, err := m.recipients(tx, c.Peer)
-	if err != nil {
-		return "", err
-	}
-	if len(devices) == 0 {
-		return "the recipient's device has not been found yet", nil
-	}
-	for _, d := range devices {
-		rows, err := tx.OutboxOf(d.device, 1)
+func (m *Messenger) reasonFor(ctx context.Context, message Message) (reason string, err error) {
+	err = m.store.View(ctx, func(tx Tx) error {
+		reason = ""
+		c, ok, err := tx.Conversation(message.Conversation)
+		if err != nil || !ok {
+			return err
+		}
+		devices, err := m.recipients(tx, c.Peer)
 		if err != nil {
-			return "", err
+			return err
 		}
-		if len(rows) > 0 && rows[0].Error != "" {
-			return rows[0].Error, nil
+		if len(devices) == 0 {
+			reason = "the recipient's device has not been found yet"
 		}
-	}
-	return "", nil
+		for _, d := range devices {
+			rows, err := tx.OutboxOf(d.device, 1)
+			if err != nil {
+				return err
+			}
+			if len(rows) > 0 {
+				reason = rows[0].Error
+			}
+		}
+		return nil
+	})
+	return reason, wrap(err, "look at a message")
 }
