@@ -74,12 +74,16 @@ func (a *App) Run(ctx context.Context, args []string) int {
 	}
 	ctx, stop := untilSignal(ctx)
 	defer stop()
-	root := a.root()
+	root, at := a.root(), ""
+	root.Before = func(c *cli.Context) error {
+		at = c.String("home")
+		return nil
+	}
 	args, err := argv.Arrange(root, args)
 	if err == nil {
 		err = root.RunContext(ctx, args)
 	}
-	return a.report(ctx, err)
+	return a.report(ctx, err, at)
 }
 
 func (a *App) root() *cli.App {
@@ -87,6 +91,7 @@ func (a *App) root() *cli.App {
 		Name:                      "parley",
 		Usage:                     "a messenger without servers",
 		HideVersion:               true,
+		HideHelp:                  true, // help.go; the library's shares a variable between runs
 		DisableSliceFlagSeparator: true, // a comma in a value is part of it
 		Reader:                    a.Stdin,
 		Writer:                    a.Stdout,
@@ -94,46 +99,30 @@ func (a *App) root() *cli.App {
 		OnUsageError:              usageError,
 		ExitErrHandler:            func(*cli.Context, error) {}, // Run reports
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "home", Usage: "the folder of this device", EnvVars: []string{"PARLEY_HOME"},
-				DefaultText: "parley in the user's data folder"},
+			&cli.StringFlag{Name: "home", Usage: "the folder of this device [$PARLEY_HOME]", DefaultText: "parley in the user's data folder"},
 		},
-		Action: a.help,
-		Commands: leaves([]*cli.Command{
+		Action: a.noCommand,
+		Commands: tamed([]*cli.Command{
 			a.initCommand(), a.upCommand(), a.chatCommand(), a.statusCommand(), a.versionCommand(),
 			a.netCommand(), a.peersCommand(),
 			a.contactCommand(),
 			a.sendCommand(), a.recvCommand(), a.historyCommand(),
+			a.helpCommand(),
 		}),
 	}
 }
 
-// leaves keeps urfave from adding a subcommand "help" to every command: "parley send help" names somebody.
-func leaves(commands []*cli.Command) []*cli.Command {
+// tamed makes commands do what ours do, and not what the library adds: a subcommand "help" to every one of them, although
+// "parley send help" names somebody.
+func tamed(commands []*cli.Command) []*cli.Command {
 	for _, c := range commands {
-		c.HideHelpCommand = true
+		c.HideHelp = true
 		c.OnUsageError = usageError
-		leaves(c.Subcommands)
+		for _, sub := range tamed(c.Subcommands) {
+			sub.HelpName = "parley " + c.Name + " " + sub.Name
+		}
 	}
 	return commands
-}
-
-// help is what parley and its groups of commands do when no command is named: fine for a person, a mistake in a script.
-func (a *App) help(c *cli.Context) error {
-	if a.isTerminal(a.Stdout) {
-		return a.showHelp(c)
-	}
-	c.App.Writer = a.Stderr
-	if err := a.showHelp(c); err != nil {
-		return err
-	}
-	return argv.Usage("no command was named", "parley --help")
-}
-
-func (a *App) showHelp(c *cli.Context) error {
-	if len(c.Lineage()) <= 2 {
-		return cli.ShowAppHelp(c)
-	}
-	return cli.ShowSubcommandHelp(c)
 }
 
 func (a *App) isTerminal(stream any) bool {

@@ -33,14 +33,21 @@ func (a *App) asker(ctx context.Context) (_ *line.Asker, close func(), err error
 }
 
 func passphraseFlag() cli.Flag {
-	return &cli.StringFlag{Name: "passphrase-file", Usage: "read the passphrase of the keys from `FILE`",
-		EnvVars: []string{"PARLEY_PASSPHRASE_FILE"}}
+	return &cli.StringFlag{Name: "passphrase-file", Usage: "read the passphrase of the keys from `FILE` [$PARLEY_PASSPHRASE_FILE]"}
+}
+
+// passphraseFile returns the file that holds the passphrase, if one was named.
+func passphraseFile(c *cli.Context) string {
+	if file := c.String("passphrase-file"); file != "" {
+		return file
+	}
+	return os.Getenv("PARLEY_PASSPHRASE_FILE")
 }
 
 // passphrase returns how to get the passphrase of the keys: from the file that was named, or from a person; nil where there is
 // neither.
 func (a *App) passphrase(c *cli.Context) func() ([]byte, error) {
-	if file := c.String("passphrase-file"); file != "" {
+	if file := passphraseFile(c); file != "" {
 		return func() ([]byte, error) { return readSecret("the passphrase", file) }
 	}
 	if !a.interactive() {

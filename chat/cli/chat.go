@@ -66,7 +66,7 @@ func (a *App) screen() (in, out *os.File, err error) {
 	in, ok1 := a.Stdin.(*os.File)
 	out, ok2 := a.Stdout.(*os.File)
 	if !ok1 || !ok2 || !a.isTerminal(in) || !a.isTerminal(out) {
-		return nil, nil, argv.Usage("chat needs a terminal; scripts use send and recv", "parley recv --follow --json")
+		return nil, nil, argv.Usage("chat needs a terminal; scripts use send and recv", "parley recv --help")
 	}
 	return in, out, nil
 }

@@ -16,7 +16,7 @@ import (
 func (a *App) contactCommand() *cli.Command {
 	return &cli.Command{
 		Name: "contact", Category: "CONTACTS", Usage: "the people you know",
-		Action: a.help,
+		Action: a.noCommand,
 		Subcommands: []*cli.Command{
 			{
 				Name: "link", Usage: "print the link with which others add you",

@@ -15,6 +15,7 @@ import (
 	"parley/chat"
 	"parley/chat/cli/argv"
 	"parley/chat/cli/show"
+	"parley/chat/home"
 )
 
 // exitCode returns the exit code of an error's code. They are part of the interface to scripts: never change one.
@@ -42,8 +43,8 @@ func exitCode(code chat.Code) int {
 	return 1
 }
 
-// report prints an error as people read it and returns the exit code.
-func (a *App) report(ctx context.Context, err error) int {
+// report prints an error as people read it and returns the exit code. What it says to run is for the home that was named.
+func (a *App) report(ctx context.Context, err error, named string) int {
 	if err == nil {
 		return 0
 	}
@@ -55,9 +56,18 @@ func (a *App) report(ctx context.Context, err error) int {
 	fmt.Fprintln(a.Stderr, "parley:", show.Line(err.Error()))
 	var e *chat.Error
 	if errors.As(err, &e) && e.Try != "" {
-		fmt.Fprintln(a.Stderr, "  try:", show.Line(e.Try))
+		fmt.Fprintln(a.Stderr, "  try:", show.Line(onHome(e.Try, named)))
 	}
 	return exitCode(chat.CodeOf(err))
+}
+
+// onHome makes a command line one for the home that was named, as far as it is one of ours and needs a home.
+func onHome(command, named string) string {
+	rest, ours := strings.CutPrefix(command, "parley ")
+	if named == "" || !ours || strings.HasPrefix(rest, "--home ") || strings.HasSuffix(rest, "--help") {
+		return command
+	}
+	return home.Command(named, rest)
 }
 
 // usageError takes what the library says about a flag's value.

@@ -78,7 +78,7 @@ func initConflicts(c *cli.Context) error {
 		return conflict("join", "network")
 	case c.IsSet("join") && c.IsSet("no-psk"):
 		return conflict("join", "no-psk")
-	case c.Bool("no-passphrase") && c.String("passphrase-file") != os.Getenv("PARLEY_PASSPHRASE_FILE"): // a flag beats the environment
+	case c.IsSet("passphrase-file") && c.IsSet("no-passphrase"):
 		return conflict("passphrase-file", "no-passphrase")
 	}
 	return nil
@@ -195,7 +195,7 @@ func (s *setup) name() (err error) {
 }
 
 func (s *setup) passphrase() (err error) {
-	file := s.c.String("passphrase-file")
+	file := passphraseFile(s.c)
 	switch {
 	case s.c.Bool("no-passphrase"):
 	case file != "":

@@ -14,7 +14,7 @@ import (
 func (a *App) netCommand() *cli.Command {
 	return &cli.Command{
 		Name: "net", Category: "NETWORK", Usage: "the private network",
-		Action: a.help,
+		Action: a.noCommand,
 		Subcommands: []*cli.Command{
 			{
 				Name: "invite", Usage: "make a link that lets somebody join; it is alone on standard output",

@@ -50,12 +50,12 @@ func (a *App) up(c *cli.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, release()) }()
-	if os.Geteuid() == 0 {
-		fmt.Fprintln(a.Stderr, "parley: running as root, which a node never needs")
-	}
 	node, err := a.start(c, h, o)
 	if err != nil {
 		return err
+	}
+	if os.Geteuid() == 0 {
+		fmt.Fprintln(a.Stderr, "parley: running as root, which a node never needs")
 	}
 	return errors.Join(a.serve(c.Context, h, o, node), node.Stop())
 }

@@ -16,7 +16,7 @@ func Completing(args []string) bool {
 }
 
 // Arrange puts a command line into the order that the library understands: flags of the program, command, its flags, "--", and
-// the rest. So flags may stand anywhere before a "--" of the person's own, and what begins with a dash is a flag of the command,
+// the rest; and "send --help" into "help -- send". So flags may stand anywhere before a "--" of the person's own, and what begins with a dash is a flag of the command,
 // or an error, and never part of a message. The errors are usage errors.
 func Arrange(root *cli.App, args []string) ([]string, error) {
 	w := &walk{root: root, commands: root.Commands, flags: root.Flags}
@@ -31,7 +31,7 @@ func Arrange(root *cli.App, args []string) ([]string, error) {
 		}
 		i += used
 	}
-	if len(w.commands) > 0 && len(w.words) > 0 {
+	if len(w.commands) > 0 && len(w.words) > 0 && !w.help {
 		return nil, w.unknownCommand(w.words[0])
 	}
 	return w.line(args), nil
@@ -46,9 +46,13 @@ type walk struct {
 	global   []string
 	local    []string
 	words    []string
+	help     bool // asked for, instead of what the line says
 }
 
 func (w *walk) line(args []string) []string {
+	if w.help {
+		w.path, w.local, w.words = []string{"help"}, nil, w.path
+	}
 	line := slices.Concat(args[:min(1, len(args))], w.global, w.path, w.local)
 	if len(w.words) > 0 {
 		line = append(append(line, "--"), w.words...)
@@ -60,6 +64,10 @@ func (w *walk) line(args []string) []string {
 func (w *walk) take(arg string, rest []string) (used int, err error) {
 	if arg == "-" || !strings.HasPrefix(arg, "-") {
 		return 0, w.word(arg)
+	}
+	if arg == "-h" || arg == "--help" {
+		w.help = true
+		return 0, nil
 	}
 	name, value, assigned := strings.Cut(arg, "=")
 	flag, global := w.find(name)
@@ -95,10 +103,6 @@ func (w *walk) word(arg string) error {
 			return nil
 		}
 	}
-	if len(w.path) == 0 && arg == "help" {
-		w.path, w.commands = append(w.path, arg), nil
-		return nil
-	}
 	return w.unknownCommand(arg)
 }
 
@@ -114,9 +118,6 @@ func (w *walk) find(name string) (f cli.Flag, global bool) {
 	}
 	if i := slices.IndexFunc(w.root.Flags, named); i >= 0 {
 		return w.root.Flags[i], true
-	}
-	if named(cli.HelpFlag) {
-		return cli.HelpFlag, false
 	}
 	return nil, false
 }

@@ -16,7 +16,7 @@ func CheckText(text string) error {
 	case len(text) > chat.MaxText:
 		return &chat.Error{
 			Code:   chat.CodeLimit,
-			Detail: fmt.Sprintf("the text is longer than %d KiB; nothing was sent: shorten it, or send it in parts", chat.MaxText>>10),
+			Detail: fmt.Sprintf("the text is longer than %d bytes; nothing was sent: shorten it, or send it in parts", chat.MaxText),
 		}
 	case !utf8.ValidString(text):
 		return Usage("the text is not valid UTF-8; nothing was sent", "parley send --help")

@@ -9,20 +9,21 @@ import (
 // ErrInterrupt is returned by Readline when the person pressed ^C; what was typed is gone.
 var ErrInterrupt = errors.New("interrupted")
 
+// Wipe is what Print takes for an empty screen.
+const Wipe = "\x1b[H\x1b[J"
+
 // Editor reads lines and prints others in between. Print, SetPrompt and Close may be called while Readline waits, from any
 // goroutine; Readline from one only.
 type Editor interface {
 	// Readline returns the next line without its end. It returns ErrInterrupt at ^C, and io.EOF at ^D on an empty line, when the
 	// terminal goes away, and after Close: a line that was not finished is never returned.
 	Readline() (string, error)
-	// Print writes text above the prompt. It ends the last line where the text does not.
+	// Print writes text above the prompt. It ends the last line where the text does not. Wipe empties the screen instead.
 	Print(text string)
 	// SetPrompt changes what stands before the typed text, at once.
 	SetPrompt(prompt string)
 	// Hide says whether what is typed from now on is a secret: it is not shown, and not kept in the history.
 	Hide(secret bool)
-	// Clear empties the screen but for the prompt.
-	Clear()
 	// Close gives the terminal back as it was. It may be called more than once.
 	Close() error
 }

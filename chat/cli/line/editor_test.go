@@ -177,7 +177,7 @@ func TestLostTerminalDropsTheUnfinishedLine(t *testing.T) {
 	s.Expect("bob > ")
 	s.Type("do not send this")
 	s.Expect("this")
-	s.Close()
+	s.HangUp()
 	if text := <-got; text != "error: "+io.EOF.Error() {
 		t.Fatalf("a closed window gave %q", text)
 	}

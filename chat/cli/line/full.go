@@ -43,7 +43,7 @@ func openFull(o Options) (Editor, error) {
 		return nil, fmt.Errorf("open the terminal: %w", err)
 	}
 	e := &full{in: in, term: o.In, resize: make(chan os.Signal, 1)}
-	e.keys = &keys{in: in, onKey: o.OnKey, onFocus: o.OnFocus}
+	e.keys = &keys{in: in, turn: newTurn(), onKey: o.OnKey, onFocus: o.OnFocus}
 	e.out = &screen{file: o.Out, keys: e.keys}
 	if e.state, err = term.MakeRaw(int(o.In.Fd())); err != nil {
 		return nil, errors.Join(fmt.Errorf("open the terminal: %w", err), in.close())
@@ -94,6 +94,7 @@ func (e *full) watchSize() {
 
 func (e *full) Readline() (string, error) {
 	text, err := e.rl.ReadLine()
+	e.keys.turn.end()
 	if errors.Is(err, readline.ErrInterrupt) {
 		err = ErrInterrupt
 	}
@@ -102,24 +103,28 @@ func (e *full) Readline() (string, error) {
 }
 
 func (e *full) Print(text string) {
-	_, _ = e.rl.Write([]byte(endLine(text)))
+	if text != Wipe {
+		text = endLine(text)
+	}
+	e.keys.turn.between(func() { _, _ = e.rl.Write([]byte(text)) })
 }
 
 func (e *full) SetPrompt(prompt string) {
-	if e.rl.GetConfig().Prompt == prompt {
-		return
-	}
-	e.rl.SetPrompt(prompt)
-	e.rl.Refresh()
+	e.keys.turn.between(func() {
+		if e.rl.GetConfig().Prompt != prompt {
+			e.rl.SetPrompt(prompt)
+			e.rl.Refresh()
+		}
+	})
 }
 
 func (e *full) Hide(secret bool) {
-	c := e.rl.GetConfig()
-	c.EnableMask, c.MaskRune, c.DisableAutoSaveHistory = secret, '*', secret
-	_ = e.rl.SetConfig(c) // it fails only for what was not set up yet
+	e.keys.turn.between(func() {
+		c := e.rl.GetConfig()
+		c.EnableMask, c.MaskRune, c.DisableAutoSaveHistory = secret, '*', secret
+		_ = e.rl.SetConfig(c) // it fails only for what was not set up yet
+	})
 }
-
-func (e *full) Clear() { e.rl.ClearScreen() }
 
 func (e *full) Close() (err error) {
 	e.once.Do(func() {
@@ -127,6 +132,7 @@ func (e *full) Close() (err error) {
 		close(e.resize)
 		e.gone.Wait()
 		err = e.in.close()
+		close(e.keys.turn.over)
 		err = errors.Join(err, e.rl.Close())
 		_, _ = e.out.Write([]byte("\r\x1b[K" + modesOff))
 		err = errors.Join(err, term.Restore(int(e.term.Fd()), e.state))

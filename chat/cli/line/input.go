@@ -12,6 +12,7 @@ import (
 // input reads from a terminal until close, which also ends a read that waits: the terminal belongs to somebody else then.
 type input struct {
 	file  *os.File
+	fds   [2]int32    // the terminal's and the pipe's, kept so that waiting does not touch the files
 	wake  [2]*os.File // a pipe: what is written into it wakes the reader
 	mu    sync.Mutex
 	ended bool
@@ -22,7 +23,7 @@ func newInput(f *os.File) (*input, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &input{file: f, wake: [2]*os.File{r, w}}, nil
+	return &input{file: f, fds: [2]int32{int32(f.Fd()), int32(r.Fd())}, wake: [2]*os.File{r, w}}, nil
 }
 
 // Read returns io.EOF after close, and when the terminal has gone away; and nothing, without an error, after wakeUp.
@@ -49,8 +50,8 @@ func (in *input) Read(p []byte) (int, error) {
 // wait returns when the terminal has something to read (ready), or somebody woke us.
 func (in *input) wait() (ready bool, err error) {
 	fds := []unix.PollFd{
-		{Fd: int32(in.file.Fd()), Events: unix.POLLIN},
-		{Fd: int32(in.wake[0].Fd()), Events: unix.POLLIN},
+		{Fd: in.fds[0], Events: unix.POLLIN},
+		{Fd: in.fds[1], Events: unix.POLLIN},
 	}
 	if _, err := unix.Poll(fds, -1); err != nil {
 		if errors.Is(err, unix.EINTR) {

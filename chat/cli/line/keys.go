@@ -28,6 +28,7 @@ const (
 // itself is taken out.
 type keys struct {
 	in      *input
+	turn    *turn
 	onKey   func()
 	onFocus func(bool)
 
@@ -43,11 +44,17 @@ type keys struct {
 	answers []byte
 }
 
-// Read implements io.Reader for the line editor.
+// Read implements io.Reader for the line editor. It hands over one byte at a time, so that the editor asks again after each key;
+// but an answer whole and before any key, because the editor waits for it where nobody else may have their turn.
 func (k *keys) Read(p []byte) (int, error) {
-	for k.out.Len() == 0 {
+	k.turn.end()
+	for {
 		if n := k.answer(p); n > 0 {
 			return n, nil
+		}
+		if k.out.Len() > 0 {
+			k.turn.begin()
+			return k.out.Read(p[:1])
 		}
 		n, err := k.in.Read(k.read[:])
 		for _, b := range k.read[:n] {
@@ -57,7 +64,6 @@ func (k *keys) Read(p []byte) (int, error) {
 			return 0, err
 		}
 	}
-	return k.out.Read(p)
 }
 
 // inject makes text, which nobody typed, the next that the line editor reads.

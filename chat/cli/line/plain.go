@@ -2,6 +2,7 @@ package line
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -33,27 +34,61 @@ func openPlain(o Options) (Editor, error) {
 
 func (e *plain) Readline() (string, error) {
 	e.mu.Lock()
-	fmt.Fprint(e.out, e.prompt)
+	secret, prompt := e.secret, e.prompt
 	e.mu.Unlock()
-	text, err := e.read()
+	read := e.read
+	if secret {
+		read = e.readSecret
+	}
+	text, err := read(prompt)
+	if err != nil {
+		return "", err
+	}
+	e.onKey()
+	return closedOr(e.in.isEnded(), text, nil)
+}
+
+func (e *plain) read(prompt string) (string, error) {
+	e.write(prompt)
+	text, err := e.lines.ReadString('\n')
 	if err != nil {
 		return "", io.EOF
 	}
-	e.onKey()
-	return closedOr(e.in.isEnded(), strings.TrimRight(text, "\r\n"), nil)
+	return strings.TrimRight(text, "\r\n"), nil
 }
 
-// read reads a line, with the terminal's echo off for a secret.
-func (e *plain) read() (string, error) {
-	e.mu.Lock()
-	secret := e.secret
-	e.mu.Unlock()
-	if !secret {
-		return e.lines.ReadString('\n')
+// readSecret reads a line that the terminal does not echo: it is in raw mode from before the question until after the answer.
+func (e *plain) readSecret(prompt string) (text string, err error) {
+	fd := int(e.in.file.Fd())
+	state, err := term.MakeRaw(fd)
+	if err != nil {
+		return "", fmt.Errorf("hide what is typed: %w", err)
 	}
-	b, err := term.ReadPassword(int(e.in.file.Fd()))
-	e.Print("")
-	return string(b), err
+	defer func() { err = errors.Join(err, term.Restore(fd, state)) }()
+	e.write(prompt)
+	defer e.write("\r\n")
+	var typed []rune
+	for {
+		r, _, err := e.lines.ReadRune()
+		switch {
+		case err != nil, r == '\x04' && len(typed) == 0:
+			return "", io.EOF
+		case r == '\x03':
+			return "", ErrInterrupt
+		case r == '\r' || r == '\n':
+			return string(typed), nil
+		case r == '\x7f' || r == '\b':
+			typed = typed[:max(0, len(typed)-1)]
+		default:
+			typed = append(typed, r)
+		}
+	}
+}
+
+func (e *plain) write(text string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	fmt.Fprint(e.out, text)
 }
 
 func (e *plain) Hide(secret bool) {
@@ -63,9 +98,9 @@ func (e *plain) Hide(secret bool) {
 }
 
 func (e *plain) Print(text string) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	fmt.Fprint(e.out, endLine(text))
+	if text != Wipe { // a screen that cannot move its cursor cannot be emptied
+		e.write(endLine(text))
+	}
 }
 
 func (e *plain) SetPrompt(prompt string) {
@@ -73,8 +108,6 @@ func (e *plain) SetPrompt(prompt string) {
 	defer e.mu.Unlock()
 	e.prompt = prompt
 }
-
-func (e *plain) Clear() {}
 
 func (e *plain) Close() (err error) {
 	e.once.Do(func() { err = e.in.close() })

@@ -182,7 +182,10 @@ func (s *Session) loop(ctx context.Context, inputs <-chan input, next chan<- str
 				return errQuit
 			}
 			s.editor.SetPrompt(s.prompt())
-			next <- struct{}{}
+			select {
+			case next <- struct{}{}:
+			case <-ctx.Done():
+			}
 		}
 	}
 }

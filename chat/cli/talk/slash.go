@@ -8,6 +8,7 @@ import (
 
 	"parley/chat"
 	"parley/chat/cli/argv"
+	"parley/chat/cli/line"
 	"parley/chat/cli/show"
 )
 
@@ -345,7 +346,7 @@ func (s *Session) doNet(ctx context.Context, _ string) error {
 }
 
 func (s *Session) doClear(context.Context, string) error {
-	s.editor.Clear()
+	s.editor.Print(line.Wipe)
 	return nil
 }
 

@@ -39,7 +39,7 @@ func Open(t testing.TB) *Terminal {
 	}
 	x := &Terminal{File: program, t: t, person: person, more: make(chan struct{})}
 	x.reading.Go(x.read)
-	t.Cleanup(x.Close)
+	t.Cleanup(x.close)
 	return x
 }
 
@@ -129,9 +129,13 @@ func (x *Terminal) Raw() bool {
 	return state.Lflag&unix.ICANON == 0
 }
 
-// Close takes the terminal away, as when its window is closed.
-func (x *Terminal) Close() {
+// HangUp takes the person away, as when the terminal's window is closed.
+func (x *Terminal) HangUp() {
 	_ = x.person.Close()
-	_ = x.File.Close()
 	x.reading.Wait()
+}
+
+func (x *Terminal) close() {
+	x.HangUp()
+	_ = x.File.Close()
 }
