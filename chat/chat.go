@@ -49,9 +49,9 @@ type Messenger struct {
 	health    func() (bool, string)
 	log       *zap.Logger
 
-	certificates *wire.Memo[wire.Certificate]
-	accounts     *wire.Memo[wire.AccountRecord]
-	devices      *wire.Memo[wire.DeviceRecord]
+	certificates *memo[wire.Certificate]
+	accounts     *memo[wire.AccountRecord]
+	devices      *memo[wire.DeviceRecord]
 
 	clock    clock
 	outbox   *outbox
@@ -83,8 +83,8 @@ func New(cfg Config) *Messenger {
 		identity: cfg.Identity, self: cfg.Account, device: device, name: cfg.Name,
 		network: cfg.Network, seeds: cfg.Seeds, join: cfg.Join, store: cfg.Store, database: cfg.Database,
 		transport: cfg.Transport, directory: cfg.Directory, health: cfg.Health, log: cfg.Logger,
-		certificates: wire.NewMemo(wire.ParseCertificate), accounts: wire.NewMemo(wire.ParseAccountRecord),
-		devices: wire.NewMemo(wire.ParseDeviceRecord),
+		certificates: newMemo(wire.ParseCertificate), accounts: newMemo(wire.ParseAccountRecord),
+		devices: newMemo(wire.ParseDeviceRecord),
 		clock:   clock{wall: cfg.Clock}, outbox: newOutbox(), resolver: newResolver(), since: cfg.Clock(),
 		hints: map[AccountID][]peer.ID{},
 	}

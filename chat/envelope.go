@@ -56,7 +56,7 @@ func (m *Messenger) open(envelope []byte) (letter, error) {
 	if err := r.Close(); err != nil {
 		return letter{}, fmt.Errorf("open envelope: %w", err)
 	}
-	c, err := m.certificates.Parse(certificate)
+	c, err := m.certificates.of(certificate)
 	if err != nil {
 		return letter{}, fmt.Errorf("open envelope: %w", err)
 	}

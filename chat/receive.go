@@ -98,7 +98,7 @@ func (m *Messenger) revoked(tx Tx, l letter) (bool, error) {
 	if err != nil || !ok {
 		return false, err
 	}
-	record, err := m.accounts.Parse(row.Value)
+	record, err := m.accounts.of(row.Value)
 	return err == nil && slices.Contains(record.Revoked, string(l.device)), err
 }
 

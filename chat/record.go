@@ -75,7 +75,7 @@ func (m *Messenger) recipients(tx Tx, account AccountID) ([]recipient, error) {
 	if err != nil || !ok {
 		return nil, err
 	}
-	record, err := m.accounts.Parse(row.Value)
+	record, err := m.accounts.of(row.Value)
 	if err != nil {
 		return nil, fmt.Errorf("pinned record of %s: %w", account.Short(), err)
 	}
@@ -91,7 +91,7 @@ func (m *Messenger) recipients(tx Tx, account AccountID) ([]recipient, error) {
 		if !ok {
 			continue
 		}
-		device, err := m.devices.Parse(row.Value)
+		device, err := m.devices.of(row.Value)
 		if err != nil {
 			return nil, fmt.Errorf("pinned record of %s: %w", c.Device, err)
 		}
@@ -282,4 +282,43 @@ func (m *Messenger) hintsFor(account AccountID) []peer.ID {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.hints[account]
+}
+
+// memoSize bounds a memo: a few KiB each, for more devices than anybody writes to in a day.
+const memoSize = 4096
+
+// memo remembers what a parser has proven of bytes, so that signatures in the same bytes are not verified for every message again.
+// It keys by the hash of all the bytes, and remembers no failures. What it returns is shared: do not change it.
+type memo[T any] struct {
+	parse func([]byte) (T, error)
+
+	mu    sync.Mutex
+	known map[[sha256.Size]byte]T
+}
+
+// newMemo returns an empty memo of a parser.
+func newMemo[T any](parse func([]byte) (T, error)) *memo[T] {
+	return &memo[T]{parse: parse, known: map[[sha256.Size]byte]T{}}
+}
+
+// of is the parser, or its memory.
+func (m *memo[T]) of(b []byte) (T, error) {
+	key := sha256.Sum256(b)
+	m.mu.Lock()
+	v, ok := m.known[key]
+	m.mu.Unlock()
+	if ok {
+		return v, nil
+	}
+	v, err := m.parse(b)
+	if err != nil {
+		return v, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.known) >= memoSize {
+		clear(m.known) // what is in use comes back with the next message
+	}
+	m.known[key] = v
+	return v, nil
 }

@@ -126,3 +126,30 @@ func TestTroubleIsTheStoresAndEnds(t *testing.T) {
 		}
 	}
 }
+
+func TestAMemoProvesOnceAndForgetsInTime(t *testing.T) {
+	parsed := 0
+	memo := newMemo(func(b []byte) (string, error) {
+		parsed++
+		if len(b) == 0 {
+			return "", errors.New("nothing")
+		}
+		return string(b), nil
+	})
+	for range 3 {
+		if v, err := memo.of([]byte("a")); v != "a" || err != nil {
+			t.Fatalf("a is %q, %v", v, err)
+		}
+		if _, err := memo.of(nil); err == nil {
+			t.Fatal("nothing was parsed")
+		}
+	}
+	if parsed != 1+3 {
+		t.Errorf("parsed %d times; want once what is good, each time what is not", parsed)
+	}
+	for i := range 3 * memoSize {
+		if _, err := memo.of([]byte{byte(i), byte(i >> 8), 1}); err != nil || len(memo.known) > memoSize {
+			t.Fatalf("after %d: %d remembered, %v", i, len(memo.known), err)
+		}
+	}
+}

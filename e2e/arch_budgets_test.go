@@ -32,6 +32,10 @@ func largePackages() map[string]packageBudget {
 		"chat":  {20, 5000, "the messenger itself: one file per thing that it does"},
 		"node":  {15, packageLines, "the host and its life-cycle; beyond that, reachability becomes node/reach"},
 		"store": {20, packageLines, "one small file per aggregate, and two engines"},
+
+		"chat/api":      {13, packageLines, "both ends of one protocol; the door to the socket is one file per system"},
+		"chat/chattest": {packageFiles, 2400, "the kit of chat's tests: the suite for stores, a store in memory, a network without one"},
+		"chat/cli":      {24, 2400, "one command per file; what they share has packages of its own below"},
 	}
 }
 

@@ -52,7 +52,7 @@ type Reader interface {
 type NodeOptions struct {
 	Identity *chat.Identity
 	Seed     bool     // serve the network as one of its seeds
-	Listen   []string // multiaddrs
+	Listen   []string // multiaddrs; empty: every interface, on the home's port
 	Announce []string // multiaddrs; empty: what the node finds out
 	Database string   // "sqlite:PATH" or "postgres://…"
 	MDNS     bool     // look for nodes on the local network

@@ -141,7 +141,7 @@ func rememberJoined(ctx context.Context, h *home.Home, node api.Node) error {
 // nodeOptions says how a node is to run: flag before environment before home before default. Only up has the flags.
 func (a *App) nodeOptions(c *cli.Context, h *home.Home) (o NodeOptions, err error) {
 	o = NodeOptions{
-		Listen:   list(c, "listen", "PARLEY_NODE_LISTEN", h.Listen()),
+		Listen:   list(c, "listen", "PARLEY_NODE_LISTEN", nil),
 		Announce: list(c, "announce", "PARLEY_NODE_ANNOUNCE", nil),
 	}
 	if o.Seed, err = enabled("PARLEY_NODE_SEED", false); err != nil {

@@ -185,10 +185,6 @@ func TestUpTakesFlagsBeforeEnvironmentBeforeHome(t *testing.T) {
 	w := newWorld(t)
 	alice := w.person("Alice")
 	alice.ok("init", "--name", "Alice", "--no-passphrase")
-	h, err := home.Open(alice.home)
-	if err != nil {
-		t.Fatal(err)
-	}
 	run := func(args ...string) cli.NodeOptions {
 		t.Helper()
 		up := alice.up(args...)
@@ -199,7 +195,7 @@ func TestUpTakesFlagsBeforeEnvironmentBeforeHome(t *testing.T) {
 		return w.started()
 	}
 	o := run()
-	if o.Seed || !o.MDNS || strings.Join(o.Listen, " ") != strings.Join(h.Listen(), " ") || o.Announce != nil || o.Log.Level != "warn" || o.Log.Format != "json" {
+	if o.Seed || !o.MDNS || o.Listen != nil || o.Announce != nil || o.Log.Level != "warn" || o.Log.Format != "json" {
 		t.Errorf("defaults: %+v", o)
 	}
 	if want := "sqlite:" + filepath.Join(alice.home, "parley.db"); o.Database != want {

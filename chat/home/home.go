@@ -273,17 +273,6 @@ func (h *Home) SaveDatabase(url string) error {
 	return nil
 }
 
-// Listen returns the multiaddrs that a node on this home listens on by default: every interface, IPv4 and IPv6, on its port;
-// TCP, and QUIC where no pre-shared key forbids it.
-func (h *Home) Listen() []string {
-	port := h.Node().Port
-	addrs := []string{fmt.Sprintf("/ip4/0.0.0.0/tcp/%d", port), fmt.Sprintf("/ip6/::/tcp/%d", port)}
-	if h.network.PSK == nil {
-		addrs = append(addrs, fmt.Sprintf("/ip4/0.0.0.0/udp/%d/quic-v1", port), fmt.Sprintf("/ip6/::/udp/%d/quic-v1", port))
-	}
-	return addrs
-}
-
 type profileOnDisk struct {
 	Name    string    `json:"name"`
 	Account string    `json:"account"`

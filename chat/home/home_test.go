@@ -324,19 +324,6 @@ func TestDatabaseIsRemembered(t *testing.T) {
 	}
 }
 
-func TestListenAddressesFollowTheNetwork(t *testing.T) {
-	private := created(t, alice(t)).Listen()
-	open := alice(t)
-	open.Network.PSK = nil
-	public := created(t, open).Listen()
-	if len(private) != 2 || strings.Contains(fmt.Sprint(private), "quic") {
-		t.Errorf("with a pre-shared key, which rules QUIC out: %v", private)
-	}
-	if len(public) != 4 || !strings.Contains(fmt.Sprint(public), "quic-v1") {
-		t.Errorf("without one: %v", public)
-	}
-}
-
 func TestHomesNeverGetTheSamePort(t *testing.T) {
 	alone(t)
 	taken := map[int]string{}

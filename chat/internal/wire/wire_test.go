@@ -378,30 +378,3 @@ func FuzzParsePayloads(f *testing.F) {
 		}
 	})
 }
-
-func TestAMemoProvesOnceAndForgetsInTime(t *testing.T) {
-	parsed := 0
-	memo := NewMemo(func(b []byte) (string, error) {
-		parsed++
-		if len(b) == 0 {
-			return "", errShort
-		}
-		return string(b), nil
-	})
-	for range 3 {
-		if v, err := memo.Parse([]byte("a")); v != "a" || err != nil {
-			t.Fatalf("a is %q, %v", v, err)
-		}
-		if _, err := memo.Parse(nil); err == nil {
-			t.Fatal("nothing was parsed")
-		}
-	}
-	if parsed != 1+3 {
-		t.Errorf("parsed %d times; want once what is good, each time what is not", parsed)
-	}
-	for i := range 3 * memoSize {
-		if _, err := memo.Parse([]byte{byte(i), byte(i >> 8), 1}); err != nil || len(memo.known) > memoSize {
-			t.Fatalf("after %d: %d remembered, %v", i, len(memo.known), err)
-		}
-	}
-}
