@@ -54,6 +54,7 @@ type Messenger struct {
 	devices      *memo[wire.DeviceRecord]
 
 	clock    clock
+	openers  chan struct{} // a token for each envelope that is being opened
 	outbox   *outbox
 	resolver *resolver
 	bell     bell
@@ -85,9 +86,14 @@ func New(cfg Config) *Messenger {
 		transport: cfg.Transport, directory: cfg.Directory, health: cfg.Health, log: cfg.Logger,
 		certificates: newMemo(wire.ParseCertificate), accounts: newMemo(wire.ParseAccountRecord),
 		devices: newMemo(wire.ParseDeviceRecord),
-		clock:   clock{wall: cfg.Clock}, outbox: newOutbox(), resolver: newResolver(), since: cfg.Clock(),
+		clock:   clock{wall: cfg.Clock}, openers: make(chan struct{}, openers), outbox: newOutbox(), resolver: newResolver(), since: cfg.Clock(),
 		hints: map[AccountID][]peer.ID{},
 	}
+}
+
+// Format says who it is, whatever the verb: a messenger holds every secret there is.
+func (m *Messenger) Format(f fmt.State, _ rune) {
+	_, _ = f.Write([]byte("messenger of " + m.self.Short()))
 }
 
 // Resume continues where an earlier run ended, and carries out a join that is not in the store yet. Call it once, before anything
@@ -124,6 +130,11 @@ func (m *Messenger) resumeClock(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("stored message %s: %w", row.ID, err)
 		}
+		if row.Author != m.self {
+			m.clock.resume(row.Row, 0)
+			m.clock.merge(content.Clock)
+			return nil
+		}
 		m.clock.resume(row.Row, content.Clock)
 		return nil
 	})
@@ -146,18 +157,15 @@ func (m *Messenger) update(ctx context.Context, fn func(Tx, *aftermath) error) e
 		return fn(tx, &after)
 	})
 	m.trouble.judge(ctx, err)
-	if err != nil {
-		return err
-	}
-	now := m.now()
+	// Also after an error: it may have been the answer to a commit that went through. Looking once too often changes nothing.
 	for _, device := range after.nudge {
-		m.outbox.want(device, now, false)
+		m.outbox.queued(device)
 	}
 	for _, account := range after.resolve {
 		m.resolver.want(account)
 	}
 	m.bell.ring()
-	return nil
+	return err
 }
 
 // wrap says what was being done, unless the error says it all to people already.
@@ -177,8 +185,7 @@ type trouble struct {
 
 // judge takes the outcome of a transaction. Refusals (a name that is taken) and callers that went away say nothing about the store.
 func (t *trouble) judge(ctx context.Context, err error) {
-	code := CodeOf(err)
-	if err != nil && (ctx.Err() != nil || code != CodeInternal && code != CodeUnavailable && code != CodeConfig) {
+	if err != nil && (ctx.Err() != nil || isRefusal(err)) {
 		return
 	}
 	t.mu.Lock()
@@ -187,6 +194,15 @@ func (t *trouble) judge(ctx context.Context, err error) {
 	if err != nil {
 		t.line = err.Error()
 	}
+}
+
+// isRefusal reports whether we refused, and not the store.
+func isRefusal(err error) bool {
+	switch CodeOf(err) {
+	case CodeInvalid, CodeTarget, CodeRefused, CodeIDReused:
+		return true
+	}
+	return errors.Is(err, errFull)
 }
 
 // now returns one line of trouble, or nothing.
@@ -243,11 +259,9 @@ func (m *Messenger) Status(ctx context.Context) (Status, error) {
 			}
 		}
 	}
-	err := m.store.View(ctx, func(tx Tx) (err error) {
-		if s.Queued, s.OldestQueue, err = tx.QueueStats(); err != nil {
-			return err
-		}
-		s.LastEvent, err = tx.LastEvent()
+	err := m.store.View(ctx, func(tx Tx) error {
+		stats, err := tx.Stats()
+		s.Queued, s.OldestQueue, s.LastEvent = stats.Queued, stats.Oldest, stats.LastEvent
 		return err
 	})
 	return s, wrap(err, "look at the node")

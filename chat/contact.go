@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+	"golang.org/x/text/unicode/norm"
 
 	"parley/chat/internal/wire"
 )
@@ -49,7 +50,7 @@ func (m *Messenger) addContact(ctx context.Context, invite Invite, as string) (C
 	}
 	var contact Contact
 	err := m.update(ctx, func(tx Tx, after *aftermath) error {
-		row, known, err := contactOf(tx, invite.Account)
+		row, known, err := tx.Contact(invite.Account)
 		if err != nil {
 			return err
 		}
@@ -71,7 +72,7 @@ func (m *Messenger) addContact(ctx context.Context, invite Invite, as string) (C
 // introduce makes a contact of a link's owner and queues our card to them.
 func (m *Messenger) introduce(tx Tx, after *aftermath, invite Invite, as string) (ContactRow, error) {
 	if as != "" {
-		if taken, err := nameTaken(tx, as); err != nil || taken {
+		if _, taken, err := tx.ContactByKey(nameKey(as)); err != nil || taken {
 			return ContactRow{}, orTaken(err, as)
 		}
 	}
@@ -79,18 +80,15 @@ func (m *Messenger) introduce(tx Tx, after *aftermath, invite Invite, as string)
 	if name == "" {
 		name = invite.Name
 	}
-	c, ok, err := m.conversationWith(tx, after, invite.Account, name)
+	c, err := m.conversationWith(tx, invite.Account, name, MaxContacts)
 	if err != nil {
 		return ContactRow{}, err
-	}
-	if !ok {
-		return ContactRow{}, &Error{Code: CodeLimit, Detail: fmt.Sprintf("there are %d contacts already, at most %d fit", MaxContacts, MaxContacts)}
 	}
 	card := wire.Card{Name: m.name, Account: m.identity.accountRecord, Device: m.identity.deviceRecord}
 	if _, err := m.queue(tx, after, c, KindCard, card.Append(nil), ""); err != nil {
 		return ContactRow{}, err
 	}
-	row, _, err := contactOf(tx, invite.Account)
+	row, _, err := tx.Contact(invite.Account)
 	return row, err
 }
 
@@ -105,71 +103,68 @@ func orTaken(err error, name string) error {
 	}
 }
 
-// conversationWith returns the conversation with an account, and makes account and conversation known when they are not: under the
-// name, with a number behind it if that is taken, or under the account's id if there is none. ok is false when the address book is full.
-func (m *Messenger) conversationWith(tx Tx, after *aftermath, account AccountID, name string) (c ConversationRow, ok bool, err error) {
+// errFull says that there is no room for another contact. It is no answer to an envelope: the sender keeps it, and tries again later.
+var errFull = &Error{Code: CodeLimit, Detail: fmt.Sprintf("the address book is full: at most %d contacts fit", MaxContacts)}
+
+// meet returns the conversation with an account that writes to us.
+func (m *Messenger) meet(tx Tx, account AccountID, name string) (ConversationRow, error) {
+	return m.conversationWith(tx, account, name, StrangerContacts)
+}
+
+// conversationWith returns the conversation with an account, and makes account and conversation known when they are not, if there
+// are fewer than so many contacts: under the name, with a number behind it if that is taken, or under the account's id if there is none.
+func (m *Messenger) conversationWith(tx Tx, account AccountID, name string, most int) (ConversationRow, error) {
 	id := DirectConversation(m.self, account)
-	if c, ok, err = tx.Conversation(id); ok || err != nil {
-		return c, ok, err
+	if c, ok, err := tx.Conversation(id); ok || err != nil {
+		return c, err
 	}
-	contacts, err := tx.Contacts()
-	if err != nil || len(contacts) >= MaxContacts {
-		return c, false, err
+	stats, err := tx.Stats()
+	if err != nil {
+		return ConversationRow{}, err
 	}
-	row := ContactRow{Account: account, Name: freeName(contacts, account, name), At: m.now()}
+	if stats.Contacts >= most {
+		return ConversationRow{}, errFull
+	}
+	row := ContactRow{Account: account, At: m.now()}
+	if row.Name, err = freeName(tx, account, name); err != nil {
+		return ConversationRow{}, err
+	}
 	row.Key = nameKey(row.Name)
 	if err := tx.PutContact(row); err != nil {
-		return c, false, err
+		return ConversationRow{}, err
 	}
-	c = ConversationRow{ID: id, Peer: account, At: row.At}
+	c := ConversationRow{ID: id, Peer: account, At: row.At}
 	if err := tx.PutConversation(c); err != nil {
-		return c, false, err
+		return c, err
 	}
 	_, err = tx.AppendEvent(Event{Type: EventContactAdded, At: row.At, Conversation: id, Account: account})
-	after.resolve = append(after.resolve, account)
-	return c, true, err
+	return c, err
 }
 
-// freeName returns a name that no contact has: the wanted one if it is fit to be shown, else the account's id, numbered if taken.
-func freeName(contacts []ContactRow, account AccountID, wanted string) string {
-	if CheckName("name", wanted) != nil {
-		wanted = account.Short()
-	}
-	taken := map[string]bool{}
-	for _, c := range contacts {
-		taken[c.Key] = true
-	}
-	for n, name := 2, wanted; ; n++ {
-		if !taken[nameKey(name)] {
-			return name
+// nameTries is how many numbers are tried behind a name before the account's id takes its place: crowds of one name are made up.
+const nameTries = 20
+
+// freeName returns a name that no contact has: the wanted one if it is fit to be shown, numbered if taken; else the account's id.
+func freeName(tx Tx, account AccountID, wanted string) (string, error) {
+	candidates := []string{account.Short(), account.String()[:MaxName]}
+	if CheckName("name", wanted) == nil {
+		names := []string{wanted}
+		for n := 2; n < nameTries; n++ {
+			suffix := fmt.Sprintf("-%d", n)
+			names = append(names, truncate(wanted, MaxName-len(suffix))+suffix)
 		}
-		suffix := fmt.Sprintf("-%d", n)
-		name = truncate(wanted, MaxName-len(suffix)) + suffix
+		candidates = append(names, candidates...)
 	}
-}
-
-func nameTaken(tx Tx, name string) (bool, error) {
-	contacts, err := tx.Contacts()
-	for _, c := range contacts {
-		if c.Key == nameKey(name) {
-			return true, err
+	for _, name := range candidates {
+		if _, taken, err := tx.ContactByKey(nameKey(name)); err != nil || !taken {
+			return name, err
 		}
 	}
-	return false, err
+	return "", errFull
 }
 
-// nameKey folds a name for look-up: people type "bob" for "Bob".
-func nameKey(name string) string { return strings.ToLower(name) }
-
-func contactOf(tx Tx, account AccountID) (ContactRow, bool, error) {
-	contacts, err := tx.Contacts()
-	for _, c := range contacts {
-		if c.Account == account {
-			return c, true, err
-		}
-	}
-	return ContactRow{}, false, err
-}
+// nameKey folds a name for look-up: people type "bob" for "Bob", and two spellings of the same letters are one name.
+func nameKey(name string) string { return strings.ToLower(norm.NFKC.String(name)) }
 
 func (m *Messenger) contactView(tx Tx, row ContactRow) (Contact, error) {
 	devices, err := m.recipients(tx, row.Account)

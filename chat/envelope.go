@@ -52,7 +52,7 @@ func (m *Messenger) open(envelope []byte) (letter, error) {
 		return letter{}, fmt.Errorf("open envelope: %w", err)
 	}
 	r := wire.NewReader(plaintext)
-	certificate, raw, signature := r.LP(MaxRecord), r.LP(MaxEnvelope), r.Take(wire.SignatureSize)
+	certificate, raw, signature := r.LP(wire.MaxSigned), r.LP(MaxEnvelope), r.Take(wire.SignatureSize)
 	if err := r.Close(); err != nil {
 		return letter{}, fmt.Errorf("open envelope: %w", err)
 	}

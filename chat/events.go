@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -182,13 +183,7 @@ func (m *Messenger) reasonFor(ctx context.Context, message Message) (reason stri
 			reason = "the recipient's device has not been found yet"
 		}
 		for _, d := range devices {
-			rows, err := tx.OutboxOf(d.device, 1)
-			if err != nil {
-				return err
-			}
-			if len(rows) > 0 {
-				reason = rows[0].Error
-			}
+			reason = cmp.Or(reason, m.outbox.reason(d.device))
 		}
 		return nil
 	})

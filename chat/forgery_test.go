@@ -21,7 +21,14 @@ type vault struct {
 	Tx
 	t       *testing.T
 	records map[string]RecordRow
+	last    MessageRow
 	writes  int
+}
+
+func (v *vault) LastMessage() (MessageRow, bool, error) { return v.last, !v.last.Row.IsZero(), nil }
+
+func (v *vault) Conversation(ConversationID) (ConversationRow, bool, error) {
+	return ConversationRow{}, false, nil
 }
 
 func (v *vault) Update(_ context.Context, fn func(Tx) error) error { return fn(v) }
@@ -116,6 +123,7 @@ func TestWhatNobodyWroteIsDropped(t *testing.T) {
 		"an empty text":                     sealed(alice, bobID.asRecipient(), text(aliceToBob, KindText, "")),
 		"a text that is none":               sealed(alice, bobID.asRecipient(), text(aliceToBob, KindText, "\xff")),
 		"a text too long":                   sealed(alice, bobID.asRecipient(), text(aliceToBob, KindText, strings.Repeat("x", MaxText+1))),
+		"a stranger's receipt":              sealed(alice, bobID.asRecipient(), text(aliceToBob, KindReceipt, string(wire.AppendReceipt(nil, [][32]byte{{1}})))),
 		"a receipt for nothing":             sealed(alice, bobID.asRecipient(), text(aliceToBob, KindReceipt, "\x00\x00")),
 		"a card that is none":               sealed(alice, bobID.asRecipient(), text(aliceToBob, KindCard, "card")),
 		"a card with Mallory's records":     sealed(alice, bobID.asRecipient(), text(aliceToBob, KindCard, string(wire.Card{Name: "A", Account: malloryID.accountRecord, Device: malloryID.deviceRecord}.Append(nil)))),
@@ -164,6 +172,28 @@ func TestPinnedRecordsNeverRollBack(t *testing.T) {
 		}
 		if got := string(store.records["/account/x"].Value); got != step.want {
 			t.Errorf("after %q with %d: %q is pinned, want %q", step.value, step.sequence, got, step.want)
+		}
+	}
+}
+
+func TestARevocationIsNeverTakenBack(t *testing.T) {
+	store := newVault(t)
+	i, other := identity(t), identity(t)
+	account := i.Account()
+	m := messengerOf(t, i, Network{}, store)
+	record := func(sequence uint64, revoked ...string) []byte {
+		return wire.AccountRecord{Account: account[:], Sequence: sequence, Revoked: revoked}.Sign(i.account)
+	}
+	key := accountRecordKey(account)
+	for _, step := range []struct {
+		sequence, want uint64
+		value          []byte
+	}{{1, 1, record(1)}, {2, 2, record(2, string(other.Device()))}, {3, 2, record(3)}, {4, 4, record(4, string(other.Device()))}} {
+		if err := m.pin(store, key, step.sequence, step.value); err != nil {
+			t.Fatal(err)
+		}
+		if got := store.records[key].Sequence; got != step.want {
+			t.Errorf("after record %d: %d is pinned, want %d", step.sequence, got, step.want)
 		}
 	}
 }

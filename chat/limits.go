@@ -31,14 +31,19 @@ const (
 	MaxClientID = 128
 	// MaxContacts bounds the address book, so that strangers' requests cannot grow it without end.
 	MaxContacts = 10_000
+	// StrangerContacts is how many of them may be there before strangers are not added by themselves any more: the rest is for
+	// those whom we add.
+	StrangerContacts = 5_000
 	// MaxPage is the most messages or events of one page; callers page on.
 	MaxPage = 200
-	// FlightSize is the most envelopes handed to the transport at once: enough to share a commit at the receiver.
-	FlightSize = 256
-	// DeliveryWorkers is the most devices with a flight under way.
-	DeliveryWorkers = 32
+	// FlightSize and FlightBytes bound what is handed to the transport at once: enough to share a commit at the receiver, little
+	// enough to be acknowledged within FlightTimeout on a line of 40 kbit/s.
+	FlightSize  = 128
+	FlightBytes = 256 << 10
+	// DeliveryWorkers is the most devices with a flight under way. With FlightSize it bounds the envelopes in memory.
+	DeliveryWorkers = 16
 	// FlightTimeout ends one attempt to reach a device, dial included.
-	FlightTimeout = 30 * time.Second
+	FlightTimeout = time.Minute
 	// LookupTimeout ends one search for an account's records.
 	LookupTimeout = 15 * time.Second
 	// Lookups is the most searches for accounts' records at once.
@@ -47,11 +52,15 @@ const (
 	LookupRetryMax = time.Minute
 	// InviteLifetime is how long an invite may be used.
 	InviteLifetime = 24 * time.Hour
-	// openers is the most envelopes of one batch that are opened at once: it is work for the processor, not waiting.
+	// openers is the most envelopes that are opened at once, whoever sent them: it is work for the processor, not waiting.
 	openers = 4
 	// RetryFirst and RetryMax bound the back-off between attempts: 1, 2, 4 … 300 s, with full jitter.
 	RetryFirst = time.Second
 	RetryMax   = 300 * time.Second
+	// RetryConnected is RetryMax for a device that is connected.
+	RetryConnected = 15 * time.Second
+	// RetryNew is how long a device rests at least, even if something new is queued for it.
+	RetryNew = 10 * time.Second
 	// ClockTolerance is how far ahead of ours a received clock may be before it is kept as a claim and not merged.
 	ClockTolerance = 5 * time.Minute
 )

@@ -30,20 +30,21 @@ func cleanLine(line string) string {
 			r = ' '
 		case unicode.IsControl(r):
 			continue
-		case isDirection(r):
-		case isJoiner(r) && last > unicode.MaxASCII:
-		case unicode.In(r, unicode.Cf, unicode.Co, unicode.Cs) || isBlankMark(r):
+		case isDirection(r) || (isJoiner(r) || isVariation(r)) && last > unicode.MaxASCII:
+		case !unicode.IsGraphic(r) || isVariation(r) || isBlankMark(r):
 			r = '·'
 		}
-		if marks++; !unicode.In(r, unicode.Mn, unicode.Me, unicode.Mc) {
+		if unicode.In(r, unicode.Mn, unicode.Me, unicode.Mc) {
+			marks++
+		} else if !isJoiner(r) && !isDirection(r) {
 			marks = 0
 		}
 		if marks <= maxMarks {
 			b.WriteRune(r)
 		}
 		last = r
-		if isJoiner(r) {
-			last = 0 // two joiners in a row join nothing
+		if isJoiner(r) || isVariation(r) {
+			last = 0 // two in a row join or vary nothing
 		}
 	}
 	return b.String()
@@ -52,9 +53,12 @@ func cleanLine(line string) string {
 // isJoiner reports the zero-width joiner and non-joiner, which emoji and several scripts need between their own characters.
 func isJoiner(r rune) bool { return r == '\u200c' || r == '\u200d' }
 
-// isBlankMark reports characters that show as nothing although they are letters or symbols.
+// isVariation reports the selectors that choose between looks of the character before them.
+func isVariation(r rune) bool { return unicode.Is(unicode.Variation_Selector, r) }
+
+// isBlankMark reports characters that show as nothing although they are letters, marks or symbols.
 func isBlankMark(r rune) bool {
-	return r == '\u115f' || r == '\u1160' || r == '\u3164' || r == '\uffa0' || r == '\u2800' || r == '\u034f'
+	return r == '\u115f' || r == '\u1160' || r == '\u3164' || r == '\uffa0' || r == '\u2800' || r == '\u034f' || r == '\u17b4' || r == '\u17b5'
 }
 
 // The direction controls: embeddings and overrides, isolates, marks.
@@ -163,7 +167,10 @@ func CheckName(what, name string) error {
 	return nil
 }
 
-func isNotForNames(r rune) bool { return r == '\n' || isDirection(r) || isJoiner(r) || r == '\uFFFD' }
+// isNotForNames reports what two names could differ in without looking different.
+func isNotForNames(r rune) bool {
+	return !unicode.IsPrint(r) || isVariation(r) || isBlankMark(r) || r == '\uFFFD'
+}
 
 // truncate cuts s to at most n bytes, at the start of a character.
 func truncate(s string, n int) string {

@@ -45,11 +45,26 @@ func TestNamesThatCannotBeUsed(t *testing.T) {
 	}
 	for _, bad := range []string{
 		"", " ", " bob", "bob ", "a\nb", "a\x1b[2Jb", "\x00", "-bob", "@bob", "#bob", "/bob", "bob✔", "me", "ME", "\u202ebob", "b\u200dob",
-		"a\u200bb", "\xff", strings.Repeat("x", MaxName+1),
+		"a\u200bb", "\xff", "Bob\ufe0f", "Bob\U000e0101", "Bob\u17b4", "Bob\u2065", "Al\u00a0ice", "\ufe0f\ufe0f", "Bob\ufffe", strings.Repeat("x", MaxName+1),
 	} {
 		err := CheckName("name", bad)
 		if CodeOf(err) != CodeInvalid || strings.ContainsAny(err.Error(), "\n\x1b\x00") {
 			t.Errorf("%q: %v, want one clean line", bad, err)
+		}
+	}
+}
+
+func TestMarksAreCappedWhateverStandsBetween(t *testing.T) {
+	storm := "a" + strings.Repeat(strings.Repeat("\u0301", 8)+"\u200d\u200e", 50)
+	if n := strings.Count(CleanText(storm), "\u0301"); n > maxMarks {
+		t.Errorf("%d marks on one letter", n)
+	}
+}
+
+func TestTwoSpellingsAreOneName(t *testing.T) {
+	for _, twin := range []string{"JOSÉ", "jose\u0301", "Ｊｏｓé"} {
+		if nameKey(twin) != nameKey("José") {
+			t.Errorf("%q and José are two names", twin)
 		}
 	}
 }

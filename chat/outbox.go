@@ -13,146 +13,239 @@ import (
 	"go.uber.org/zap"
 )
 
-// The way from an outbox row to a device: a device is due (something was queued, it came online, or its back-off ended) → a flight
-// takes its oldest rows, in order → the transport hands them over → settle: rows that the device has acknowledged go, the others
-// stay for the next attempt, byte for byte the same. One flight per device at a time. Which devices have one is kept in memory: the
-// store belongs to one process, so a crash ends all flights and loses none of the rows.
+// The way from an outbox row to a device: a device wants a flight (something was queued, it came online, or its rest is over) → the
+// flight takes its oldest rows, in order → the transport hands them over → settle: rows that the device has acknowledged go, the
+// others stay for the next attempt, byte for byte the same. One flight per device at a time. Who flies and who rests is kept in
+// memory: the store belongs to one process, so a crash ends all flights and all rests, and loses none of the rows.
 
-// outbox knows which devices want a flight and which have one.
+// outbox knows which devices want a flight, which have one, and which rest.
 type outbox struct {
 	mu      sync.Mutex
-	wanted  map[peer.ID]bool      // to be served at once
-	flying  map[peer.ID]bool      // served now
-	rest    map[peer.ID]time.Time // when the last attempt failed: new messages do not make a storm of attempts
-	changed chan struct{}         // holds one token: look again
+	queues  map[peer.ID]*queue
+	changed chan struct{} // holds one token: look again
+}
+
+// queue is what is known of the way to one device.
+type queue struct {
+	wanted   bool
+	flying   bool
+	fresh    bool      // it came online while a flight was under way
+	failures int       // attempts in a row that handed nothing over
+	ended    time.Time // of the last of them
+	until    time.Time // no attempt before
+	reason   string    // what the last of them ran into
 }
 
 func newOutbox() *outbox {
-	return &outbox{
-		wanted: map[peer.ID]bool{}, flying: map[peer.ID]bool{}, rest: map[peer.ID]time.Time{}, changed: make(chan struct{}, 1),
-	}
+	return &outbox{queues: map[peer.ID]*queue{}, changed: make(chan struct{}, 1)}
 }
 
-// want asks for a flight to a device. fresh says that the device just came online, which ends any rest.
-func (o *outbox) want(device peer.ID, now time.Time, fresh bool) {
-	o.mu.Lock()
-	if fresh {
-		delete(o.rest, device)
+func (o *outbox) of(device peer.ID) *queue {
+	q, ok := o.queues[device]
+	if !ok {
+		q = &queue{}
+		o.queues[device] = q
 	}
-	if failed, ok := o.rest[device]; !ok || now.Sub(failed) >= RetryFirst {
-		o.wanted[device] = true
+	return q
+}
+
+// queued asks for a flight because a device has something new. It shortens a rest, but a script that talks to an absent device makes
+// no storm.
+func (o *outbox) queued(device peer.ID) {
+	o.mu.Lock()
+	q := o.of(device)
+	q.wanted = true
+	if soon := q.ended.Add(RetryNew); soon.Before(q.until) {
+		q.until = soon
 	}
 	o.mu.Unlock()
-	o.poke()
+	poke(o.changed)
 }
 
-func (o *outbox) poke() {
+// online ends a device's rest.
+func (o *outbox) online(device peer.ID) {
+	o.mu.Lock()
+	if q, ok := o.queues[device]; ok {
+		q.fresh, q.until = true, time.Time{}
+	}
+	o.mu.Unlock()
+	poke(o.changed)
+}
+
+// next takes a device that may fly now; else it says how long nothing will change by itself.
+func (o *outbox) next(now time.Time) (device peer.ID, ok bool, wait time.Duration) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	flying := 0
+	for _, q := range o.queues {
+		if q.flying {
+			flying++
+		}
+	}
+	wait = RetryMax
+	for id, q := range o.queues {
+		switch {
+		case !q.wanted || q.flying || flying >= DeliveryWorkers:
+		case q.until.After(now):
+			wait = min(wait, q.until.Sub(now))
+		default:
+			q.wanted, q.flying, q.fresh = false, true, false
+			return id, true, 0
+		}
+	}
+	return "", false, wait
+}
+
+// landed ends a flight: without a failure nothing was left, as far as it could see.
+func (o *outbox) landed(device peer.ID, now time.Time, progress bool, ceiling time.Duration, failure error) {
+	o.mu.Lock()
+	q := o.of(device)
+	q.flying = false
+	switch {
+	case failure == nil && !q.wanted:
+		delete(o.queues, device)
+	case failure == nil:
+		*q = queue{wanted: true}
+	default:
+		if progress {
+			q.failures = 0
+		}
+		q.wanted, q.ended, q.reason = true, now, failure.Error()
+		q.until = now.Add(min(backoff(q.failures), ceiling))
+		q.failures++
+		if q.fresh {
+			q.until = time.Time{}
+		}
+	}
+	o.mu.Unlock()
+	poke(o.changed)
+}
+
+// reason says what the last attempt to reach a device ran into; nothing while all is well.
+func (o *outbox) reason(device peer.ID) string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if q, ok := o.queues[device]; ok {
+		return q.reason
+	}
+	return ""
+}
+
+// poke leaves a token for whoever looks.
+func poke(c chan struct{}) {
 	select {
-	case o.changed <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
 
-// next takes a wanted device that has no flight and marks it as flying.
-func (o *outbox) next() (peer.ID, bool) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for device := range o.wanted {
-		if !o.flying[device] && len(o.flying) < DeliveryWorkers {
-			delete(o.wanted, device)
-			o.flying[device] = true
-			return device, true
-		}
-	}
-	return "", false
-}
-
-// landed ends a flight.
-func (o *outbox) landed(device peer.ID, now time.Time, failed bool) {
-	o.mu.Lock()
-	delete(o.flying, device)
-	if failed {
-		o.rest[device] = now
-	} else {
-		delete(o.rest, device)
-	}
-	o.mu.Unlock()
-	o.poke()
-}
-
 // Connected tells the messenger that a device can be reached now: what waits for it is tried at once.
 func (m *Messenger) Connected(device peer.ID) {
-	m.outbox.want(device, m.now(), true)
-	m.resolver.poke()
+	m.outbox.online(device)
+	m.resolver.poke(m.now())
 }
 
 // dispatch starts flights until ctx ends, and waits for those under way.
 func (m *Messenger) dispatch(ctx context.Context) error {
 	var flights sync.WaitGroup
 	defer flights.Wait()
-	timer := time.NewTimer(0)
-	defer timer.Stop()
+	loaded := false
 	for {
-		for device, ok := m.outbox.next(); ok; device, ok = m.outbox.next() {
-			flights.Go(func() { m.outbox.landed(device, m.now(), m.fly(ctx, device) != nil) })
+		if !loaded {
+			loaded = m.wantQueued(ctx) == nil
 		}
+		device, ok, wait := m.outbox.next(m.now())
+		if ok {
+			flights.Go(func() { m.fly(ctx, device) })
+			continue
+		}
+		if !loaded || m.trouble.now() != "" {
+			wait = min(wait, RetryFirst)
+		}
+		timer := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
+			timer.Stop()
 			return nil
 		case <-m.outbox.changed:
 		case <-timer.C:
-			timer.Reset(m.wantDue(ctx))
+			m.probe(ctx)
 		}
+		timer.Stop()
 	}
 }
 
-// wantDue asks for flights to the devices whose back-off has ended, and says when to look again.
-func (m *Messenger) wantDue(ctx context.Context) time.Duration {
-	var due []peer.ID
-	var next time.Time
-	now := m.now()
+// wantQueued asks for flights to every device that something waits for since an earlier run.
+func (m *Messenger) wantQueued(ctx context.Context) error {
+	var devices []peer.ID
 	err := m.store.View(ctx, func(tx Tx) (err error) {
-		due, next, err = tx.DueDevices(now, DeliveryWorkers)
+		devices, err = tx.OutboxDevices()
 		return err
 	})
-	if err == nil && m.trouble.now() != "" { // does it take writes again?
-		err = m.update(ctx, func(Tx, *aftermath) error { return nil })
+	m.trouble.judge(ctx, err)
+	for _, device := range devices {
+		m.outbox.queued(device)
 	}
-	if err != nil {
-		m.trouble.judge(ctx, err)
-		return RetryFirst
-	}
-	for _, device := range due {
-		m.outbox.want(device, now, false)
-	}
-	if len(due) > 0 || next.IsZero() {
-		return RetryFirst
-	}
-	return min(max(next.Sub(now), 10*time.Millisecond), RetryFirst)
+	return err
 }
 
-// fly hands a device its rows until none is left. The error says why it stopped; it has been noted with the rows.
-func (m *Messenger) fly(ctx context.Context, device peer.ID) error {
-	for {
+// probe writes something to a store that was in trouble, so that people see the end of it.
+func (m *Messenger) probe(ctx context.Context) {
+	if m.trouble.now() == "" {
+		return
+	}
+	own := RecordRow{Key: accountRecordKey(m.self), Sequence: 1, Value: m.identity.accountRecord, At: m.now()}
+	_ = m.update(ctx, func(tx Tx, _ *aftermath) error { return tx.PutRecord(own) }) // judged already
+}
+
+// fly hands a device its rows until none is left or an attempt fails.
+func (m *Messenger) fly(ctx context.Context, device peer.ID) {
+	progress, failure := false, error(nil)
+	for failure == nil {
 		var rows []OutboxRow
-		err := m.store.View(ctx, func(tx Tx) (err error) {
+		failure = m.store.View(ctx, func(tx Tx) (err error) {
 			rows, err = tx.OutboxOf(device, FlightSize)
 			return err
 		})
-		if err != nil || len(rows) == 0 {
-			return err
+		if failure != nil || len(rows) == 0 {
+			break
 		}
-		if err := m.flight(ctx, device, rows); err != nil {
-			if ctx.Err() == nil {
-				m.log.Debug("flight ended", zap.Stringer("device", device), zap.Int("rows", len(rows)), zap.Error(err))
-			}
-			return err
-		}
+		var gone int
+		gone, failure = m.flight(ctx, device, within(rows, FlightBytes))
+		progress = progress || gone > 0
 	}
+	if failure != nil && ctx.Err() == nil {
+		m.log.Debug("flight ended", zap.Stringer("device", device), zap.Error(failure))
+	}
+	m.outbox.landed(device, m.now(), progress, m.restCeiling(device), failure)
 }
 
-// flight makes one attempt with some rows of a device and settles what came of it.
-func (m *Messenger) flight(ctx context.Context, device peer.ID, rows []OutboxRow) error {
+// restCeiling is shorter for a device that is connected: it is there, and what keeps it from taking our envelopes will pass.
+func (m *Messenger) restCeiling(device peer.ID) time.Duration {
+	for _, p := range m.transport.Peers() {
+		if p.ID == device {
+			return RetryConnected
+		}
+	}
+	return RetryMax
+}
+
+// within returns as many rows from the front as have at most a number of bytes together, but at least one.
+func within(rows []OutboxRow, bytes int) []OutboxRow {
+	for i, r := range rows {
+		if bytes -= len(r.Envelope); bytes < 0 && i > 0 {
+			return rows[:i]
+		}
+	}
+	return rows
+}
+
+// errUnproven says that the transport handed envelopes over, but the device has not proven that it holds them.
+var errUnproven = errors.New("the device has not acknowledged everything")
+
+// flight makes one attempt with some rows of a device and settles what came of it. It returns how many rows went; where some stay,
+// the failure says why.
+func (m *Messenger) flight(ctx context.Context, device peer.ID, rows []OutboxRow) (gone int, failure error) {
 	envelopes := make([][]byte, len(rows))
 	for i, r := range rows {
 		envelopes[i] = r.Envelope
@@ -160,47 +253,41 @@ func (m *Messenger) flight(ctx context.Context, device peer.ID, rows []OutboxRow
 	attempt, cancel := context.WithTimeout(ctx, FlightTimeout)
 	handed, failure := m.transport.Deliver(attempt, device, nil, envelopes)
 	cancel()
-	if ctx.Err() != nil && len(handed) == 0 {
-		return ctx.Err() // we are stopping: that is not the device's failure
-	}
-	if failure == nil && len(handed) < len(rows) {
-		failure = errors.New("the device took only a part")
-	}
+	handed = handed[:min(len(handed), len(rows))]
 	// What was handed over is settled even while we stop: the device has it.
 	err := m.update(context.WithoutCancel(ctx), func(tx Tx, _ *aftermath) error {
-		return m.settle(tx, device, rows, handed, failure)
+		done, err := m.settle(tx, device, rows, handed)
+		gone = done
+		return err
 	})
 	if err != nil {
-		return fmt.Errorf("settle a flight: %w", err)
+		return 0, fmt.Errorf("settle a flight: %w", err)
 	}
-	return failure
+	if failure == nil && gone < len(rows) {
+		failure = errUnproven
+	}
+	return gone, failure
 }
 
-// settle removes the rows that the device has proven to hold, and moves the rest to a later attempt.
-func (m *Messenger) settle(tx Tx, device peer.ID, rows []OutboxRow, handed []Handed, failure error) error {
-	var gone []RowID
-	for i, h := range handed[:min(len(handed), len(rows))] {
-		row := rows[i]
-		state, reason, final := settled(row, h)
+// settle removes the rows that the device has proven to hold, and reports what became of their messages.
+func (m *Messenger) settle(tx Tx, device peer.ID, rows []OutboxRow, handed []Handed) (gone int, err error) {
+	var done []RowID
+	for i, h := range handed {
+		state, reason, final := settled(rows[i], h)
 		if final {
-			gone = append(gone, row.Row)
-		} else if failure == nil && state == "" {
-			failure = errors.New("the device acknowledged with a wrong tag")
+			done = append(done, rows[i].Row)
 		}
-		if state == "" || row.Message.IsZero() {
+		if state == "" || rows[i].Message.IsZero() {
 			continue
 		}
-		if err := m.advance(tx, row.Message, state, reason); err != nil {
-			return err
+		if err := m.advance(tx, rows[i].Message, state, reason); err != nil {
+			return 0, err
 		}
 	}
-	if err := tx.DeleteOutbox(device, gone); err != nil {
-		return err
+	if len(done) == 0 {
+		return 0, nil
 	}
-	if failure == nil || len(gone) == len(rows) {
-		return nil
-	}
-	return tx.PostponeOutbox(device, m.now().Add(backoff(rows[len(gone)].Attempts)), failure.Error())
+	return len(done), tx.DeleteOutbox(device, done)
 }
 
 // settled judges one hand-over: the state it gives the message (none: it changes nothing), and whether the row may go.
@@ -213,7 +300,7 @@ func settled(row OutboxRow, h Handed) (state State, reason string, final bool) {
 	case subtle.ConstantTimeCompare(h.Tag, row.Tag[:]) == 1:
 		return StateDelivered, "", true
 	case AckTag(h.Tag) == AckTag{}:
-		return StateFailed, "the recipient's device could not open it", true
+		return StateFailed, "the recipient's device did not accept it", true
 	}
 	return "", "", false
 }

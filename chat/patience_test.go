@@ -1,6 +1,9 @@
 package chat_test
 
 import (
+	"context"
+	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -78,4 +81,132 @@ func TestAnAccountThatNobodyKnowsIsLookedForPatiently(t *testing.T) {
 		alice.Stop()
 		bob.Stop()
 	})
+}
+
+// TestAWrongAcknowledgementIsAnAttemptLikeAnother has Bob's device answer with junk.
+func TestAWrongAcknowledgementIsAnAttemptLikeAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := chattest.NewScene(t, 4)
+		alice, bob := s.Started("Alice", chattest.NewMemStore()), s.Started("Bob", chattest.NewMemStore())
+		alice.Befriend(bob)
+		alice.Sees(alice.Say(bob, "first"), chat.StateDelivered)
+		s.Net.SetFaults(chattest.Faults{BadTag: 1})
+		before := s.Net.Attempts()
+		m := alice.Say(bob, "second")
+		time.Sleep(time.Hour)
+		if n, limit := s.Net.Attempts()-before, int(time.Hour/(chat.RetryConnected/2))+12; n > limit {
+			t.Errorf("%d attempts in an hour, at most %d expected", n, limit)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if got, err := alice.Wait(ctx, m.ID, chat.StateSent); got.State != chat.StateQueued || chat.CodeOf(err) != chat.CodeNotReached {
+			t.Errorf("a message without proof is %s, %v", got.State, err)
+		}
+		s.Net.SetFaults(chattest.Faults{})
+		alice.Sees(m, chat.StateDelivered)
+		if got := bob.Texts(alice); len(got) != 2 {
+			t.Errorf("Bob's history = %q", got)
+		}
+		alice.Stop()
+		bob.Stop()
+	})
+}
+
+// TestSlowFailuresKeepTheirRests has every attempt take ten seconds before it fails.
+func TestSlowFailuresKeepTheirRests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := chattest.NewScene(t, 5)
+		alice, bob := s.Started("Alice", chattest.NewMemStore()), s.Started("Bob", chattest.NewMemStore())
+		alice.Befriend(bob)
+		alice.Sees(alice.Say(bob, "first"), chat.StateDelivered)
+		bob.Stop()
+		s.Net.SetFaults(chattest.Faults{Lose: 1, Delay: 10 * time.Second})
+		before := s.Net.Attempts()
+		alice.Say(bob, "second")
+		time.Sleep(time.Hour)
+		if n := s.Net.Attempts() - before; n < 10 || n > 32 { // 1, 2, 4 … 256 s, then 150 to 300 s
+			t.Errorf("%d attempts in an hour", n)
+		}
+		alice.Stop()
+	})
+}
+
+// TestStrangersDoNotHoldUpAFriend has 300 accounts that nobody finds, and one that is there.
+func TestStrangersDoNotHoldUpAFriend(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := chattest.NewScene(t, 6)
+		alice, bob := s.Started("Alice", chattest.NewMemStore()), s.Person("Bob", chattest.NewMemStore())
+		for range 300 {
+			alice.Befriend(s.Person("Nobody", chattest.NewMemStore()))
+		}
+		time.Sleep(time.Hour)
+		bob.Start(nil)
+		alice.Befriend(bob)
+		began := time.Now()
+		alice.Sees(alice.Say(bob, "hello"), chat.StateDelivered)
+		if waited := time.Since(began); waited > chat.LookupRetryMax {
+			t.Errorf("Bob was found after %v", waited)
+		}
+		alice.Stop()
+		bob.Stop()
+	})
+}
+
+// TestOrderSurvivesAClockThatGoesBackWhileMessagesWait has them addressed long after they were written, and one written after that.
+func TestOrderSurvivesAClockThatGoesBackWhileMessagesWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := chattest.NewScene(t, 7)
+		var back time.Duration
+		s.Clock = func() time.Time { return time.Now().Add(-back) }
+		alice, bob := s.Started("Alice", chattest.NewMemStore()), s.Person("Bob", chattest.NewMemStore())
+		alice.Befriend(bob)
+		for i := range 5 {
+			alice.Say(bob, fmt.Sprint(i))
+		}
+		time.Sleep(10 * time.Minute)
+		s.Net.SetFaults(chattest.Faults{Lose: 1})
+		bob.Start(nil) // his records can be found now
+		time.Sleep(10 * time.Minute)
+		alice.Stop()
+		back = time.Hour
+		alice.Start(nil)
+		last := alice.Say(bob, "5")
+		s.Net.SetFaults(chattest.Faults{})
+		alice.Sees(last, chat.StateDelivered)
+		if got := bob.Texts(alice); !slices.Equal(got, []string{"0", "1", "2", "3", "4", "5"}) {
+			t.Errorf("Bob's history = %q", got)
+		}
+		alice.Stop()
+		bob.Stop()
+	})
+}
+
+// TestAFullAddressBookRefusesNobodyForGood fills it with strangers.
+func TestAFullAddressBookRefusesNobodyForGood(t *testing.T) {
+	s := chattest.NewScene(t, 8)
+	alice, bob := s.Started("Alice", chattest.NewMemStore()), s.Started("Bob", chattest.NewMemStore())
+	err := bob.Store.Update(t.Context(), func(tx chat.Tx) error {
+		for i := range chat.StrangerContacts {
+			c := chat.ContactRow{Account: chat.AccountID{1, byte(i), byte(i >> 8)}, Key: fmt.Sprint("stranger ", i)}
+			if err := tx.PutContact(c); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	alice.Befriend(bob)
+	m := alice.Say(bob, "hello")
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if got, err := alice.Wait(ctx, m.ID, chat.StateDelivered); got.State != chat.StateQueued {
+		t.Fatalf("a message to a full address book is %s, %v", got.State, err)
+	}
+	if status, err := bob.Status(t.Context()); err != nil || status.Trouble != "" {
+		t.Errorf("a stranger who is refused is no trouble: %q, %v", status.Trouble, err)
+	}
+	bob.Befriend(alice) // the other half of the book is for those whom Bob adds
+	alice.Sees(m, chat.StateDelivered)
 }

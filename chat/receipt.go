@@ -60,7 +60,7 @@ func (m *Messenger) sendReceipt(tx Tx, after *aftermath, conversation Conversati
 	}
 	row := m.compose(&c, KindReceipt, payload)
 	for _, device := range devices {
-		if err := m.post(tx, after, device, RowID{}, row.Content); err != nil {
+		if err := m.post(tx, after, device, RowID{}, row); err != nil {
 			return err
 		}
 	}
@@ -72,6 +72,9 @@ func (m *Messenger) acceptReceipt(tx Tx, l letter) (bool, error) {
 	ids, err := wire.ParseReceipt(l.content.Payload)
 	if err != nil {
 		return false, nil
+	}
+	if _, ok, err := tx.Conversation(l.content.Conversation); err != nil || !ok {
+		return false, err // a stranger's
 	}
 	for _, id := range ids {
 		row, ok, err := tx.MessageByID(id)

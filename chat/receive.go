@@ -50,7 +50,9 @@ func (m *Messenger) openAll(from peer.ID, envelopes [][]byte) []*letter {
 	work.SetLimit(openers)
 	for i, e := range envelopes {
 		work.Go(func() error {
+			m.openers <- struct{}{}
 			l, err := m.open(e)
+			<-m.openers
 			if err != nil {
 				m.log.Debug("dropped an envelope", zap.Stringer("from", from), zap.Error(err))
 				return nil
@@ -81,9 +83,12 @@ func (m *Messenger) accept(tx Tx, after *aftermath, l letter) (bool, error) {
 	if revoked, err := m.revoked(tx, l); revoked || err != nil {
 		return false, err
 	}
+	if Kind(l.content.Kind) != KindText && len(l.content.Parents) > 0 {
+		return false, nil
+	}
 	switch Kind(l.content.Kind) {
 	case KindText:
-		return m.acceptText(tx, after, l)
+		return m.acceptText(tx, l)
 	case KindReceipt:
 		return m.acceptReceipt(tx, l)
 	case KindCard:
@@ -103,7 +108,7 @@ func (m *Messenger) revoked(tx Tx, l letter) (bool, error) {
 }
 
 // acceptText stores a message that came in and announces it. A message that is here already (its author sealed it anew) changes nothing.
-func (m *Messenger) acceptText(tx Tx, after *aftermath, l letter) (bool, error) {
+func (m *Messenger) acceptText(tx Tx, l letter) (bool, error) {
 	text := l.content.Payload
 	if len(text) == 0 || len(text) > MaxText || !utf8.Valid(text) {
 		return false, nil
@@ -111,8 +116,8 @@ func (m *Messenger) acceptText(tx Tx, after *aftermath, l letter) (bool, error) 
 	if _, ok, err := tx.MessageByID(l.id); ok || err != nil {
 		return true, err
 	}
-	c, ok, err := m.conversationWith(tx, after, l.account, "")
-	if err != nil || !ok {
+	c, err := m.meet(tx, l.account, "")
+	if err != nil {
 		return false, err
 	}
 	row := MessageRow{
@@ -152,7 +157,7 @@ func (m *Messenger) acceptCard(tx Tx, after *aftermath, l letter) (bool, error) 
 	if err1 != nil || err2 != nil || AccountID(account.Account) != l.account || device.Device != string(l.device) {
 		return false, nil
 	}
-	if _, ok, err := m.conversationWith(tx, after, l.account, card.Name); err != nil || !ok {
+	if _, err := m.meet(tx, l.account, card.Name); err != nil {
 		return false, err
 	}
 	if err := m.pin(tx, accountRecordKey(l.account), account.Sequence, card.Account); err != nil {
@@ -161,5 +166,9 @@ func (m *Messenger) acceptCard(tx Tx, after *aftermath, l letter) (bool, error) 
 	if err := m.pin(tx, deviceRecordKey(l.device), device.Sequence, card.Device); err != nil {
 		return false, err
 	}
-	return true, m.addressWaiting(tx, after, l.account)
+	more, err := m.addressWaiting(tx, after, l.account)
+	if more {
+		after.resolve = append(after.resolve, l.account)
+	}
+	return true, err
 }

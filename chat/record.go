@@ -58,8 +58,18 @@ func (m *Messenger) pin(tx Tx, key string, sequence uint64, value []byte) error 
 		return nil
 	case ok && old.Sequence >= sequence:
 		return nil
+	case ok && m.forgets(old.Value, value):
+		m.log.Warn("a record takes revocations back: the older one is kept", zap.String("key", key))
+		return nil
 	}
 	return tx.PutRecord(RecordRow{Key: key, Sequence: sequence, Value: value, At: m.now()})
+}
+
+// forgets reports whether a newer account record lacks a revocation of the older one: that set only grows.
+func (m *Messenger) forgets(older, newer []byte) bool {
+	a, err1 := m.accounts.of(older)
+	b, err2 := m.accounts.of(newer)
+	return err1 == nil && err2 == nil && slices.ContainsFunc(a.Revoked, func(id string) bool { return !slices.Contains(b.Revoked, id) })
 }
 
 // recipient is one device that an envelope can be sealed to.
@@ -116,6 +126,9 @@ func (m *Messenger) resolve(ctx context.Context, account AccountID) error {
 	}
 	found := []RecordRow{{Key: accountRecordKey(account), Sequence: record.Sequence, Value: value}}
 	for _, c := range record.Certificates {
+		if slices.Contains(record.Revoked, c.Device) {
+			continue
+		}
 		key := deviceRecordKey(peer.ID(c.Device))
 		value, err := m.directory.Lookup(ctx, key, peer.ID(c.Device))
 		if err != nil {
@@ -130,18 +143,21 @@ func (m *Messenger) resolve(ctx context.Context, account AccountID) error {
 	return m.adopt(ctx, account, found)
 }
 
-// adopt pins records of an account and addresses what waited for them, in one transaction.
+// adopt pins records of an account, and addresses what waited for them.
 func (m *Messenger) adopt(ctx context.Context, account AccountID, found []RecordRow) error {
-	err := m.update(ctx, func(tx Tx, after *aftermath) error {
-		for _, r := range found {
-			if err := m.pin(tx, r.Key, r.Sequence, r.Value); err != nil {
-				return err
+	for more := true; more; found = nil {
+		err := m.update(ctx, func(tx Tx, after *aftermath) (err error) {
+			for _, r := range found {
+				if err := m.pin(tx, r.Key, r.Sequence, r.Value); err != nil {
+					return err
+				}
 			}
+			more, err = m.addressWaiting(tx, after, account)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("adopt the records of %s: %w", account.Short(), err)
 		}
-		return m.addressWaiting(tx, after, account)
-	})
-	if err != nil {
-		return fmt.Errorf("adopt the records of %s: %w", account.Short(), err)
 	}
 	return nil
 }
@@ -152,87 +168,106 @@ func (m *Messenger) publish() {
 	m.directory.Publish(deviceRecordKey(m.device), m.identity.deviceRecord)
 }
 
-// resolver knows which accounts' devices are wanted, and when each was last looked for.
+// resolver knows which accounts' devices are wanted, and when each may be looked for again.
 type resolver struct {
-	mu      sync.Mutex
-	tries   map[AccountID]int
-	next    map[AccountID]time.Time
-	changed chan struct{}
+	mu       sync.Mutex
+	searches map[AccountID]*search
+	changed  chan struct{}
+}
+
+type search struct {
+	running bool
+	again   bool // asked for while it ran
+	tries   int
+	ended   time.Time
+	next    time.Time
 }
 
 func newResolver() *resolver {
-	return &resolver{tries: map[AccountID]int{}, next: map[AccountID]time.Time{}, changed: make(chan struct{}, 1)}
+	return &resolver{searches: map[AccountID]*search{}, changed: make(chan struct{}, 1)}
 }
 
-// want asks for an account's devices at once, unless they are being looked for already.
+// want asks for an account's devices at once, unless they are wanted already.
 func (r *resolver) want(account AccountID) {
 	r.mu.Lock()
-	if _, ok := r.next[account]; !ok {
-		r.next[account] = time.Time{}
+	if s, ok := r.searches[account]; !ok {
+		r.searches[account] = &search{}
+	} else {
+		s.again = s.running
 	}
 	r.mu.Unlock()
-	r.signal()
+	poke(r.changed)
 }
 
-// poke ends all back-offs: the network has changed.
-func (r *resolver) poke() {
+// poke ends all rests, because the network has changed, but has nobody looked for more than once a second.
+func (r *resolver) poke(now time.Time) {
 	r.mu.Lock()
-	for account := range r.next {
-		r.next[account] = time.Time{}
-	}
-	r.mu.Unlock()
-	r.signal()
-}
-
-func (r *resolver) signal() {
-	select {
-	case r.changed <- struct{}{}:
-	default:
-	}
-}
-
-// due returns an account to look for now, or how long to wait.
-func (r *resolver) due(now time.Time) (AccountID, bool, time.Duration) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	wait := LookupRetryMax
-	for account, next := range r.next {
-		if !next.After(now) {
-			r.next[account] = now.Add(min(backoff(r.tries[account]), LookupRetryMax))
-			r.tries[account]++
-			return account, true, 0
+	for _, s := range r.searches {
+		if soon := s.ended.Add(RetryFirst); soon.Before(s.next) {
+			s.next = soon
 		}
-		wait = min(wait, next.Sub(now))
 	}
-	return AccountID{}, false, wait
+	r.mu.Unlock()
+	poke(r.changed)
 }
 
-func (r *resolver) done(account AccountID) {
+// due takes the account that has waited longest for its turn, or says how long none will have one.
+func (r *resolver) due(now time.Time) (account AccountID, ok bool, wait time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.next, account)
-	delete(r.tries, account)
+	var first *search
+	running := 0
+	for id, s := range r.searches {
+		if s.running {
+			running++
+		} else if first == nil || s.next.Before(first.next) {
+			account, first = id, s
+		}
+	}
+	if first == nil || running >= Lookups {
+		return account, false, LookupRetryMax
+	}
+	if wait = first.next.Sub(now); wait > 0 {
+		return account, false, wait
+	}
+	first.running, first.again = true, false
+	return account, true, 0
+}
+
+// ended notes the end of a search. What has been found is forgotten, unless it was asked for meanwhile.
+func (r *resolver) ended(account AccountID, now time.Time, found bool) {
+	r.mu.Lock()
+	s := r.searches[account]
+	s.running, s.ended = false, now
+	switch {
+	case s.again:
+		s.next = now
+	case found:
+		delete(r.searches, account)
+	default:
+		s.next = now.Add(min(backoff(s.tries), LookupRetryMax))
+		s.tries++
+	}
+	r.mu.Unlock()
+	poke(r.changed)
 }
 
 // findDevices looks for the records of accounts that messages wait for, a few at a time, until ctx ends.
 func (m *Messenger) findDevices(ctx context.Context) error {
-	m.wantWaiting(ctx)
-	slots := make(chan struct{}, Lookups)
 	var searches sync.WaitGroup
 	defer searches.Wait()
+	loaded := false
 	for {
+		if !loaded {
+			loaded = m.wantWaiting(ctx) == nil
+		}
 		account, ok, wait := m.resolver.due(m.now())
 		if ok {
-			select {
-			case <-ctx.Done():
-				return nil
-			case slots <- struct{}{}:
-			}
-			searches.Go(func() {
-				m.find(ctx, account)
-				<-slots
-			})
+			searches.Go(func() { m.resolver.ended(account, m.now(), m.find(ctx, account)) })
 			continue
+		}
+		if !loaded {
+			wait = min(wait, RetryFirst)
 		}
 		timer := time.NewTimer(wait)
 		select {
@@ -246,20 +281,30 @@ func (m *Messenger) findDevices(ctx context.Context) error {
 	}
 }
 
-// find makes one search for an account's devices.
-func (m *Messenger) find(ctx context.Context, account AccountID) {
-	err := m.resolve(ctx, account)
-	if err == nil {
-		m.resolver.done(account)
-		return
+// find makes one search for an account's devices. It is over when nothing waits for them any more.
+func (m *Messenger) find(ctx context.Context, account AccountID) bool {
+	err := m.adopt(ctx, account, nil) // they may be known, and only the messages have waited
+	if err == nil && !m.waits(ctx, account) {
+		return true
 	}
-	if ctx.Err() == nil {
+	if err = m.resolve(ctx, account); err != nil && ctx.Err() == nil {
 		m.log.Debug("devices not found", zap.String("account", account.Short()), zap.Error(err))
 	}
+	return err == nil && !m.waits(ctx, account)
+}
+
+// waits reports whether a message waits for an account's devices.
+func (m *Messenger) waits(ctx context.Context, account AccountID) (waits bool) {
+	err := m.store.View(ctx, func(tx Tx) error {
+		rows, err := tx.Unaddressed(account, 1)
+		waits = len(rows) > 0
+		return err
+	})
+	return waits || err != nil
 }
 
 // wantWaiting asks for the devices of every account that something waits for since an earlier run.
-func (m *Messenger) wantWaiting(ctx context.Context) {
+func (m *Messenger) wantWaiting(ctx context.Context) error {
 	err := m.store.View(ctx, func(tx Tx) error {
 		accounts, err := tx.WaitingAccounts()
 		for _, account := range accounts {
@@ -268,6 +313,7 @@ func (m *Messenger) wantWaiting(ctx context.Context) {
 		return err
 	})
 	m.trouble.judge(ctx, err)
+	return err
 }
 
 // hint remembers devices that should be asked for an account's records.
@@ -275,7 +321,7 @@ func (m *Messenger) hint(account AccountID, devices []peer.ID) {
 	m.mu.Lock()
 	m.hints[account] = devices
 	m.mu.Unlock()
-	m.resolver.poke()
+	m.resolver.poke(m.now())
 }
 
 func (m *Messenger) hintsFor(account AccountID) []peer.ID {
@@ -310,7 +356,7 @@ func (m *memo[T]) of(b []byte) (T, error) {
 	if ok {
 		return v, nil
 	}
-	v, err := m.parse(b)
+	v, err := m.parse(bytes.Clone(b)) // what it keeps may alias its input
 	if err != nil {
 		return v, err
 	}

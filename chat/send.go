@@ -138,54 +138,60 @@ func parentsOf(heads []MessageID) [][32]byte {
 	return parents
 }
 
-// address makes one outbox row for each device of the recipient that is known; where none is, the message waits for one.
+// address makes one outbox row for each device of the recipient that is known; where none is, or others wait before it, the message
+// waits for one.
 func (m *Messenger) address(tx Tx, after *aftermath, to AccountID, row MessageRow) error {
 	devices, err := m.recipients(tx, to)
 	if err != nil {
 		return err
 	}
-	if len(devices) == 0 {
+	waiting, err := tx.Unaddressed(to, 1)
+	if err != nil {
+		return err
+	}
+	if len(devices) == 0 || len(waiting) > 0 {
 		after.resolve = append(after.resolve, to)
 		return tx.AddUnaddressed(to, row.Row)
 	}
 	for _, device := range devices {
-		if err := m.post(tx, after, device, row.Row, row.Content); err != nil {
+		if err := m.post(tx, after, device, row.Row, row); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// post seals a content to one device and puts it into the outbox.
-func (m *Messenger) post(tx Tx, after *aftermath, to recipient, message RowID, content []byte) error {
-	envelope, tag, err := m.seal(to, content)
+// post seals a content to one device and puts it into the outbox, in its place in the order of composing. message is the row that the
+// device's acknowledgement is reported to; zero for none.
+func (m *Messenger) post(tx Tx, after *aftermath, to recipient, message RowID, row MessageRow) error {
+	envelope, tag, err := m.seal(to, row.Content)
 	if err != nil {
 		return err
 	}
 	after.nudge = append(after.nudge, to.device)
 	return tx.InsertOutbox(OutboxRow{
-		Row: m.clock.nextRow(), Device: to.device, Account: to.account, Message: message,
-		ID: EnvelopeIDOf(envelope), Tag: tag, NextAt: m.now(), Envelope: envelope,
+		Row: row.Row, Device: to.device, Account: to.account, Message: message,
+		ID: EnvelopeIDOf(envelope), Tag: tag, Envelope: envelope,
 	})
 }
 
-// addressWaiting addresses every message that waited for an account's devices, oldest first, so that none overtakes another.
-func (m *Messenger) addressWaiting(tx Tx, after *aftermath, account AccountID) error {
+// addressWaiting addresses messages that wait for an account's devices, oldest first, so that none overtakes another. It reports
+// whether some may still wait: those are for a transaction of their own, so that a long queue does not hold up everybody's writes.
+func (m *Messenger) addressWaiting(tx Tx, after *aftermath, account AccountID) (more bool, err error) {
 	devices, err := m.recipients(tx, account)
 	if err != nil || len(devices) == 0 {
-		return err
+		return false, err
 	}
-	for {
-		waiting, err := tx.Unaddressed(account, MaxPage)
-		if err != nil || len(waiting) == 0 {
-			return err
-		}
-		for _, id := range waiting {
-			if err := m.addressOne(tx, after, devices, account, id); err != nil {
-				return err
-			}
+	waiting, err := tx.Unaddressed(account, FlightSize)
+	if err != nil {
+		return false, err
+	}
+	for _, id := range waiting {
+		if err := m.addressOne(tx, after, devices, account, id); err != nil {
+			return false, err
 		}
 	}
+	return len(waiting) == FlightSize, nil
 }
 
 func (m *Messenger) addressOne(tx Tx, after *aftermath, devices []recipient, account AccountID, id RowID) error {
@@ -195,7 +201,7 @@ func (m *Messenger) addressOne(tx Tx, after *aftermath, devices []recipient, acc
 	}
 	if ok {
 		for _, device := range devices {
-			if err := m.post(tx, after, device, row.Row, row.Content); err != nil {
+			if err := m.post(tx, after, device, row.Row, row); err != nil {
 				return err
 			}
 		}

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"parley/chat/internal/wire"
 )
 
 func TestStatesNeverGoBackwards(t *testing.T) {
@@ -124,6 +126,44 @@ func TestTroubleIsTheStoresAndEnds(t *testing.T) {
 		if got := trouble.now(); got != step.want {
 			t.Errorf("after %v: %q, want %q", step.err, got, step.want)
 		}
+	}
+}
+
+func TestAFlightIsBoundedInBytesButNeverEmpty(t *testing.T) {
+	row := func(n int) OutboxRow { return OutboxRow{Envelope: make([]byte, n)} }
+	rows := []OutboxRow{row(100), row(1), row(50), row(50)}
+	for bytes, want := range map[int]int{0: 1, 99: 1, 100: 1, 101: 2, 150: 2, 151: 3, 201: 4, 1000: 4} {
+		if got := len(within(rows, bytes)); got != want {
+			t.Errorf("%d bytes: %d rows, want %d", bytes, got, want)
+		}
+	}
+}
+
+func TestAStrangersClockMovesOursNeitherNowNorAtARestart(t *testing.T) {
+	store := newVault(t)
+	alice, mallory := identity(t), identity(t)
+	year9000 := hlcAt(time.Date(9000, 1, 1, 0, 0, 0, 0, time.UTC))
+	content := wire.Content{Kind: byte(KindText), Seq: 1, Clock: year9000, Payload: []byte("x")}.Append(nil)
+	store.last = MessageRow{Row: RowID{1}, Author: mallory.Account(), Content: content}
+	m := messengerOf(t, alice, Network{}, store)
+	if err := m.Resume(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := m.clock.tick(); got >= hlcAt(time.Now().Add(time.Minute)) {
+		t.Errorf("our clock says %v", time.UnixMilli(int64(got>>16)))
+	}
+	store.last.Author = alice.Account()
+	if err := m.Resume(t.Context()); err != nil || m.clock.tick() <= year9000 {
+		t.Errorf("our own clock went back, %v", err)
+	}
+}
+
+func TestAMemoKeepsNothingOfItsInput(t *testing.T) {
+	memo := newMemo(func(b []byte) ([]byte, error) { return b, nil })
+	in := []byte("certificate and 96 KiB behind it")
+	kept, err := memo.of(in[:11])
+	if err != nil || &kept[0] == &in[0] {
+		t.Errorf("the memo holds on to what it was given, %v", err)
 	}
 }
 

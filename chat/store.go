@@ -49,16 +49,12 @@ type senderTx interface {
 
 // outboxTx is what outbox.go touches.
 type outboxTx interface {
-	// DueDevices lists devices with at least one outbox row whose NextAt is not after now, earliest first, at most limit; and
-	// the earliest NextAt that lies after now (the zero time when there is none).
-	DueDevices(now time.Time, limit int) (due []peer.ID, next time.Time, err error)
+	// OutboxDevices lists the devices with at least one outbox row.
+	OutboxDevices() ([]peer.ID, error)
 	// OutboxOf lists a device's rows in the order they were queued (by Row), at most limit.
 	OutboxOf(device peer.ID, limit int) ([]OutboxRow, error)
 	// DeleteOutbox removes rows of one device; rows that are gone already are no error.
 	DeleteOutbox(device peer.ID, rows []RowID) error
-	// PostponeOutbox sets NextAt and LastError on all rows of a device and adds one to their Attempts. An empty reason with
-	// the time now is how a wake-up clears a back-off: it leaves Attempts alone.
-	PostponeOutbox(device peer.ID, next time.Time, reason string) error
 	// AddUnaddressed notes that a message waits until an account's devices are known.
 	AddUnaddressed(AccountID, RowID) error
 	// WaitingAccounts lists the accounts that at least one message waits for.
@@ -87,6 +83,10 @@ type receiverTx interface {
 type contactTx interface {
 	// Contacts lists all contacts by name.
 	Contacts() ([]ContactRow, error)
+	// Contact loads one contact.
+	Contact(AccountID) (c ContactRow, ok bool, err error)
+	// ContactByKey finds the contact with a folded name.
+	ContactByKey(key string) (c ContactRow, ok bool, err error)
 	// PutContact inserts or replaces by Account. It is an error when another contact has the same Key.
 	PutContact(ContactRow) error
 	// Record loads the pinned copy of a directory record.
@@ -106,10 +106,8 @@ type readerTx interface {
 	Events(after uint64, limit int) ([]Event, error)
 	// LastMessage loads the message with the highest row id, of any kind and conversation; ok is false when there is none.
 	LastMessage() (m MessageRow, ok bool, err error)
-	// LastEvent returns the highest sequence number given to an event so far; 0 before the first.
-	LastEvent() (uint64, error)
-	// QueueStats counts text messages in StateQueued and says when the oldest of them was queued (zero when there is none).
-	QueueStats() (queued int, oldest time.Time, err error)
+	// Stats counts what status shows.
+	Stats() (Stats, error)
 }
 
 // MessageRow is one message as the store keeps it. Content is opaque to the store.
@@ -146,10 +144,15 @@ type OutboxRow struct {
 	Message  RowID // the message it carries; the zero RowID when it carries nothing but receipts
 	ID       EnvelopeID
 	Tag      AckTag // what the device's acknowledgement must show
-	Attempts int
-	NextAt   time.Time
-	Error    string // what the last attempt ran into
 	Envelope []byte
+}
+
+// Stats is what status shows of a store.
+type Stats struct {
+	Queued    int       // text messages in StateQueued
+	Oldest    time.Time // when the oldest of them was queued; zero when there is none
+	LastEvent uint64    // the highest sequence number given to an event so far; 0 before the first
+	Contacts  int
 }
 
 // SeenRow remembers an envelope that was taken, so that a copy is acknowledged again and changes nothing.

@@ -14,7 +14,6 @@ const (
 		VALUES ((SELECT COALESCE(MAX(seq), 0) + 1 FROM event), $1, $2, $3, $4, $5, $6) RETURNING seq`
 	eventSelect = `SELECT seq, type, created_at, conversation, message_id, account, state
 		FROM event WHERE seq > $1 ORDER BY seq LIMIT $2`
-	eventLast = `SELECT COALESCE(MAX(seq), 0) FROM event`
 )
 
 // AppendEvent implements chat.Tx.
@@ -31,12 +30,6 @@ func (t *tx) Events(after uint64, limit int) ([]chat.Event, error) {
 	return list(t, func(rows *sql.Rows) (e chat.Event, err error) {
 		return e, rows.Scan(&e.Seq, &e.Type, instant(&e.At), id(e.Conversation[:]), id(e.Message[:]), id(e.Account[:]), &e.State)
 	}, eventSelect, seqOf(after), limitOf(limit))
-}
-
-// LastEvent implements chat.Tx.
-func (t *tx) LastEvent() (uint64, error) {
-	seq, _, err := first(t, scanSeq, eventLast)
-	return seq, err
 }
 
 func scanSeq(rows *sql.Rows) (seq uint64, err error) { return seq, rows.Scan(&seq) }

@@ -26,8 +26,9 @@ const (
 	messageUnreadIn = messageSelect +
 		`WHERE conversation = $1 AND state = 'received' AND kind = 1 ORDER BY row_id LIMIT $2`
 
-	messageLast   = messageSelect + `ORDER BY row_id DESC LIMIT 1`
-	messageQueued = `SELECT COUNT(*), COALESCE(MIN(created_at), 0) FROM message WHERE state = 'queued' AND kind = 1`
+	messageLast  = messageSelect + `ORDER BY row_id DESC LIMIT 1`
+	messageStats = `SELECT COUNT(*), COALESCE(MIN(created_at), 0), (SELECT COALESCE(MAX(seq), 0) FROM event), (SELECT COUNT(*) FROM contact)
+		FROM message WHERE state = 'queued' AND kind = 1`
 )
 
 // InsertMessage implements chat.Tx.
@@ -89,15 +90,15 @@ func (t *tx) LastMessage() (chat.MessageRow, bool, error) {
 	return first(t, scanMessage, messageLast)
 }
 
-// QueueStats implements chat.Tx.
-func (t *tx) QueueStats() (queued int, oldest time.Time, err error) {
-	_, _, err = first(t, func(rows *sql.Rows) (struct{}, error) {
-		return struct{}{}, rows.Scan(&queued, instant(&oldest))
-	}, messageQueued)
-	if queued == 0 {
-		oldest = time.Time{}
+// Stats implements chat.Tx.
+func (t *tx) Stats() (chat.Stats, error) {
+	s, _, err := first(t, func(rows *sql.Rows) (s chat.Stats, err error) {
+		return s, rows.Scan(&s.Queued, instant(&s.Oldest), &s.LastEvent, &s.Contacts)
+	}, messageStats)
+	if s.Queued == 0 {
+		s.Oldest = time.Time{}
 	}
-	return queued, oldest, err
+	return s, err
 }
 
 func scanMessage(rows *sql.Rows) (m chat.MessageRow, err error) {

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
@@ -15,18 +14,19 @@ import (
 )
 
 const (
-	outboxInsert = `INSERT INTO outbox
-		(device, row_id, account, message_row, envelope_id, ack_tag, attempts, next_at, error, envelope)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`
-	outboxOf = `SELECT device, row_id, account, message_row, envelope_id, ack_tag, attempts, next_at, error, envelope
+	outboxInsert = `INSERT INTO outbox (device, row_id, account, message_row, envelope_id, ack_tag, envelope)
+		VALUES ($1, $2, $3, $4, $5, $6, $7)`
+	outboxOf = `SELECT device, row_id, account, message_row, envelope_id, ack_tag, envelope
 		FROM outbox WHERE device = $1 ORDER BY row_id LIMIT $2`
-	outboxPostpone = `UPDATE outbox SET next_at = $1, error = $2, attempts = attempts + $3 WHERE device = $4`
-	outboxDelete   = `DELETE FROM outbox WHERE device = $1 AND row_id IN `
+	outboxDelete = `DELETE FROM outbox WHERE device = $1 AND row_id IN `
 
-	// Materialized, or SQLite would read the whole table in the order of devices, envelopes and all, to save itself a sort.
-	outboxDue = `WITH due AS MATERIALIZED (SELECT device, next_at FROM outbox WHERE next_at <= $1)
-		SELECT device, MIN(next_at) FROM due GROUP BY device ORDER BY MIN(next_at), device LIMIT $2`
-	outboxNext = `SELECT next_at FROM outbox WHERE next_at > $1 ORDER BY next_at LIMIT 1`
+	// One step from device to device along the primary key: the rows between, envelopes and all, are not read.
+	outboxDevices = `WITH RECURSIVE step (device) AS (
+			SELECT (SELECT device FROM outbox WHERE device > $1 ORDER BY device LIMIT 1)
+			UNION ALL
+			SELECT (SELECT o.device FROM outbox o WHERE o.device > step.device ORDER BY o.device LIMIT 1)
+				FROM step WHERE step.device IS NOT NULL)
+		SELECT device FROM step WHERE device IS NOT NULL`
 
 	unaddressedAdd      = `INSERT INTO unaddressed (account, message_row) VALUES ($1, $2) ON CONFLICT DO NOTHING`
 	unaddressedAccounts = `SELECT DISTINCT account FROM unaddressed ORDER BY account`
@@ -36,33 +36,24 @@ const (
 
 // InsertOutbox implements chat.Tx.
 func (t *tx) InsertOutbox(o chat.OutboxRow) error {
-	_, err := t.exec(outboxInsert, bytesOf(o.Device), o.Row[:], o.Account[:], o.Message[:], o.ID[:], o.Tag[:],
-		int64(o.Attempts), o.NextAt.UnixMicro(), bytesOf(o.Error), bytesOf(o.Envelope))
+	_, err := t.exec(outboxInsert, bytesOf(o.Device), o.Row[:], o.Account[:], o.Message[:], o.ID[:], o.Tag[:], bytesOf(o.Envelope))
 	if err != nil {
 		return fmt.Errorf("insert outbox row %x: %w", o.Row, err)
 	}
 	return nil
 }
 
-// DueDevices implements chat.Tx.
-func (t *tx) DueDevices(now time.Time, limit int) (due []peer.ID, next time.Time, err error) {
-	due, err = list(t, func(rows *sql.Rows) (device peer.ID, err error) {
-		return device, rows.Scan(&device, instant(new(time.Time)))
-	}, outboxDue, now.UnixMicro(), limitOf(limit))
-	if err != nil {
-		return nil, next, fmt.Errorf("list due devices: %w", err)
-	}
-	next, _, err = first(t, func(rows *sql.Rows) (at time.Time, err error) {
-		return at, rows.Scan(instant(&at))
-	}, outboxNext, now.UnixMicro())
-	return due, next, err
+// OutboxDevices implements chat.Tx.
+func (t *tx) OutboxDevices() ([]peer.ID, error) {
+	return list(t, func(rows *sql.Rows) (device peer.ID, err error) {
+		return device, rows.Scan(&device)
+	}, outboxDevices, []byte{})
 }
 
 // OutboxOf implements chat.Tx.
 func (t *tx) OutboxOf(device peer.ID, limit int) ([]chat.OutboxRow, error) {
 	return list(t, func(rows *sql.Rows) (o chat.OutboxRow, err error) {
-		return o, rows.Scan(&o.Device, id(o.Row[:]), id(o.Account[:]), id(o.Message[:]), id(o.ID[:]), id(o.Tag[:]),
-			&o.Attempts, instant(&o.NextAt), &o.Error, &o.Envelope)
+		return o, rows.Scan(&o.Device, id(o.Row[:]), id(o.Account[:]), id(o.Message[:]), id(o.ID[:]), id(o.Tag[:]), &o.Envelope)
 	}, outboxOf, bytesOf(device), limitOf(limit))
 }
 
@@ -88,19 +79,6 @@ func placeholders(first, n int) string {
 		b.WriteString(strconv.Itoa(first + i))
 	}
 	return "(" + b.String()[2:] + ")"
-}
-
-// PostponeOutbox implements chat.Tx.
-func (t *tx) PostponeOutbox(device peer.ID, next time.Time, reason string) error {
-	attempt := int64(1)
-	if reason == "" {
-		attempt = 0
-	}
-	_, err := t.exec(outboxPostpone, next.UnixMicro(), bytesOf(reason), attempt, bytesOf(device))
-	if err != nil {
-		return fmt.Errorf("postpone outbox of %s: %w", device, err)
-	}
-	return nil
 }
 
 // AddUnaddressed implements chat.Tx.

@@ -29,8 +29,9 @@ func TestMemStoreInABubble(t *testing.T) {
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		var queued int
-		store.View(context.Background(), func(tx chat.Tx) (err error) {
-			queued, _, err = tx.QueueStats()
+		store.View(context.Background(), func(tx chat.Tx) error {
+			stats, err := tx.Stats()
+			queued = stats.Queued
 			return err
 		})
 		if queued != 50 || time.Since(began) != time.Hour {

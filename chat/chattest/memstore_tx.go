@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -80,31 +79,17 @@ func (t *memTx) InsertOutbox(o chat.OutboxRow) error {
 
 // AppendEvent implements chat.Tx.
 func (t *memTx) AppendEvent(e chat.Event) (uint64, error) {
-	last, err := t.LastEvent()
-	if err != nil {
-		return 0, err
-	}
-	e.Seq, e.At = last+1, micros(e.At)
+	e.Seq, e.At = t.lastEvent()+1, micros(e.At)
 	return e.Seq, insert(t, &t.rows.events, "event", eventKey(e.Seq), e)
 }
 
-// DueDevices implements chat.Tx.
-func (t *memTx) DueDevices(now time.Time, limit int) ([]peer.ID, time.Time, error) {
-	var next time.Time
-	first := map[peer.ID]time.Time{}
+// OutboxDevices implements chat.Tx.
+func (t *memTx) OutboxDevices() ([]peer.ID, error) {
+	var devices []peer.ID
 	for _, o := range t.rows.outbox.all() {
-		if o.NextAt.After(now) {
-			if next.IsZero() || o.NextAt.Before(next) {
-				next = o.NextAt
-			}
-		} else if at, ok := first[o.Device]; !ok || o.NextAt.Before(at) {
-			first[o.Device] = o.NextAt
-		}
+		devices = append(devices, o.Device)
 	}
-	due := slices.SortedFunc(maps.Keys(first), func(a, b peer.ID) int {
-		return cmp.Or(first[a].Compare(first[b]), cmp.Compare(a, b))
-	})
-	return due[:min(len(due), max(limit, 0))], next, t.err
+	return slices.Compact(devices), t.err
 }
 
 // OutboxOf implements chat.Tx.
@@ -126,24 +111,6 @@ func (t *memTx) DeleteOutbox(device peer.ID, rows []chat.RowID) error {
 	}
 	for _, row := range rows {
 		drop(t, &t.rows.outbox, outboxKey(device, row))
-	}
-	return nil
-}
-
-// PostponeOutbox implements chat.Tx.
-func (t *memTx) PostponeOutbox(device peer.ID, next time.Time, reason string) error {
-	if err := t.write(); err != nil {
-		return err
-	}
-	for _, o := range t.rows.outbox.from(devicePrefix(device)) {
-		if o.Device != device {
-			break
-		}
-		o.NextAt, o.Error = micros(next), reason
-		if reason != "" {
-			o.Attempts++
-		}
-		put(t, &t.rows.outbox, outboxKey(device, o.Row), o)
 	}
 	return nil
 }
@@ -237,6 +204,21 @@ func (t *memTx) Contacts() ([]chat.ContactRow, error) {
 	}), t.err
 }
 
+// Contact implements chat.Tx.
+func (t *memTx) Contact(account chat.AccountID) (chat.ContactRow, bool, error) {
+	c, ok := t.rows.contacts.get(string(account[:]))
+	return c, ok, t.err
+}
+
+// ContactByKey implements chat.Tx.
+func (t *memTx) ContactByKey(key string) (chat.ContactRow, bool, error) {
+	account, ok := t.rows.contactKeys.get(key)
+	if !ok {
+		return chat.ContactRow{}, false, t.err
+	}
+	return t.Contact(account)
+}
+
 // PutContact implements chat.Tx.
 func (t *memTx) PutContact(c chat.ContactRow) error {
 	if err := t.write(); err != nil {
@@ -324,26 +306,25 @@ func (t *memTx) LastMessage() (chat.MessageRow, bool, error) {
 	return copyMessage(all[len(all)-1]), true, t.err
 }
 
-// LastEvent implements chat.Tx.
-func (t *memTx) LastEvent() (uint64, error) {
-	all := t.rows.events.all()
-	if len(all) == 0 {
-		return 0, t.err
-	}
-	return all[len(all)-1].Seq, t.err
-}
-
-// QueueStats implements chat.Tx.
-func (t *memTx) QueueStats() (queued int, oldest time.Time, err error) {
+// Stats implements chat.Tx.
+func (t *memTx) Stats() (chat.Stats, error) {
+	stats := chat.Stats{LastEvent: t.lastEvent(), Contacts: len(t.rows.contacts.all())}
 	for _, m := range t.rows.messages.all() {
 		if m.Kind != chat.KindText || m.State != chat.StateQueued {
 			continue
 		}
-		if queued++; queued == 1 || m.At.Before(oldest) {
-			oldest = m.At
+		if stats.Queued++; stats.Queued == 1 || m.At.Before(stats.Oldest) {
+			stats.Oldest = m.At
 		}
 	}
-	return queued, oldest, t.err
+	return stats, t.err
+}
+
+func (t *memTx) lastEvent() uint64 {
+	if all := t.rows.events.all(); len(all) > 0 {
+		return all[len(all)-1].Seq
+	}
+	return 0
 }
 
 // Rows are copied on their way in and out: slices belong to whoever holds them, and times keep what a database would keep.
@@ -359,7 +340,7 @@ func copyConversation(c chat.ConversationRow) chat.ConversationRow {
 }
 
 func copyOutbox(o chat.OutboxRow) chat.OutboxRow {
-	o.NextAt, o.Envelope = micros(o.NextAt), bytes.Clone(o.Envelope)
+	o.Envelope = bytes.Clone(o.Envelope)
 	return o
 }
 

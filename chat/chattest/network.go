@@ -25,7 +25,10 @@ type Faults struct {
 	NoAck  float64 // the envelopes arrive, the acknowledgement does not
 	Partly float64 // only the first half arrives and is acknowledged
 	Twice  float64 // the envelopes arrive twice
+	BadTag float64 // the envelopes arrive, and the acknowledgement shows wrong tags
 	Mangle float64 // a byte of an envelope is flipped, and the connection breaks right behind it
+
+	Delay time.Duration // how long each attempt takes before anything happens
 }
 
 // Network connects messengers in one process: a loopback for tests of the messenger's rules, with faults drawn from its seed.
@@ -135,7 +138,15 @@ func (p *Port) Deliver(ctx context.Context, device peer.ID, _ []peer.ID, envelop
 	f := n.draw(len(envelopes))
 	n.wire = append(n.wire, envelopes...)
 	n.attempts++
+	delay := n.faults.Delay
 	n.mu.Unlock()
+	if delay > 0 {
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(delay):
+		}
+	}
 	if receiver == nil || !up {
 		return nil, errAway
 	}
@@ -160,6 +171,9 @@ func (p *Port) Deliver(ctx context.Context, device peer.ID, _ []peer.ID, envelop
 	}
 	handed := make([]chat.Handed, len(tags))
 	for i, tag := range tags {
+		if f.badTag {
+			tag = slices.Repeat([]byte{7}, len(tag))
+		}
 		handed[i] = chat.Handed{Route: chat.RouteDirect, Tag: tag}
 	}
 	if f.partly {
@@ -170,14 +184,15 @@ func (p *Port) Deliver(ctx context.Context, device peer.ID, _ []peer.ID, envelop
 
 // fate is what befalls one delivery.
 type fate struct {
-	lose, noAck, partly, twice bool
-	mangle, at                 int // which envelope, -1 for none, and where
+	lose, noAck, partly, twice, badTag bool
+	mangle, at                         int // which envelope, -1 for none, and where
 }
 
 func (n *Network) draw(envelopes int) fate {
 	f := fate{
 		lose: n.rng.Float64() < n.faults.Lose, noAck: n.rng.Float64() < n.faults.NoAck,
-		partly: n.rng.Float64() < n.faults.Partly, twice: n.rng.Float64() < n.faults.Twice, mangle: -1,
+		partly: n.rng.Float64() < n.faults.Partly, twice: n.rng.Float64() < n.faults.Twice,
+		badTag: n.rng.Float64() < n.faults.BadTag, mangle: -1,
 	}
 	if n.rng.Float64() < n.faults.Mangle {
 		f.mangle, f.at = n.rng.IntN(envelopes), n.rng.IntN(1<<16)

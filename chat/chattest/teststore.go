@@ -37,12 +37,11 @@ func promises() []promise {
 		{"Messages", testMessages},
 		{"Unread", testUnread},
 		{"LastMessage", testLastMessage},
-		{"QueueStats", testQueueStats},
+		{"Stats", testStats},
 		{"Conversation", testConversation},
 		{"Outbox", testOutbox},
 		{"OutboxDelete", testOutboxDelete},
-		{"OutboxDue", testOutboxDue},
-		{"OutboxPostpone", testOutboxPostpone},
+		{"OutboxDevices", testOutboxDevices},
 		{"Unaddressed", testUnaddressed},
 		{"Seen", testSeen},
 		{"Events", testEvents},
@@ -190,12 +189,12 @@ func textFrom(name string, n int) chat.MessageRow {
 	return m
 }
 
-// envelopeFor returns the n-th envelope, for a device that is due at noon.
+// envelopeFor returns the n-th envelope, for a device.
 func envelopeFor(device peer.ID, n int) chat.OutboxRow {
 	return chat.OutboxRow{
 		Row: rowOf(n), Device: device, Account: accountOf("Bob"), Message: rowOf(n),
 		ID: chat.EnvelopeIDOf(binary.BigEndian.AppendUint64(nil, uint64(n))), Tag: chat.AckTag{1, byte(n)},
-		NextAt: noon(), Envelope: []byte("sealed"),
+		Envelope: []byte("sealed"),
 	}
 }
 

@@ -187,13 +187,13 @@ func testLastMessage(l ledger) {
 	})
 }
 
-func testQueueStats(l ledger) {
+func testStats(l ledger) {
 	stats := func(what string, wantCount int, wantOldest time.Time) {
 		l.Helper()
 		l.view(func(tx chat.Tx) error {
-			count, oldest, err := tx.QueueStats()
-			if count != wantCount || !oldest.Equal(wantOldest) || oldest.IsZero() != wantOldest.IsZero() {
-				l.Errorf("%s: %d since %v, want %d since %v", what, count, oldest, wantCount, wantOldest)
+			got, err := tx.Stats()
+			if got.Queued != wantCount || !got.Oldest.Equal(wantOldest) || got.Oldest.IsZero() != wantOldest.IsZero() {
+				l.Errorf("%s: %d since %v, want %d since %v", what, got.Queued, got.Oldest, wantCount, wantOldest)
 			}
 			return err
 		})

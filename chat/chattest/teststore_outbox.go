@@ -2,6 +2,7 @@ package chattest
 
 import (
 	"bytes"
+	"errors"
 	"slices"
 	"time"
 
@@ -12,11 +13,10 @@ import (
 
 func testOutbox(l ledger) {
 	whole := envelopeFor("bob's phone", 2)
-	whole.Attempts, whole.Error = 7, "connection refused\x00\xff"
 	whole.Envelope = bytes.Repeat([]byte{0, 1, 254, 255}, chat.MaxEnvelope/4)
 	receipts := envelopeFor("bob's phone", 1)
 	receipts.Message = chat.RowID{}
-	bare := chat.OutboxRow{Device: "b", Row: rowOf(1), NextAt: noon()}
+	bare := chat.OutboxRow{Device: "b", Row: rowOf(1)}
 	l.queue(whole, receipts, bare, envelopeFor("bob's phone 2", 1), envelopeFor("bob's phone", 3))
 
 	l.same("in the order of rows", l.outbox("bob's phone", 10),
@@ -53,58 +53,23 @@ func testOutboxDelete(l ledger) {
 	l.same("another device keeps its row", len(l.outbox("carol", n)), 1)
 }
 
-func testOutboxDue(l ledger) {
-	at := func(device peer.ID, n int, next time.Time) chat.OutboxRow {
-		o := envelopeFor(device, n)
-		o.NextAt = next
-		return o
-	}
-	second := func(n int) time.Time { return noon().Add(time.Duration(n) * time.Second) }
-	l.queue(at("carol", 1, second(1)), at("bob", 2, second(3)), at("bob", 3, second(2)), at("dave", 4, second(5)),
-		at("carol", 5, second(6)))
-
-	for _, c := range []struct {
-		what  string
-		now   time.Time
-		limit int
-		due   []peer.ID
-		next  time.Time
-	}{
-		{"before all", second(0), 10, nil, second(1)},
-		{"exactly now", second(1), 10, []peer.ID{"carol"}, second(2)},
-		{"a microsecond before", second(1).Add(-time.Microsecond), 10, nil, second(1)},
-		{"earliest first", second(4), 10, []peer.ID{"carol", "bob"}, second(5)},
-		{"one of two", second(4), 1, []peer.ID{"carol"}, second(5)},
-		{"after all", second(9), 10, []peer.ID{"carol", "bob", "dave"}, time.Time{}},
-		{"no room", second(4), 0, nil, second(5)},
-	} {
+func testOutboxDevices(l ledger) {
+	devices := func(what string, want ...peer.ID) {
+		l.Helper()
 		l.view(func(tx chat.Tx) error {
-			due, next, err := tx.DueDevices(c.now, c.limit)
-			l.same("due "+c.what, due, c.due)
-			l.same("next "+c.what, next, c.next)
+			got, err := tx.OutboxDevices()
+			slices.Sort(got)
+			l.same(what, got, want)
 			return err
 		})
 	}
-}
-
-func testOutboxPostpone(l ledger) {
-	l.queue(envelopeFor("bob", 1), envelopeFor("bob", 2), envelopeFor("carol", 3))
-	later := noon().Add(time.Hour + time.Microsecond)
-	l.update(func(tx chat.Tx) error { return tx.PostponeOutbox("bob", later, "Bob is away\x00") })
-	l.update(func(tx chat.Tx) error { return tx.PostponeOutbox("dave", later, "there is no Dave") })
-
-	want := []chat.OutboxRow{envelopeFor("bob", 1), envelopeFor("bob", 2)}
-	for i := range want {
-		want[i].NextAt, want[i].Error, want[i].Attempts = later, "Bob is away\x00", 1
-	}
-	l.same("postponed", l.outbox("bob", 10), want)
-	l.same("another device", l.outbox("carol", 10), []chat.OutboxRow{envelopeFor("carol", 3)})
-
-	l.update(func(tx chat.Tx) error { return tx.PostponeOutbox("bob", noon(), "") })
-	for i := range want {
-		want[i].NextAt, want[i].Error = noon(), ""
-	}
-	l.same("woken up", l.outbox("bob", 10), want)
+	devices("empty")
+	l.queue(envelopeFor("carol", 1), envelopeFor("bob", 2), envelopeFor("bob", 3), envelopeFor("bob 2", 4))
+	devices("each once", "bob", "bob 2", "carol")
+	l.update(func(tx chat.Tx) error { return tx.DeleteOutbox("bob", numbers(2)) })
+	devices("one row is left", "bob", "bob 2", "carol")
+	l.update(func(tx chat.Tx) error { return tx.DeleteOutbox("bob", numbers(3)) })
+	devices("none is left", "bob 2", "carol")
 }
 
 func testUnaddressed(l ledger) {
@@ -179,8 +144,8 @@ func testEvents(l ledger) {
 	last := func(want uint64) {
 		l.Helper()
 		l.view(func(tx chat.Tx) error {
-			got, err := tx.LastEvent()
-			l.same("last event", got, want)
+			got, err := tx.Stats()
+			l.same("last event", got.LastEvent, want)
 			return err
 		})
 	}
@@ -253,6 +218,19 @@ func testContacts(l ledger) {
 	}
 	listed("empty")
 	put(zoe, carol, bob)
+	l.view(func(tx chat.Tx) error {
+		got, ok, err1 := tx.Contact(carol.Account)
+		l.same("by account", got, carol)
+		named, found, err2 := tx.ContactByKey("bob")
+		l.same("by key", named, bob)
+		_, stranger, err3 := tx.Contact(accountOf("Mallory"))
+		_, strange, err4 := tx.ContactByKey("Bob")
+		stats, err5 := tx.Stats()
+		if !ok || !found || stranger || strange || stats.Contacts != 3 {
+			l.Errorf("found %v and %v, nobody %v and %v, %d contacts", ok, found, stranger, strange, stats.Contacts)
+		}
+		return errors.Join(err1, err2, err3, err4, err5)
+	})
 	listed("by the folded name, byte by byte", bob, carol, zoe)
 	bob.Name, bob.Key, bob.At = "Xavier", "xavier", noon().Add(time.Hour)
 	put(bob)

@@ -35,10 +35,10 @@ func (l ledger) empty(after string) {
 		_, seen, err5 := tx.Seen(chat.EnvelopeIDOf(nil))
 		contacts, err6 := tx.Contacts()
 		_, record, err7 := tx.Record("/account/x")
-		last, err8 := tx.LastEvent()
-		if message || conversation || seen || record || len(outbox)+len(waiting)+len(contacts) > 0 || last > 0 {
-			l.Errorf("%s: message %v, conversation %v, outbox %d, waiting %d, seen %v, contacts %d, record %v, last event %d",
-				after, message, conversation, len(outbox), len(waiting), seen, len(contacts), record, last)
+		stats, err8 := tx.Stats()
+		if message || conversation || seen || record || len(outbox)+len(waiting)+len(contacts) > 0 || stats.LastEvent > 0 {
+			l.Errorf("%s: message %v, conversation %v, outbox %d, waiting %d, seen %v, contacts %d, record %v, stats %+v",
+				after, message, conversation, len(outbox), len(waiting), seen, len(contacts), record, stats)
 		}
 		return errors.Join(err1, err2, err3, err4, err5, err6, err7, err8)
 	})
@@ -241,13 +241,9 @@ func testConcurrentRefusals(l ledger) {
 	})
 	const good = writers * updatesPerWriter * 3 / 5
 	l.view(func(tx chat.Tx) error {
-		last, err := tx.LastEvent()
-		l.same("events", last, uint64(good))
-		if err != nil {
-			return err
-		}
-		queued, _, err := tx.QueueStats()
-		l.same("messages", queued, good)
+		stats, err := tx.Stats()
+		l.same("events", stats.LastEvent, uint64(good))
+		l.same("messages", stats.Queued, good)
 		return err
 	})
 }
@@ -266,13 +262,9 @@ func testConcurrentViews(l ledger) {
 			return
 		}
 		err := l.store.View(context.Background(), func(tx chat.Tx) error {
-			queued, _, err := tx.QueueStats()
-			if err != nil {
-				return err
-			}
-			last, err := tx.LastEvent()
-			if uint64(queued) != last {
-				return fmt.Errorf("%d messages and %d events", queued, last)
+			stats, err := tx.Stats()
+			if uint64(stats.Queued) != stats.LastEvent {
+				return fmt.Errorf("%d messages and %d events", stats.Queued, stats.LastEvent)
 			}
 			return err
 		})

@@ -47,14 +47,9 @@ CREATE TABLE outbox (
     message_row BYTEA  NOT NULL CHECK (octet_length(message_row) = 16),
     envelope_id BYTEA  NOT NULL CHECK (octet_length(envelope_id) = 32),
     ack_tag     BYTEA  NOT NULL CHECK (octet_length(ack_tag) = 16),
-    attempts    BIGINT NOT NULL CHECK (attempts >= 0),
-    next_at     BIGINT NOT NULL,
-    error       BYTEA  NOT NULL,
     envelope    BYTEA  NOT NULL,
     PRIMARY KEY (device, row_id)
 );
-
-CREATE INDEX outbox_due ON outbox (next_at, device);
 
 -- Messages that wait until the devices of an account are known.
 CREATE TABLE unaddressed (

@@ -47,14 +47,9 @@ CREATE TABLE outbox (
     message_row BLOB    NOT NULL CHECK (length(message_row) = 16),
     envelope_id BLOB    NOT NULL CHECK (length(envelope_id) = 32),
     ack_tag     BLOB    NOT NULL CHECK (length(ack_tag) = 16),
-    attempts    INTEGER NOT NULL CHECK (attempts >= 0),
-    next_at     INTEGER NOT NULL,
-    error       BLOB    NOT NULL,
     envelope    BLOB    NOT NULL,
     PRIMARY KEY (device, row_id)
 ) STRICT, WITHOUT ROWID;
-
-CREATE INDEX outbox_due ON outbox (next_at, device);
 
 -- Messages that wait until the devices of an account are known.
 CREATE TABLE unaddressed (

@@ -48,6 +48,9 @@ func ParseContent(b []byte) (Content, error) {
 		r.Fail("sequence number 0")
 	}
 	r.Fill(c.Prev[:])
+	if (c.Seq == 1) != (c.Prev == [32]byte{}) {
+		r.Fail("sequence number %d does not go with its predecessor", c.Seq)
+	}
 	n := int(r.Byte())
 	if n > MaxParents {
 		r.Fail("%d parents, at most %d", n, MaxParents)

@@ -3,10 +3,12 @@ package wire
 import (
 	"crypto/ed25519"
 	"crypto/hpke"
+	"crypto/mlkem"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
+	"unicode/utf8"
 )
 
 const recordVersion = 1
@@ -25,7 +27,7 @@ const (
 	maxRevoked   = 64  // peer ids in an account record
 	maxMailboxes = 3   // hosts in a device record
 	maxPrekeys   = 8   // prekeys in a device record
-	maxSigned    = 512 // bytes of one certificate
+	MaxSigned    = 512 // bytes of one certificate
 )
 
 // Certificate says that a device belongs to an account. The account key signs it.
@@ -61,6 +63,9 @@ func ParseCertificate(b []byte) (Certificate, error) {
 	}
 	if err := r.Close(); err != nil {
 		return Certificate{}, fmt.Errorf("certificate: %w", err)
+	}
+	if c.Sequence == 0 || !utf8.ValidString(c.Name) {
+		return Certificate{}, errors.New("certificate: not canonical")
 	}
 	_, badDevice := DeviceKey(c.Device)
 	if err := errors.Join(CheckSigningKey(c.Account), badDevice, CheckExchangeKey(c.Exchange)); err != nil {
@@ -109,7 +114,7 @@ func ParseAccountRecord(b []byte) (AccountRecord, error) {
 	a := AccountRecord{Account: r.LP(KeySize), Sequence: r.U64()}
 	r.Fill(a.Prev[:])
 	for range r.count(maxDevices) {
-		a.Signed = append(a.Signed, r.LP(maxSigned))
+		a.Signed = append(a.Signed, r.LP(MaxSigned))
 	}
 	for range r.count(maxRevoked) {
 		a.Revoked = append(a.Revoked, string(r.LP(DeviceIDSize)))
@@ -128,8 +133,11 @@ func ParseAccountRecord(b []byte) (AccountRecord, error) {
 
 // check verifies what the account signed: certificates of its own, for different devices, and a sorted set of revoked ones.
 func (a *AccountRecord) check() error {
-	if !slices.IsSorted(a.Revoked) || a.Sequence == 0 {
+	if !ascending(a.Revoked) || a.Sequence == 0 {
 		return errors.New("account record: not canonical")
+	}
+	if err := deviceIDs(a.Revoked); err != nil {
+		return fmt.Errorf("account record: %w", err)
 	}
 	seen := map[string]bool{}
 	for _, b := range a.Signed {
@@ -146,8 +154,14 @@ func (a *AccountRecord) check() error {
 	return nil
 }
 
-// Purposes of prekeys. 1 to 4 are the session handshake's; numbers are never reused.
-const PurposeEnvelope = 5
+// Purposes of prekeys; numbers are never reused.
+const (
+	purposeSigned    = 1 // X25519, the session handshake's
+	purposeLast      = 2 // ML-KEM-768, the last resort
+	purposeOneTime   = 3 // X25519
+	purposeOneTimePQ = 4 // ML-KEM-768
+	PurposeEnvelope  = 5 // X-Wing
+)
 
 // Prekey is a public key that others may encrypt to.
 type Prekey struct {
@@ -214,6 +228,9 @@ func ParseDeviceRecord(b []byte) (DeviceRecord, error) {
 	if d.Sequence == 0 {
 		r.Fail("sequence number 0")
 	}
+	if err := deviceIDs(d.Mailboxes); err != nil {
+		r.Fail("mailboxes: %w", err)
+	}
 	if err := r.Close(); err != nil {
 		return DeviceRecord{}, fmt.Errorf("device record: %w", err)
 	}
@@ -240,12 +257,43 @@ func (r *Reader) prekey(device string, key ed25519.PublicKey) Prekey {
 	if err := Verify(LabelPrekey, key, prekeyBody(device, p), signature); err != nil {
 		r.Fail("prekey: %w", err)
 	}
-	if p.Purpose == PurposeEnvelope {
-		if err := CheckEnvelopeKey(p.Key); err != nil {
-			r.Fail("prekey: %w", err)
-		}
+	if err := p.check(); err != nil {
+		r.Fail("prekey: %w", err)
 	}
 	return p
+}
+
+// check refuses keys that are not what their purpose says.
+func (p Prekey) check() error {
+	switch p.Purpose {
+	case purposeSigned, purposeOneTime:
+		return CheckExchangeKey(p.Key)
+	case purposeLast, purposeOneTimePQ:
+		_, err := mlkem.NewEncapsulationKey768(p.Key)
+		return err
+	case PurposeEnvelope:
+		return CheckEnvelopeKey(p.Key)
+	}
+	return fmt.Errorf("purpose %d", p.Purpose)
+}
+
+// ascending reports whether a list is a set in its canonical order.
+func ascending(list []string) bool {
+	for i := range list[min(1, len(list)):] {
+		if list[i] >= list[i+1] {
+			return false
+		}
+	}
+	return true
+}
+
+func deviceIDs(list []string) error {
+	for _, id := range list {
+		if _, err := DeviceKey(id); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // CheckEnvelopeKey refuses X-Wing keys that the library cannot encapsulate to, or whose X25519 half is not canonical.

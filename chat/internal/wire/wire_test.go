@@ -171,13 +171,18 @@ func TestRecordsThatAreSignedButWrong(t *testing.T) {
 	alice, mallory := newPerson(t, 1), newPerson(t, 50)
 	foreign := mallory.certificate().Sign(mallory.account)
 	own := alice.certificate().Sign(alice.account)
-	public := alice.certificate().Account
+	public, device := alice.certificate().Account, alice.certificate().Device
+	if device < mallory.certificate().Device {
+		t.Fatal("these keys were chosen to stand in this order")
+	}
 	for name, record := range map[string]AccountRecord{
 		"somebody else's certificate": {Account: public, Sequence: 1, Signed: [][]byte{foreign}},
 		"one certificate twice":       {Account: public, Sequence: 1, Signed: [][]byte{own, own}},
 		"too many certificates":       {Account: public, Sequence: 1, Signed: [][]byte{own, own, own, own, own, own}},
 		"sequence number 0":           {Account: public, Signed: [][]byte{own}},
-		"revocations out of order":    {Account: public, Sequence: 1, Revoked: []string{"b", "a"}},
+		"revocations out of order":    {Account: public, Sequence: 1, Revoked: []string{device, mallory.certificate().Device}},
+		"one revocation twice":        {Account: public, Sequence: 1, Revoked: []string{device, device}},
+		"a revocation of no device":   {Account: public, Sequence: 1, Revoked: []string{"x"}},
 	} {
 		if _, err := ParseAccountRecord(record.Sign(alice.account)); err == nil {
 			t.Errorf("account record with %s passes", name)
@@ -185,8 +190,10 @@ func TestRecordsThatAreSignedButWrong(t *testing.T) {
 	}
 	weak := slices.Clone(alice.envelope)
 	weak[len(weak)-1] |= 0x80
-	device := alice.certificate().Device
 	for name, record := range map[string]DeviceRecord{
+		"a purpose of nobody's":              {Device: device, Sequence: 1, Prekeys: []Prekey{{77, nil}}},
+		"an exchange key that is none":       {Device: device, Sequence: 1, Prekeys: []Prekey{{purposeSigned, bytes.Repeat([]byte{255}, 32)}}},
+		"a mailbox that is no device":        {Device: device, Sequence: 1, Mailboxes: []string{""}},
 		"an envelope key with a second name": {Device: device, Sequence: 1, Prekeys: []Prekey{{PurposeEnvelope, weak}}},
 		"an envelope key of zeros":           {Device: device, Sequence: 1, Prekeys: []Prekey{{PurposeEnvelope, make([]byte, 3)}}},
 		"four mailboxes":                     {Device: device, Sequence: 1, Mailboxes: []string{"a", "b", "c", "d"}},
@@ -194,6 +201,23 @@ func TestRecordsThatAreSignedButWrong(t *testing.T) {
 	} {
 		if _, err := ParseDeviceRecord(record.Sign(alice.device)); err == nil {
 			t.Errorf("device record with %s passes", name)
+		}
+	}
+}
+
+func TestContentsThatNoDeviceWrites(t *testing.T) {
+	for name, spoil := range map[string]func(*Content){
+		"sequence number 0":          func(c *Content) { c.Seq = 0 },
+		"a first with a predecessor": func(c *Content) { c.Seq = 1 },
+		"a later one without":        func(c *Content) { c.Prev = [32]byte{} },
+		"parents out of order":       func(c *Content) { c.Parents = [][32]byte{{4}, {3}} },
+		"one parent twice":           func(c *Content) { c.Parents = [][32]byte{{3}, {3}} },
+		"nine parents":               func(c *Content) { c.Parents = make([][32]byte, 9) },
+	} {
+		c := content()
+		spoil(&c)
+		if _, err := ParseContent(c.Append(nil)); err == nil {
+			t.Errorf("a content with %s passes", name)
 		}
 	}
 }
