@@ -27,6 +27,7 @@ type Tx interface {
 	outboxTx
 	receiverTx
 	contactTx
+	recordTx
 	readerTx
 }
 
@@ -79,7 +80,7 @@ type receiverTx interface {
 	SetMessageState(row RowID, s State, reason string) error
 }
 
-// contactTx is what contact.go and record.go touch.
+// contactTx is what contact.go touches.
 type contactTx interface {
 	// Contacts lists all contacts by name.
 	Contacts() ([]ContactRow, error)
@@ -89,6 +90,10 @@ type contactTx interface {
 	ContactByKey(key string) (c ContactRow, ok bool, err error)
 	// PutContact inserts or replaces by Account. It is an error when another contact has the same Key.
 	PutContact(ContactRow) error
+}
+
+// recordTx is what record.go touches.
+type recordTx interface {
 	// Record loads the pinned copy of a directory record.
 	Record(key string) (r RecordRow, ok bool, err error)
 	// PutRecord inserts or replaces by Key.
