@@ -27,8 +27,8 @@ func inOwnFolder(run func() int) int {
 	return run()
 }
 
-// binary returns the path of the program, built once for this test process: with the race detector where the tests have it.
-func binary(t testing.TB) string {
+// program returns the path of the program, built once for this test process: with the race detector where the tests have it.
+func program(t testing.TB) string {
 	t.Helper()
 	path, err := built()
 	if err != nil {

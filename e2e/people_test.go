@@ -19,6 +19,8 @@ type world struct {
 	testing.TB
 	dir    string
 	parley string // the program
+	loud   bool   // nodes log everything
+	logs   []*process
 }
 
 func newWorld(t testing.TB) *world {
@@ -32,14 +34,19 @@ func newWorld(t testing.TB) *world {
 			t.Error(err)
 		}
 	})
-	return &world{TB: t, dir: dir, parley: binary(t)}
+	return &world{TB: t, dir: dir, parley: program(t)}
 }
 
 // env is what every process of a world finds in its environment; nothing of ours gets in.
 func (w *world) env(more ...string) []string {
+	level := "warn"
+	if w.loud {
+		level = "debug"
+	}
 	return append([]string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + w.dir, "XDG_RUNTIME_DIR=" + w.dir, "TMPDIR=" + w.dir, "TZ=UTC", "LANG=C.UTF-8",
-		"PARLEY_NODE_MDNS=false",
+		"PATH=" + os.Getenv("PATH"), "HOME=" + w.dir, "XDG_RUNTIME_DIR=" + os.TempDir(), "TMPDIR=" + w.dir, "TZ=UTC", "LANG=C.UTF-8",
+		"GORACE=atexit_sleep_ms=0", // the race detector would end every process a second late
+		"PARLEY_NODE_MDNS=false", "PARLEY_LOG_LEVEL=" + level,
 	}, more...)
 }
 
@@ -49,6 +56,7 @@ type person struct {
 	name     string
 	home     string
 	port     int
+	quic     bool     // listens with QUIC instead of TCP
 	database string   // URL, given to the first up and remembered by the home; empty: the default
 	options  []string // further flags of up
 	environ  []string // further environment
@@ -84,7 +92,8 @@ func (p *person) invite() string {
 	return p.ok("net", "invite")
 }
 
-// aliceAndBob returns two contacts on the network of a seed; all three run. Each has a database of the engine.
+// aliceAndBob returns two people who know each other, on the network of a seed; all three run. Alice and Bob have a database of
+// the engine each.
 func (w *world) aliceAndBob(engine func(testing.TB) string) (seed, alice, bob *person) {
 	w.Helper()
 	seed = w.seed()
@@ -92,7 +101,16 @@ func (w *world) aliceAndBob(engine func(testing.TB) string) (seed, alice, bob *p
 	alice.database, bob.database = engine(w), engine(w)
 	alice.joins(seed.invite()).start()
 	bob.joins(alice.invite()).start()
+	alice.knows("Bob") // once his card has arrived
 	return seed, alice, bob
+}
+
+// knows waits until somebody is a contact.
+func (p *person) knows(name string) {
+	p.Helper()
+	await(p, patience, p.name+" knows "+name, func() bool {
+		return strings.Contains(p.ok("contact", "list", "--json"), `"name":"`+name+`"`)
+	})
 }
 
 // engines are the databases that scenes run on.
@@ -114,7 +132,12 @@ func onBothEngines(t *testing.T, scene func(t *testing.T, engine func(testing.TB
 }
 
 // listen is the address of a person's node.
-func (p *person) listen() string { return fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", p.port) }
+func (p *person) listen() string {
+	if p.quic {
+		return fmt.Sprintf("/ip4/127.0.0.1/udp/%d/quic-v1", p.port)
+	}
+	return fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", p.port)
+}
 
 func (p *person) args(args ...string) []string { return append([]string{"--home", p.home}, args...) }
 
@@ -156,7 +179,9 @@ func (p *person) fails(code int, args ...string) result {
 // background starts a command that goes on.
 func (p *person) background(args ...string) *process {
 	p.Helper()
-	return launch(p, p.env(), p.parley, p.args(args...)...)
+	process := launch(p, p.env(), p.parley, p.args(args...)...)
+	p.logs = append(p.logs, process)
+	return process
 }
 
 // up starts the node, and does not wait for it.
@@ -193,6 +218,7 @@ type statusJSON struct {
 	Peers   int    `json:"peers"`
 	Queued  *int   `json:"queued"`
 	Account string `json:"account"`
+	Short   string `json:"short"`
 	Trouble string `json:"trouble"`
 	Network struct {
 		Name   string `json:"name"`

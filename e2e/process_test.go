@@ -27,7 +27,7 @@ const (
 // await waits until a condition holds, and fails the test when it does not come to hold.
 func await(t testing.TB, within time.Duration, what string, holds func() bool) {
 	t.Helper()
-	tick := time.NewTicker(20 * time.Millisecond)
+	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	deadline := time.After(within)
 	for !holds() {
@@ -118,9 +118,11 @@ func (p *process) running() bool {
 	}
 }
 
-// kill ends the process as a power cut would, and returns when it is gone.
+// kill ends the process, and what it has started, as a power cut would, and returns when it is gone.
 func (p *process) kill() {
-	_ = p.cmd.Process.Kill() // it may have ended by itself
+	if p.running() {
+		_ = syscall.Kill(-p.pid(), syscall.SIGKILL) // it may have ended by itself just now
+	}
 	<-p.ended
 }
 
@@ -180,6 +182,7 @@ func command(t testing.TB, env []string, stdin io.Reader, name string, args ...s
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = env, stdin, &stdout, &stderr, ownGroup()
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) } // what it started, too
 	begin := time.Now()
 	err := cmd.Run()
 	r := result{args, cmd.ProcessState.ExitCode(), stdout.String(), stderr.String(), time.Since(begin)}

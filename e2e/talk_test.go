@@ -1,0 +1,192 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"parley/chat"
+	"parley/chat/api"
+)
+
+// retryPause is how long an end waits for its node to come back before it asks again.
+const retryPause = 50 * time.Millisecond
+
+// end is one side of a conversation, at the local API of a person's node. It survives the death of the node.
+type end struct {
+	person *person
+	client *api.Client
+	with   chat.ConversationID
+}
+
+// end connects to the node of a person, and finds the conversation with somebody as soon as it exists.
+func (p *person) end(with string) *end {
+	p.Helper()
+	client, err := api.Dial(filepath.Join(p.home, "api.sock"))
+	if err != nil {
+		p.Fatal(err)
+	}
+	p.Cleanup(client.Close)
+	e := &end{person: p, client: client}
+	await(p, patience, fmt.Sprintf("%s knows %s", p.name, with), func() bool {
+		list, err := client.Conversations(context.Background())
+		if err != nil {
+			p.Fatal(err)
+		}
+		for _, c := range list {
+			if c.Name == with {
+				e.with = c.ID
+				return true
+			}
+		}
+		return false
+	})
+	return e
+}
+
+// say sends n texts one after the other, and each of them until the node has accepted it.
+func (e *end) say(ctx context.Context, l *ledger, n int) error {
+	for i := range n {
+		text := fmt.Sprintf("%s-%04d %s", strings.ToLower(e.person.name), i, strings.Repeat("words and 漢字 ", i%7))
+		l.attempt(text)
+		for {
+			_, err := e.client.Send(ctx, chat.Draft{Conversation: e.with, Text: text, ClientID: idOf(text)})
+			if err == nil {
+				break
+			}
+			if err := again(ctx, err); err != nil {
+				return fmt.Errorf("send %s: %w", idOf(text), err)
+			}
+		}
+		l.accept(text)
+	}
+	return nil
+}
+
+// follow notes in the ledgers what comes in and which of our own has arrived, until ctx ends.
+func (e *end) follow(ctx context.Context, heard, said *ledger) error {
+	after := uint64(0)
+	for {
+		err := e.client.Follow(ctx, after, func(entry chat.Entry) error {
+			after = entry.Seq
+			switch m := entry.Message; {
+			case m == nil || m.Conversation != e.with:
+			case entry.Type == chat.EventMessageReceived:
+				heard.show(m.Text)
+			case entry.Type == chat.EventMessageState && m.Mine && m.State.Reached(chat.StateDelivered):
+				said.tick(m.Text)
+			}
+			return nil
+		})
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err := again(ctx, err); err != nil {
+			return fmt.Errorf("follow: %w", err)
+		}
+	}
+}
+
+// again waits a moment where an error means that the node is away, and returns every other one.
+func again(ctx context.Context, err error) error {
+	if chat.CodeOf(err) != chat.CodeUnavailable {
+		return err
+	}
+	select {
+	case <-time.After(retryPause):
+		return nil
+	case <-ctx.Done():
+		return errors.Join(err, ctx.Err())
+	}
+}
+
+// history returns every text of the conversation that the node keeps, oldest first.
+func (e *end) history() (list []chat.Message) {
+	e.person.Helper()
+	var before chat.MessageID
+	for {
+		page, err := e.client.History(context.Background(), e.with, before, chat.MaxPage)
+		if err != nil {
+			e.person.Fatal(err)
+		}
+		if len(page) == 0 {
+			return list
+		}
+		list, before = append(page, list...), page[0].ID
+	}
+}
+
+// conversation is Alice and Bob talking at once, with a ledger for each direction.
+type conversation struct {
+	t                   testing.TB
+	alice, bob          *end
+	fromAlice, fromBob  *ledger
+	cancel              context.CancelFunc
+	speaking, listening sync.WaitGroup
+}
+
+// converse lets both say n texts each, and returns at once.
+func converse(t testing.TB, alice, bob *person, fromAlice, fromBob int) *conversation {
+	t.Helper()
+	c := &conversation{t: t, alice: alice.end("Bob"), bob: bob.end("Alice"), fromAlice: newLedger(), fromBob: newLedger()}
+	ctx, cancel := context.WithCancel(context.Background())
+	c.cancel = cancel
+	c.listening.Go(func() { c.note(c.alice.follow(ctx, c.fromBob, c.fromAlice)) })
+	c.listening.Go(func() { c.note(c.bob.follow(ctx, c.fromAlice, c.fromBob)) })
+	c.speaking.Go(func() { c.note(c.alice.say(ctx, c.fromAlice, fromAlice)) })
+	c.speaking.Go(func() { c.note(c.bob.say(ctx, c.fromBob, fromBob)) })
+	t.Cleanup(c.end)
+	return c
+}
+
+func (c *conversation) note(err error) {
+	if err != nil {
+		c.t.Error(err)
+	}
+}
+
+// end stops both listening and speaking.
+func (c *conversation) end() {
+	c.cancel()
+	c.speaking.Wait()
+	c.listening.Wait()
+}
+
+// finish waits until everything that was said was shown and ticked, and checks the ledgers and what both nodes keep.
+func (c *conversation) finish(within time.Duration) {
+	c.t.Helper()
+	c.speaking.Wait()
+	for _, l := range []*ledger{c.fromAlice, c.fromBob} {
+		n := l.acceptedCount()
+		await(c.t, within, fmt.Sprintf("%d texts are shown and ticked", n), func() bool {
+			return l.shownCount() >= n && l.tickedCount() >= n
+		})
+	}
+	c.end()
+	c.fromAlice.check(c.t)
+	c.fromBob.check(c.t)
+	c.checkHistories()
+}
+
+// checkHistories compares what both nodes keep with the ledgers: each text once, in the order of its author.
+func (c *conversation) checkHistories() {
+	c.t.Helper()
+	for _, e := range []*end{c.alice, c.bob} {
+		kept := map[bool][]string{} // by whether it is Alice's
+		for _, m := range e.history() {
+			byAlice := m.Mine == (e == c.alice)
+			kept[byAlice] = append(kept[byAlice], idOf(m.Text))
+		}
+		for byAlice, l := range map[bool]*ledger{true: c.fromAlice, false: c.fromBob} {
+			if got, want := strings.Join(kept[byAlice], " "), strings.Join(l.attempted, " "); got != want {
+				c.t.Errorf("%s keeps %d texts in another order or number than the %d that were said (by Alice: %v)",
+					e.person.name, len(kept[byAlice]), len(l.attempted), byAlice)
+			}
+		}
+	}
+}
