@@ -5,6 +5,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"parley/chat/internal/wire"
 )
 
 // CleanText returns untrusted text as it may be shown (SPEC.md, "Rendering"): escape sequences and control characters are dropped,
@@ -161,6 +163,8 @@ func CheckName(what, name string) error {
 		return bad("it begins or ends with a blank")
 	case strings.ContainsAny(name[:1], "-@#/") || strings.ContainsAny(name, "✔✓✗"):
 		return bad("it would read as a flag, a target, a command or a mark of ours")
+	case wire.ReadsAsShort(name):
+		return bad("it reads as an account's id")
 	case strings.EqualFold(name, "me"):
 		return bad("\"me\" stands for yourself")
 	}

@@ -45,7 +45,8 @@ func TestNamesThatCannotBeUsed(t *testing.T) {
 	}
 	for _, bad := range []string{
 		"", " ", " bob", "bob ", "a\nb", "a\x1b[2Jb", "\x00", "-bob", "@bob", "#bob", "/bob", "bob✔", "me", "ME", "\u202ebob", "b\u200dob",
-		"a\u200bb", "\xff", "Bob\ufe0f", "Bob\U000e0101", "Bob\u17b4", "Bob\u2065", "Al\u00a0ice", "\ufe0f\ufe0f", "Bob\ufffe", strings.Repeat("x", MaxName+1),
+		"a\u200bb", "\xff", "Bob\ufe0f", "Bob\U000e0101", "Bob\u17b4", "Bob\u2065", "Al\u00a0ice", "\ufe0f\ufe0f", "Bob\ufffe",
+		"7q3k-m2fd-9xwa-tt5c", "7Q3KM2FD9XWATT5C", "7q3k-m2fd9xwa-tt5c", strings.Repeat("x", MaxName+1),
 	} {
 		err := CheckName("name", bad)
 		if CodeOf(err) != CodeInvalid || strings.ContainsAny(err.Error(), "\n\x1b\x00") {

@@ -12,9 +12,10 @@ const (
 	// probeTime is how long init tries to reach a node of the network: longer than a dial, shorter than patience.
 	probeTime = 5 * time.Second
 	// sendGrace is how long a node that send or contact add has started stays, so that what was queued can leave at once.
-	sendGrace = 5 * time.Second
+	// Less than up waits for the lock, so that a node started meanwhile is not refused.
+	sendGrace = 2 * time.Second
 	// recvGrace is how long a node that recv has started stays, so that others can hand over what they keep for us.
-	recvGrace = 5 * time.Second
+	recvGrace = 2 * time.Second
 	// waitDefault is how long send waits for the state that was asked for.
 	waitDefault = 30 * time.Second
 	// joinPoll is how often up looks whether the network has answered.

@@ -20,7 +20,7 @@ func (a *App) sendCommand() *cli.Command {
 	return &cli.Command{
 		Name: "send", Category: "CHAT", Usage: "send a message", ArgsUsage: "TARGET [TEXT…|-]",
 		Description: "The text is what follows TARGET, or standard input. Text that begins with a dash goes after --.\n" +
-			"The message is kept until it is delivered, whether a node runs or not; where none runs, one runs for up to 5 s.",
+			"The message is kept until it is delivered, whether a node runs or not; where none runs, one runs for up to 2 s.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "wait", Usage: "wait until it is `none|sent|delivered|read`", Value: "none"},
 			&cli.DurationFlag{Name: "timeout", Usage: "how long to wait; then exit with 7", Value: waitDefault},

@@ -117,7 +117,7 @@ func (a *App) watchJoin(ctx context.Context, h *home.Home, node Node) error {
 func trying(h *home.Home, st chat.Status) string {
 	why := "nobody has answered"
 	if st.Trouble != "" {
-		why = show.Line(st.Trouble)
+		why, _, _ = strings.Cut(show.Line(st.Trouble), ", retrying in ") // which changes every second
 	}
 	return fmt.Sprintf("parley: not joined %s yet: %s; still trying", h.Network().Network, why)
 }

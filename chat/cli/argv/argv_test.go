@@ -215,3 +215,14 @@ func TestTargetIsNeverGuessed(t *testing.T) {
 		}
 	}
 }
+
+// Mallory's node tells Bob's that her name is Alice's id.
+func TestAnIDNeverLeadsToWhoeverIsNamedLikeIt(t *testing.T) {
+	alice, mallory := chat.AccountID{1}, chat.AccountID{2}
+	contacts := []chat.Contact{{Account: mallory, Name: alice.Short()}, {Account: alice, Name: "Alice"}}
+	for _, target := range []string{alice.Short(), "@" + strings.ToUpper(alice.Short()), strings.ReplaceAll(alice.Short(), "-", ""), alice.String()} {
+		if got, err := argv.Resolve(contacts, target); err != nil || got.Account != alice {
+			t.Errorf("%s leads to %s, %v", target, got.Name, err)
+		}
+	}
+}

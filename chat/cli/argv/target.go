@@ -8,16 +8,21 @@ import (
 )
 
 // Resolve finds the contact that a target names: "@name", "name", an account id, or its short form with or without dashes. An
-// exact name wins; otherwise case is forgiven where that leaves one. It never picks: none, and more than one, are errors with
+// id wins, so that nobody is reached under somebody else's; then an exact name; otherwise case is forgiven where that leaves one. It never picks: none, and more than one, are errors with
 // CodeTarget.
 func Resolve(contacts []chat.Contact, target string) (chat.Contact, error) {
 	wanted := strings.TrimPrefix(target, "@")
+	for _, c := range contacts {
+		if isID(c.Account, wanted) {
+			return c, nil
+		}
+	}
 	var near []chat.Contact
 	for _, c := range contacts {
 		if c.Name == wanted {
 			return c, nil
 		}
-		if strings.EqualFold(c.Name, wanted) || isID(c.Account, wanted) {
+		if strings.EqualFold(c.Name, wanted) {
 			near = append(near, c)
 		}
 	}

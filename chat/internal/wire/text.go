@@ -55,6 +55,12 @@ func Short(sum []byte) string {
 	return s[:4] + "-" + s[4:8] + "-" + s[8:12] + "-" + s[12:]
 }
 
+// ReadsAsShort reports whether people could take s for a short form, with or without its dashes, in any case.
+func ReadsAsShort(s string) bool {
+	s = normalize(s)
+	return len(s) == 16 && strings.Trim(s, crockford) == ""
+}
+
 // Fingerprint returns the five characters that name a network.
 func Fingerprint(sum []byte) string { return strings.ToUpper(Base32(sum[:5])[:5]) }
 
