@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -156,8 +157,8 @@ func TestStrangersDoNotHoldUpAFriend(t *testing.T) {
 func TestOrderSurvivesAClockThatGoesBackWhileMessagesWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := chattest.NewScene(t, 7)
-		var back time.Duration
-		s.Clock = func() time.Time { return time.Now().Add(-back) }
+		var back atomic.Int64
+		s.Clock = func() time.Time { return time.Now().Add(-time.Duration(back.Load())) }
 		alice, bob := s.Started("Alice", chattest.NewMemStore()), s.Person("Bob", chattest.NewMemStore())
 		alice.Befriend(bob)
 		for i := range 5 {
@@ -168,7 +169,7 @@ func TestOrderSurvivesAClockThatGoesBackWhileMessagesWait(t *testing.T) {
 		bob.Start(nil) // his records can be found now
 		time.Sleep(10 * time.Minute)
 		alice.Stop()
-		back = time.Hour
+		back.Store(int64(time.Hour))
 		alice.Start(nil)
 		last := alice.Say(bob, "5")
 		s.Net.SetFaults(chattest.Faults{})

@@ -29,7 +29,7 @@ func blocksOf(document string) (list []block) {
 		case text == "```sh":
 			current = &block{line: i + 2, skip: skip}
 		case strings.HasPrefix(text, "<!-- test: skip"):
-			skip = strings.Trim(text, "<!->  ")
+			skip = strings.Trim(text, "<!-> ")
 		case text != "":
 			skip = ""
 		}

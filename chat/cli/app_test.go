@@ -114,8 +114,17 @@ func TestVersion(t *testing.T) {
 func TestCommandsWithoutAHomeSaySo(t *testing.T) {
 	nobody := newWorld(t).person("Nobody")
 	for _, args := range [][]string{
-		{"up"}, {"status"}, {"peers"}, {"net", "invite"}, {"net", "show"}, {"contact", "link"}, {"contact", "list"}, {"contact", "add", "x"},
-		{"send", "bob", "hi"}, {"recv"}, {"history", "bob"},
+		{"up"},
+		{"status"},
+		{"peers"},
+		{"net", "invite"},
+		{"net", "show"},
+		{"contact", "link"},
+		{"contact", "list"},
+		{"contact", "add", "x"},
+		{"send", "bob", "hi"},
+		{"recv"},
+		{"history", "bob"},
 	} {
 		r := nobody.fails(3, "there is no parley home in "+nobody.home, args...)
 		if !strings.Contains(r.stderr, "init --name NAME") {
@@ -158,8 +167,21 @@ func TestNoCommandWithoutATerminalWritesEscapes(t *testing.T) {
 	alice, bob := newWorld(t).aliceAndBob()
 	bob.ok("send", "alice", "--wait", "delivered", "red \x1b[31malert\x1b[0m \x07\u009b2J")
 	for _, args := range [][]string{
-		{"recv", "--since", "0"}, {"recv", "--since", "0", "--json"}, {"history", "bob"}, {"history", "bob", "--json"}, {"contact", "list"}, {"status"},
-		{"peers"}, {"net", "show"}, {"net", "invite"}, {"send", "bob", "hi"}, {"send", "--help"}, {"chat"}, {"version"}, {"nonsense\x1b[2J"}, {"history", "\x1b[2J"},
+		{"recv", "--since", "0"},
+		{"recv", "--since", "0", "--json"},
+		{"history", "bob"},
+		{"history", "bob", "--json"},
+		{"contact", "list"},
+		{"status"},
+		{"peers"},
+		{"net", "show"},
+		{"net", "invite"},
+		{"send", "bob", "hi"},
+		{"send", "--help"},
+		{"chat"},
+		{"version"},
+		{"nonsense\x1b[2J"},
+		{"history", "\x1b[2J"},
 	} {
 		r := alice.run("", args...)
 		if strings.ContainsAny(r.stdout+r.stderr, "\x1b\x07\u009b") {

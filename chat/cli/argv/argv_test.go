@@ -195,6 +195,7 @@ func TestTargetsNameOneContact(t *testing.T) {
 		"bob": bob, "@bob": bob, "BOB": bob, "Carol": carol, "CAROL": upper, "@CAROL": upper,
 		bob.Account.String(): bob, bob.Account.Short(): bob, strings.ToUpper(bob.Account.Short()): bob,
 		strings.ReplaceAll(carol.Account.Short(), "-", ""): carol,
+		bob.Account.Short()[:9]:                            bob, strings.ToUpper(carol.Account.Short()[:14]): carol,
 	} {
 		if got, err := argv.Resolve(all, target); err != nil || got.Account != want.Account {
 			t.Errorf("%s: got %s (%v), want %s", target, got.Name, err, want.Name)
@@ -207,12 +208,22 @@ func TestTargetIsNeverGuessed(t *testing.T) {
 	all := []chat.Contact{bob, carol, upper}
 	for target, says := range map[string]string{
 		"bobb": `no contact "bobb"; did you mean bob?`, "zoe": `no contact "zoe"`, "": `no contact ""`,
-		"carol": `"carol" is more than one contact: Carol (` + carol.Account.Short(), bob.Account.Short()[:9]: "no contact",
+		"carol": `"carol" is more than one contact: Carol (` + carol.Account.Short(), bob.Account.Short()[:4]: "no contact",
 	} {
 		_, err := argv.Resolve(all, target)
 		if chat.CodeOf(err) != chat.CodeTarget || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: want it to say %q, got %v", target, says, err)
 		}
+	}
+}
+
+// Mallory's node tells Bob's that her name is how Alice's id begins.
+func TestTheBeginningOfAnIDIsAmbiguousWhereItIsSomebodysName(t *testing.T) {
+	alice := contact(t, "Alice")
+	begin := alice.Account.Short()[:9]
+	_, err := argv.Resolve([]chat.Contact{contact(t, begin), alice}, begin)
+	if chat.CodeOf(err) != chat.CodeTarget || !strings.Contains(err.Error(), "more than one contact") {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -7,24 +7,27 @@ import (
 	"parley/chat"
 )
 
-// Resolve finds the contact that a target names: "@name", "name", an account id, or its short form with or without dashes. An
-// id wins, so that nobody is reached under somebody else's; then an exact name; otherwise case is forgiven where that leaves one. It never picks: none, and more than one, are errors with
-// CodeTarget.
+// Resolve finds the contact that a target names: "@name" or "name" in any case, an account id, its short form with or without dashes,
+// or the first two or three groups of that. A whole id wins, so that nobody is reached under somebody else's; among names an exact one
+// does. It never picks: none, and more than one, are errors with CodeTarget.
 func Resolve(contacts []chat.Contact, target string) (chat.Contact, error) {
 	wanted := strings.TrimPrefix(target, "@")
+	var exact, folded, begun []chat.Contact
 	for _, c := range contacts {
-		if isID(c.Account, wanted) {
+		switch {
+		case isID(c.Account, wanted):
 			return c, nil
+		case c.Name == wanted:
+			exact = append(exact, c)
+		case strings.EqualFold(c.Name, wanted):
+			folded = append(folded, c)
+		case beginsID(c.Account, wanted):
+			begun = append(begun, c)
 		}
 	}
-	var near []chat.Contact
-	for _, c := range contacts {
-		if c.Name == wanted {
-			return c, nil
-		}
-		if strings.EqualFold(c.Name, wanted) {
-			near = append(near, c)
-		}
+	near := append(exact, begun...)
+	if len(exact) == 0 {
+		near = append(folded, begun...)
 	}
 	switch len(near) {
 	case 1:
@@ -39,6 +42,12 @@ func isID(a chat.AccountID, wanted string) bool {
 	wanted = strings.ToLower(wanted)
 	short := a.Short()
 	return wanted == short || wanted == strings.ReplaceAll(short, "-", "") || wanted == a.String()
+}
+
+// beginsID reports whether wanted is the first two or three groups of the short form.
+func beginsID(a chat.AccountID, wanted string) bool {
+	const two, three = len("7q3k-m2fd"), len("7q3k-m2fd-9xwa")
+	return (len(wanted) == two || len(wanted) == three) && strings.HasPrefix(a.Short(), strings.ToLower(wanted))
 }
 
 func unknownTarget(contacts []chat.Contact, wanted string) error {

@@ -211,16 +211,20 @@ func TestJSONOfEverything(t *testing.T) {
 		"contacts": {show.AllContacts(contacts), `{"v":1,"contacts":[{"name":"Bob","account":"` + account.String() + `","short":"` + account.Short() +
 			`","conversation":"` + contacts[0].Conversation.String() + `","known":true,"at":"` + utc + `"}]}`},
 		"no contacts": {show.AllContacts(nil), `{"v":1,"contacts":[]}`},
-		"peers": {show.AllPeers([]chat.Peer{{Address: "/ip4/1.2.3.4/tcp/1", Route: "direct", Seed: true, Since: noon(), RTT: 1500 * time.Microsecond}}),
-			`{"v":1,"peers":[{"id":"","address":"/ip4/1.2.3.4/tcp/1","route":"direct","seed":true,"since":"` + utc + `","rtt_ms":1.5}]}`},
+		"peers": {
+			show.AllPeers([]chat.Peer{{Address: "/ip4/1.2.3.4/tcp/1", Route: "direct", Seed: true, Since: noon(), RTT: 1500 * time.Microsecond}}),
+			`{"v":1,"peers":[{"id":"","address":"/ip4/1.2.3.4/tcp/1","route":"direct","seed":true,"since":"` + utc + `","rtt_ms":1.5}]}`,
+		},
 		"link": {show.OneLink(chat.InviteLink{Link: "parley:C1"}, chat.Network{Name: "home"}), `{"v":1,"link":"parley:C1","network":"home","fingerprint":"` +
 			chat.Network{}.Fingerprint() + `","addresses":[],"reachable":false}`},
 		"network": {show.OneNetwork(chat.Network{Name: "home", PSK: []byte{1}}, []chat.Seed{{}}, true, false), `{"v":1,"name":"home","fingerprint":"` +
 			chat.Network{}.Fingerprint() + `","id":"00000000000000000000000000000000","private":true,"made_here":true,"joined":false,"seeds":[{"device":"","addresses":[]}]}`},
-		"status": {show.OneStatus(chat.Status{Ready: true, Name: "Alice", Account: account, Queued: 2, OldestQueue: noon(), Since: noon(), Database: "sqlite"}),
+		"status": {
+			show.OneStatus(chat.Status{Ready: true, Name: "Alice", Account: account, Queued: 2, OldestQueue: noon(), Since: noon(), Database: "sqlite"}),
 			`{"v":1,"ready":true,"name":"Alice","account":"` + account.String() + `","short":"` + account.Short() + `","device":"","network":{"name":"","fingerprint":"",` +
 				`"private":false,"joined":false,"seeds":0},"peers":0,"seeds":0,"addresses":[],"reachable":false,"queued":2,"oldest_queue":"` + utc +
-				`","database":"sqlite","last_event":0,"since":"` + utc + `"}`},
+				`","database":"sqlite","last_event":0,"since":"` + utc + `"}`,
+		},
 	} {
 		var out bytes.Buffer
 		if err := show.JSON(&out, c.value); err != nil {

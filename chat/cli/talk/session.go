@@ -136,8 +136,8 @@ func (s *Session) chat(ctx context.Context) error {
 	g.Go(func() error { return s.read(ctx, inputs, next) })
 	g.Go(func() error { return s.follow(ctx, entries) })
 	g.Go(func() error {
-		defer s.editor.Close() // ends read
-		return s.loop(ctx, inputs, next, entries)
+		err := s.loop(ctx, inputs, next, entries)
+		return errors.Join(err, s.editor.Close()) // which ends read
 	})
 	err := g.Wait()
 	if errors.Is(err, errQuit) || errors.Is(err, context.Canceled) {
