@@ -99,7 +99,7 @@ func (m *Messenger) Format(f fmt.State, _ rune) {
 // Resume continues where an earlier run ended, and carries out a join that is not in the store yet. Call it once, before anything
 // else; what is asked of the messenger after it finds the contacts of a join.
 func (m *Messenger) Resume(ctx context.Context) error {
-	if err := m.resumeClock(ctx); err != nil {
+	if err := errors.Join(m.resumeClock(ctx), m.learnContacts(ctx)); err != nil {
 		return err
 	}
 	if m.join == nil || m.join.Account == m.self {
@@ -147,6 +147,7 @@ func (m *Messenger) now() time.Time { return m.clock.now() }
 type aftermath struct {
 	nudge   []peer.ID   // devices that have something in the outbox
 	resolve []AccountID // accounts whose devices are wanted
+	learn   []peer.ID   // devices of contacts
 }
 
 // update runs one transaction, and does what it asks for after the commit.
@@ -163,6 +164,9 @@ func (m *Messenger) update(ctx context.Context, fn func(Tx, *aftermath) error) e
 	}
 	for _, account := range after.resolve {
 		m.resolver.want(account)
+	}
+	for _, device := range after.learn {
+		m.transport.Learn(device, nil)
 	}
 	m.bell.ring()
 	return err

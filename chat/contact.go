@@ -194,6 +194,33 @@ func (m *Messenger) Contacts(ctx context.Context) ([]Contact, error) {
 	return contacts, wrap(err, "list contacts")
 }
 
+// learnContacts tells the transport which devices matter to us.
+func (m *Messenger) learnContacts(ctx context.Context) error {
+	if m.transport == nil {
+		return nil
+	}
+	var known []recipient
+	err := m.store.View(ctx, func(tx Tx) error {
+		known = nil
+		contacts, err := tx.Contacts()
+		if err != nil {
+			return err
+		}
+		for _, c := range contacts {
+			devices, err := m.recipients(tx, c.Account)
+			if err != nil {
+				return err
+			}
+			known = append(known, devices...)
+		}
+		return nil
+	})
+	for _, d := range known {
+		m.transport.Learn(d.device, nil)
+	}
+	return wrap(err, "learn the contacts' devices")
+}
+
 // learn hands the addresses in a link to the transport.
 func (m *Messenger) learn(invite Invite) {
 	var devices []peer.ID

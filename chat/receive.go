@@ -166,6 +166,7 @@ func (m *Messenger) acceptCard(tx Tx, after *aftermath, l letter) (bool, error) 
 	if err := m.pin(tx, deviceRecordKey(l.device), device.Sequence, card.Device); err != nil {
 		return false, err
 	}
+	after.learn = append(after.learn, l.device)
 	more, err := m.addressWaiting(tx, after, l.account)
 	if more {
 		after.resolve = append(after.resolve, l.account)

@@ -152,6 +152,13 @@ func (m *Messenger) adopt(ctx context.Context, account AccountID, found []Record
 					return err
 				}
 			}
+			devices, err := m.recipients(tx, account)
+			for _, d := range devices {
+				after.learn = append(after.learn, d.device)
+			}
+			if err != nil {
+				return err
+			}
 			more, err = m.addressWaiting(tx, after, account)
 			return err
 		})

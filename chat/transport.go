@@ -13,7 +13,8 @@ type Transport interface {
 	// of its mailboxes, has stored durably: always a prefix of what was asked. The error says why the rest was not handed over;
 	// try those again later, byte for byte the same.
 	Deliver(ctx context.Context, device peer.ID, mailboxes []peer.ID, envelopes [][]byte) ([]Handed, error)
-	// Learn remembers where a device may be reached: multiaddrs without the /p2p part. What does not parse is skipped.
+	// Learn says that a device is a contact's, and where it may be reached: multiaddrs without the /p2p part, or none. What does not
+	// parse is skipped.
 	Learn(device peer.ID, addrs []string)
 	// Addresses lists where this device may be reached, best first: announced, public, LAN, and loopback only where there is
 	// nothing else. reachable is false when none of them is announced or public.

@@ -9,8 +9,10 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
+	"github.com/libp2p/go-libp2p/p2p/protocol/identify"
 	ma "github.com/multiformats/go-multiaddr"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
@@ -82,16 +84,20 @@ func race(cancel func(), attempts ...func() error) error {
 
 // keepSeed keeps a connection to one seed while fewer than SeedConnections are up, for ever.
 func (n *Node) keepSeed(ctx context.Context, seed peer.AddrInfo) error {
-	delay := backoff{}
+	delay, since := backoff{}, time.Time{}
 	for ctx.Err() == nil {
 		change := n.changed.wait()
 		if up := n.connected(seed.ID); up || n.SeedsConnected() >= SeedConnections {
-			if up {
-				delay = backoff{}
+			if up && since.IsZero() {
+				since = time.Now()
 			}
 			pause(ctx, change, 0)
 			continue
 		}
+		if !since.IsZero() && time.Since(since) >= Stable { // a full seed that drops us at once is not asked again at once
+			delay = backoff{}
+		}
+		since = time.Time{}
 		err := n.connect(ctx, seed)
 		wait := delay.next()
 		if err != nil && ctx.Err() == nil {
@@ -105,10 +111,10 @@ func (n *Node) keepSeed(ctx context.Context, seed peer.AddrInfo) error {
 
 // keepRemembered greets the remembered peers once, and again while no seed and hardly anybody else is connected: so nodes that
 // know each other find each other without seeds.
-func (n *Node) keepRemembered(ctx context.Context, known []peer.AddrInfo) error {
+func (n *Node) keepRemembered(ctx context.Context) error {
 	delay := backoff{}
 	for ctx.Err() == nil {
-		n.greet(ctx, known)
+		n.greet(ctx)
 		for ctx.Err() == nil {
 			change := n.changed.wait()
 			if n.SeedsConnected() == 0 && len(n.host.Network().Peers()) < FewPeers {
@@ -122,10 +128,11 @@ func (n *Node) keepRemembered(ctx context.Context, known []peer.AddrInfo) error 
 	return nil
 }
 
-// greet dials those of the known peers that are not connected, a few at a time.
-func (n *Node) greet(ctx context.Context, known []peer.AddrInfo) {
+// greet dials those of the remembered peers that are not connected, a few at a time.
+func (n *Node) greet(ctx context.Context) {
 	var dialling errgroup.Group
 	dialling.SetLimit(GreetWorkers)
+	known := n.book.Recent()
 	for _, p := range known[:min(len(known), GreetPeers)] {
 		if ctx.Err() != nil {
 			break
@@ -151,11 +158,32 @@ func (n *Node) connect(ctx context.Context, p peer.AddrInfo) error {
 	if err := n.host.Connect(ctx, p); err != nil {
 		return err
 	}
-	if n.foreign(p.ID) {
-		_ = n.host.Network().ClosePeer(p.ID)
-		return errForeign
+	return n.identify(ctx, p.ID)
+}
+
+// errSilent says that a node answered, and did not say which network it is of.
+var errSilent = errors.New("it did not say who it is")
+
+// identify waits until a connected peer has said of which network it is, and hangs up if that is another one. (The host's Connect
+// does not wait where a connection was there already.)
+func (n *Node) identify(ctx context.Context, p peer.ID) error {
+	if h, ok := n.host.(interface{ IDService() identify.IDService }); ok {
+		for _, c := range n.host.Network().ConnsToPeer(p) {
+			select {
+			case <-h.IDService().IdentifyWait(c):
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
 	}
-	return nil
+	switch n.version(p) {
+	case n.cfg.Network.version():
+		return nil
+	case "":
+		return errSilent
+	}
+	_ = n.host.Network().ClosePeer(p)
+	return errForeign
 }
 
 // clearBackoff forgets the host's own back-off, which is longer than ours and knows nothing of what we wait for.
@@ -166,25 +194,27 @@ func clearBackoff(h host.Host, p peer.ID) {
 }
 
 // recall loads the remembered peers.
-func (n *Node) recall(ctx context.Context) []peer.AddrInfo {
+func (n *Node) recall(ctx context.Context) {
 	if n.cfg.Peers == nil {
-		return nil
+		return
 	}
 	known, err := n.cfg.Peers.Load(ctx)
 	if err != nil {
 		n.log.Warn("cannot load remembered peers", zap.Error(err))
-		return nil
 	}
-	for _, p := range known {
-		n.host.Peerstore().AddAddrs(p.ID, firstOf(p.Addrs), RememberFor)
-	}
-	return known
+	n.book.Load(known)
 }
 
-// remember notes addresses of a peer, to be kept across restarts.
-func (n *Node) remember(p peer.ID, addrs []ma.Multiaddr) {
-	n.host.Peerstore().AddAddrs(p, firstOf(addrs), RememberFor)
-	n.dirty.add(string(p))
+// remember notes where a peer is, to be kept across restarts, unless it is a stranger who came to us: strangers must not take the
+// places of those whom we look for.
+func (n *Node) remember(p peer.ID, conns []network.Conn, addrs []ma.Multiaddr) {
+	ours := n.host.ConnManager().IsProtected(p, tagContact) || n.isSeed(p)
+	for _, c := range conns {
+		ours = ours || c.Stat().Direction == network.DirOutbound
+	}
+	if ours {
+		n.book.Put(p, addrs)
+	}
 }
 
 func firstOf(addrs []ma.Multiaddr) []ma.Multiaddr { return addrs[:min(len(addrs), MaxPeerAddresses)] }
@@ -210,23 +240,13 @@ func (n *Node) keepSaved(ctx context.Context) error {
 func (n *Node) save(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, SaveTimeout)
 	defer cancel()
-	changed := n.dirty.empty()
-	var infos []peer.AddrInfo
-	for _, id := range changed {
-		info := n.host.Peerstore().PeerInfo(peer.ID(id))
-		info.Addrs = firstOf(info.Addrs)
-		if len(info.Addrs) > 0 {
-			infos = append(infos, info)
-		}
-	}
-	if len(infos) == 0 {
+	changed := n.book.Unsaved()
+	if len(changed) == 0 {
 		return
 	}
-	if err := n.cfg.Peers.Save(ctx, infos, time.Now()); err != nil {
+	if err := n.cfg.Peers.Save(ctx, changed, time.Now()); err != nil {
 		n.log.Debug("cannot save remembered peers", zap.Error(err))
-		for _, id := range changed {
-			n.dirty.add(id)
-		}
+		n.book.Again(changed)
 	}
 }
 

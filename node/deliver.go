@@ -9,6 +9,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"parley/node/direct"
+	"parley/node/internal/book"
 )
 
 // Handed says how one envelope was handed over. (Handed and Peer are aliases of unnamed structs, so that a messenger can name the
@@ -73,7 +74,7 @@ func (n *Node) reach(ctx context.Context, device peer.ID) error {
 func (n *Node) find(ctx context.Context, device peer.ID) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*DialTimeout)
 	defer cancel()
-	known := n.host.Peerstore().PeerInfo(device)
+	known := peer.AddrInfo{ID: device, Addrs: firstOf(book.Union(n.book.Addrs(device), n.host.Peerstore().Addrs(device)))}
 	return race(cancel,
 		func() error { return n.dialKnown(ctx, known) },
 		func() error { return n.dialFound(ctx, known) })
@@ -115,26 +116,42 @@ type dial struct {
 
 func newDials() *dials { return &dials{calls: make(map[peer.ID]*dial)} }
 
-// share runs attempt, unless one for the same device is under way: then it waits for its outcome.
+// share runs attempt, unless one for the same device is under way: then it waits for its outcome. Where that one was only called off,
+// whose caller had enough, the next in line makes its own.
 func (d *dials) share(ctx context.Context, device peer.ID, attempt func() error) error {
-	d.mu.Lock()
-	if call, ok := d.calls[device]; ok {
-		d.mu.Unlock()
-		select {
-		case <-call.done:
+	for {
+		call, first := d.join(device)
+		if first {
+			call.err = attempt()
+			d.leave(device, call)
 			return call.err
+		}
+		select {
 		case <-ctx.Done():
 			return ctx.Err()
+		case <-call.done:
+		}
+		if ctx.Err() != nil || !errors.Is(call.err, context.Canceled) {
+			return call.err
 		}
 	}
-	call := &dial{done: make(chan struct{})}
-	d.calls[device] = call
-	d.mu.Unlock()
+}
 
-	call.err = attempt()
+// join returns the attempt that is under way, or begins one.
+func (d *dials) join(device peer.ID) (call *dial, first bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if call, ok := d.calls[device]; ok {
+		return call, false
+	}
+	call = &dial{done: make(chan struct{})}
+	d.calls[device] = call
+	return call, true
+}
+
+func (d *dials) leave(device peer.ID, call *dial) {
 	d.mu.Lock()
 	delete(d.calls, device)
 	d.mu.Unlock()
 	close(call.done)
-	return call.err
 }

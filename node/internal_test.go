@@ -103,12 +103,12 @@ func TestReason(t *testing.T) {
 	}
 	refused := &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
 	for want, err := range map[string]error{
-		"no address known":   fmt.Errorf("dial: %w", swarm.ErrNoAddresses),
-		"no answer in time":  fmt.Errorf("dial: %w", context.DeadlineExceeded),
-		"interrupted":        context.Canceled,
-		"connection refused": dial(context.DeadlineExceeded, refused, errors.New("odd")),
-		"the node there belongs to another network":                  errForeign,
-		"the network there cannot be reached from here":              dial(syscall.EHOSTUNREACH),
+		"no address known":                              fmt.Errorf("dial: %w", swarm.ErrNoAddresses),
+		"no answer in time":                             fmt.Errorf("dial: %w", context.DeadlineExceeded),
+		"interrupted":                                   context.Canceled,
+		"connection refused":                            dial(context.DeadlineExceeded, refused, errors.New("odd")),
+		"the node there belongs to another network":     errForeign,
+		"the network there cannot be reached from here": dial(syscall.EHOSTUNREACH),
 		"the node at /ip4/10.0.0.1/tcp/4101 has another network key": dial(refused, syscall.ECONNRESET),
 		"another node answers at /ip4/10.0.0.1/tcp/4101":             dial(io.EOF, errors.New("peer id mismatch: expected a\nbut got b")),
 		"something":  errors.New("something\nwith details"),
@@ -168,14 +168,38 @@ func TestPending(t *testing.T) {
 		{p.take, "a b"},
 		{p.take, ""},
 		{func() []string { p.all(); return p.take() }, "a b"},
-		{func() []string { p.add("a"); return p.empty() }, "a"},
-		{func() []string { p.all(); return p.take() }, ""},
+		{func() []string { p.add("a"); return p.take() }, "a"},
 	}
 	for i, s := range steps {
 		if got := strings.Join(s.act(), " "); got != s.want {
 			t.Errorf("step %d: %q, want %q", i, got, s.want)
 		}
 	}
+}
+
+// TestSharedDial gives a caller whose leader gave up an attempt of its own.
+func TestSharedDial(t *testing.T) {
+	d := newDials()
+	leading, giveUp := make(chan struct{}), make(chan struct{})
+	var callers sync.WaitGroup
+	callers.Go(func() {
+		err := d.share(t.Context(), "bob", func() error {
+			close(leading)
+			<-giveUp
+			return context.Canceled
+		})
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("the leader: %v", err)
+		}
+	})
+	<-leading
+	follow := make(chan error)
+	callers.Go(func() { follow <- d.share(t.Context(), "bob", func() error { return nil }) })
+	close(giveUp)
+	if err := <-follow; err != nil {
+		t.Errorf("the follower shares the leader's fate: %v", err)
+	}
+	callers.Wait()
 }
 
 // TestBoundedStore takes no more keys than it may, and goes on serving those that it has.
@@ -232,6 +256,7 @@ func TestJudge(t *testing.T) {
 // TestReachability makes a node serve the DHT once it is known to be reachable, and not before.
 func TestReachability(t *testing.T) {
 	n := lone(t)
+	n.seeds = []peer.AddrInfo{{ID: "somebody else made this network"}}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- n.Run(ctx, nobody{}) }()

@@ -26,8 +26,10 @@ const (
 	SaveEvery = 5 * time.Second
 	// SaveTimeout bounds one save, so that a database that is away does not delay the end.
 	SaveTimeout = 500 * time.Millisecond
-	// RememberFor is how long an address is worth trying without a sign of life.
-	RememberFor = 30 * 24 * time.Hour
+	// BookSize is the most peers that are remembered: as many as the database keeps.
+	BookSize = 1000
+	// Stable is how long a connection to a seed has to last before its end is worth a quick attempt again.
+	Stable = time.Minute
 	// MaxPeerAddresses is how many addresses of one peer are remembered or learned: two transports on a few interfaces.
 	MaxPeerAddresses = 16
 	// MaxAddresses is how many addresses of our own are told to others.

@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/discovery/mdns"
 	"go.uber.org/zap"
@@ -21,18 +23,37 @@ func lanService(n Network) string {
 	return "_p-" + hex.EncodeToString(sum[:5]) + "._udp"
 }
 
-// discoverLAN connects to what mDNS finds, until ctx ends. A LAN without multicast is no trouble.
+// discoverLAN connects to what mDNS finds, until ctx ends. It begins anew when our addresses change, because mDNS tells those that it
+// was started with, and now and then where there is no multicast yet.
 func (n *Node) discoverLAN(ctx context.Context) error {
-	service := mdns.NewMdnsService(n.host, lanService(n.cfg.Network), lanFinds{n.found})
-	if err := service.Start(); err != nil {
-		n.log.Debug("no mDNS here", zap.Error(err))
-		return service.Close()
+	moved, err := n.host.EventBus().Subscribe(new(event.EvtLocalAddressesUpdated))
+	if err != nil {
+		return fmt.Errorf("watch our addresses: %w", err)
 	}
+	for ctx.Err() == nil {
+		service := mdns.NewMdnsService(n.host, lanService(n.cfg.Network), lanFinds{n.found})
+		retry := (<-chan time.Time)(nil)
+		if err := service.Start(); err != nil {
+			n.log.Debug("no mDNS here", zap.Error(err))
+			retry = time.After(LANRetry)
+		}
+		n.meetAll(ctx, moved.Out(), retry)
+		_ = service.Close() // it has told what it had to tell
+	}
+	return moved.Close()
+}
+
+// meetAll connects to what is found until ctx ends, our addresses change, or it is time to try again.
+func (n *Node) meetAll(ctx context.Context, moved <-chan any, retry <-chan time.Time) {
 	tried := make(map[peer.ID]time.Time)
 	for {
 		select {
 		case <-ctx.Done():
-			return service.Close()
+			return
+		case <-moved:
+			return
+		case <-retry:
+			return
 		case p := <-n.found:
 			n.meet(ctx, p, tried)
 		}

@@ -18,6 +18,7 @@ import (
 
 	"parley/node/direct"
 	"parley/node/directory"
+	"parley/node/internal/book"
 )
 
 // Messenger is who the node works for.
@@ -43,7 +44,7 @@ type Node struct {
 	dials   *dials
 	table   atomic.Pointer[dht.IpfsDHT] // nil while the node does not run
 	due     *pending                    // records to put into the DHT
-	dirty   *pending                    // peers to save
+	book    *book.Book                  // whom it remembers
 	found   chan peer.AddrInfo          // on the LAN
 	changed *pulse                      // connections came or went
 	joined  atomic.Bool
@@ -90,7 +91,7 @@ func assemble(cfg Config, h host.Host, announced []ma.Multiaddr) *Node {
 		shelf:     directory.NewShelf(cfg.Validators),
 		dials:     newDials(),
 		due:       newPending(),
-		dirty:     newPending(),
+		book:      book.New(BookSize, MaxPeerAddresses),
 		found:     make(chan peer.AddrInfo, LANQueue),
 		changed:   newPulse(),
 		trouble:   &trouble{},
@@ -113,10 +114,10 @@ func (n *Node) Run(ctx context.Context, m Messenger) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := n.startDHT(n.cfg.Seed || len(n.announced) > 0); err != nil {
+	if err := n.startDHT(n.servesFromTheStart()); err != nil {
 		return errors.Join(err, events.Close())
 	}
-	known := n.recall(ctx)
+	n.recall(ctx)
 
 	receiver := direct.NewReceiver(m.Receive)
 	receiver.Serve(n.host)
@@ -127,7 +128,7 @@ func (n *Node) Run(ctx context.Context, m Messenger) (err error) {
 	work, ctx := errgroup.WithContext(ctx)
 	work.Go(func() error { return n.watch(ctx, events, m) })
 	work.Go(func() error { return n.keepPublished(ctx) })
-	work.Go(func() error { return n.keepRemembered(ctx, known) })
+	work.Go(func() error { return n.keepRemembered(ctx) })
 	work.Go(func() error { return n.keepSaved(ctx) })
 	for _, seed := range n.seeds {
 		work.Go(func() error { return n.keepSeed(ctx, seed) })
@@ -140,6 +141,12 @@ func (n *Node) Run(ctx context.Context, m Messenger) (err error) {
 	answerer.Stop(n.host)
 	receiver.Stop(n.host, ShutdownGrace)
 	return errors.Join(work.Wait(), n.stopDHT())
+}
+
+// servesFromTheStart reports whether others can rely on this node's part of the DHT: it is a seed, it is announced, or it made the
+// network, and is in every invite.
+func (n *Node) servesFromTheStart() bool {
+	return n.cfg.Seed || len(n.announced) > 0 || len(n.seeds) == 0
 }
 
 // Serving returns a channel that is closed when Run has begun to take envelopes and questions.

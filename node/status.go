@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"time"
 
+	"parley/node/internal/book"
+
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
@@ -63,9 +65,16 @@ func (n *Node) Learn(device peer.ID, addrs []string) {
 	if device == n.ID() || device.Validate() != nil {
 		return
 	}
-	n.host.ConnManager().Protect(device, "contact")
-	n.remember(device, Place(device, addrs).Addrs)
+	n.host.ConnManager().Protect(device, tagContact)
+	known := book.Union(Place(device, addrs).Addrs, n.book.Addrs(device))
+	if conns := n.host.Network().ConnsToPeer(device); len(conns) > 0 {
+		known = book.Union(workingAddresses(conns, n.host.Peerstore().Addrs(device)), known)
+	}
+	n.book.Put(device, known)
 }
+
+// tagContact protects the connections to devices that Learn has named.
+const tagContact = "contact"
 
 // Warning says in one line what is wrong with the connection to the network right now; it is empty when nothing is.
 func (n *Node) Warning() string {

@@ -313,3 +313,34 @@ func (l locked) Write(p []byte) (int, error) {
 }
 
 func (l locked) Sync() error { return nil }
+
+// TestNobodyIsASeed has Carol make a network without serving it as a seed: Alice and Bob, who know only her, find each other's records
+// and addresses through her.
+func TestNobodyIsASeed(t *testing.T) {
+	world := nodetest.NewWorld(t, nodetest.Private)
+	carol := world.Device("carol").Start()
+	alice, bob := world.Device("alice"), world.Device("bob")
+	for _, d := range []*nodetest.Device{alice, bob} {
+		d.Config.Network.Seeds = []peer.AddrInfo{node.Place(carol.ID(), carol.Listening())}
+		d.Start()
+	}
+	key, value := nodetest.NoteKey(bob.Config.Key), nodetest.Note(bob.Config.Key, 1, "bob is here")
+	bob.Publish(key, value)
+	nodetest.WaitFor(t, "bob's record", func() bool {
+		got, err := alice.Lookup(nodetest.Context(t), key)
+		return err == nil && bytes.Equal(got, value)
+	})
+	deliverAll(t, alice, bob, letters(3))
+}
+
+// TestConnectTwice connects again at once to a peer that has not said yet who it is: that must not cost the connection.
+func TestConnectTwice(t *testing.T) {
+	alice, bob := couple(t, nodetest.Private)
+	bob.Learn(alice.ID(), alice.Config.Listen) // both dial at once
+	var callers sync.WaitGroup
+	for range 10 {
+		callers.Go(func() { deliverAll(t, alice, bob, letters(1)) })
+		callers.Go(func() { deliverAll(t, bob, alice, letters(1)) })
+	}
+	callers.Wait()
+}

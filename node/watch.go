@@ -58,13 +58,13 @@ func (n *Node) watch(ctx context.Context, events event.Subscription, m Messenger
 
 // identified greets a peer that has said who it is, or shows it the door when it is of another network.
 func (n *Node) identified(p peer.ID, conns []network.Conn, listening []ma.Multiaddr, m Messenger) {
-	if n.foreign(p) {
+	if n.version(p) != n.cfg.Network.version() {
 		n.log.Debug("disconnecting a node of another network", zap.Stringer("peer", p))
 		_ = n.host.Network().ClosePeer(p)
 		return
 	}
 	n.joined.Store(true)
-	n.remember(p, workingAddresses(conns, listening))
+	n.remember(p, conns, workingAddresses(conns, listening))
 	if n.isSeed(p) || len(n.host.Network().Peers()) == 1 {
 		n.due.all()
 	}
@@ -82,9 +82,6 @@ func workingAddresses(conns []network.Conn, listening []ma.Multiaddr) []ma.Multi
 	}
 	return append(addrs, listening...)
 }
-
-// foreign reports whether a connected peer has said that it is of another network.
-func (n *Node) foreign(p peer.ID) bool { return n.version(p) != n.cfg.Network.version() }
 
 // version returns what a peer called its protocol; empty before it has.
 func (n *Node) version(p peer.ID) string {
@@ -177,14 +174,5 @@ func (p *pending) take() []string {
 			p.keys[k] = false
 		}
 	}
-	return todo
-}
-
-// empty forgets all keys and returns those that were to be done.
-func (p *pending) empty() []string {
-	todo := p.take()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	maps.DeleteFunc(p.keys, func(_ string, marked bool) bool { return !marked })
 	return todo
 }

@@ -41,6 +41,7 @@ func (s *Sender) Deliver(ctx context.Context, device peer.ID, envelopes [][]byte
 		}
 	}
 	l := s.link(device)
+	defer s.leave(l)
 	tags := make([][]byte, 0, len(envelopes))
 	for len(tags) < len(envelopes) {
 		rest := envelopes[len(tags):]
@@ -61,14 +62,21 @@ func (s *Sender) link(device peer.ID) *link {
 		l = &link{sender: s, device: device, writing: make(chan struct{}, 1), reading: make(chan struct{}, 1)}
 		s.links[device] = l
 	}
+	l.users++
 	return l
+}
+
+func (s *Sender) leave(l *link) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l.users--
 }
 
 // Forget drops the stream to a device whose last connection is gone.
 func (s *Sender) Forget(device peer.ID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if l, ok := s.links[device]; ok && l.dead() {
+	if l, ok := s.links[device]; ok && l.users == 0 && l.dead() {
 		delete(s.links, device)
 	}
 }
@@ -78,6 +86,7 @@ func (s *Sender) Forget(device peer.ID) {
 type link struct {
 	sender  *Sender
 	device  peer.ID
+	users   int // calls under way; guarded by the sender's mu
 	writing chan struct{}
 	reading chan struct{}
 
