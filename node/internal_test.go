@@ -103,16 +103,17 @@ func TestReason(t *testing.T) {
 	}
 	refused := &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
 	for want, err := range map[string]error{
-		"no address known":                              fmt.Errorf("dial: %w", swarm.ErrNoAddresses),
-		"no answer in time":                             fmt.Errorf("dial: %w", context.DeadlineExceeded),
-		"interrupted":                                   context.Canceled,
-		"connection refused":                            dial(context.DeadlineExceeded, refused, errors.New("odd")),
-		"the node there belongs to another network":     errForeign,
-		"the network there cannot be reached from here": dial(syscall.EHOSTUNREACH),
+		"no address known":   fmt.Errorf("dial: %w", swarm.ErrNoAddresses),
+		"no answer in time":  fmt.Errorf("dial: %w", context.DeadlineExceeded),
+		"interrupted":        context.Canceled,
+		"connection refused": dial(context.DeadlineExceeded, refused, errors.New("odd")),
+		"something":          errors.New("something\nwith details"),
+		"some thing":         dial(errors.New("some thing\nwith details")),
+
+		"the node there belongs to another network":                  errForeign,
+		"the network there cannot be reached from here":              dial(syscall.EHOSTUNREACH),
 		"the node at /ip4/10.0.0.1/tcp/4101 has another network key": dial(refused, syscall.ECONNRESET),
 		"another node answers at /ip4/10.0.0.1/tcp/4101":             dial(io.EOF, errors.New("peer id mismatch: expected a\nbut got b")),
-		"something":  errors.New("something\nwith details"),
-		"some thing": dial(errors.New("some thing\nwith details")),
 	} {
 		if got := reason(err, true); got != want {
 			t.Errorf("%v: %q, want %q", err, got, want)
