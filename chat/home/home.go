@@ -201,8 +201,10 @@ func (h *Home) check(profile profileOnDisk, network networkOnDisk) (err error) {
 	if h.node.Port < 1 || h.node.Port > 65535 {
 		return damaged(h.dir, nodeFile, fmt.Errorf("port %d", h.node.Port))
 	}
-	if h.join != nil && h.join.Link == "" {
-		return damaged(h.dir, joinFile, errors.New("no link"))
+	if h.join != nil {
+		if _, err := chat.ParseInvite(h.join.Link); err != nil {
+			return damaged(h.dir, joinFile, err)
+		}
 	}
 	return nil
 }

@@ -29,6 +29,11 @@ func alice(t testing.TB) Params {
 	return Params{Name: "Alice", Identity: id, Network: Network{Network: network, Authority: authority, Seeds: seeds}}
 }
 
+// invite returns the link that a home of these params could have been made with.
+func invite(p Params) string {
+	return chat.Invite{Kind: chat.InviteNetwork, Network: p.Network.Network, Seeds: p.Network.Seeds, Account: p.Identity.Account(), Name: "Carol"}.String()
+}
+
 // created returns Alice's home in a new folder.
 func created(t testing.TB, p Params) *Home {
 	t.Helper()
@@ -87,7 +92,7 @@ func TestHomeIsReadBackAsItWasMade(t *testing.T) {
 
 func TestEverythingIsClosedToOthers(t *testing.T) {
 	p := alice(t)
-	p.Join = "parley:J1TEST"
+	p.Join = invite(p)
 	h := created(t, p)
 	info, err := os.Stat(h.Dir())
 	if err != nil || info.Mode().Perm() != 0o700 {
@@ -146,7 +151,7 @@ func TestOfManyInitsAtOnceOneWins(t *testing.T) {
 // Whatever was written before a crash, the folder is either no home, and init may run again, or a whole one.
 func TestCrashWhileCreating(t *testing.T) {
 	p := alice(t)
-	p.Join = "parley:J1TEST"
+	p.Join = invite(p)
 	whole := created(t, p)
 	order := []string{lockFile, nodeFile, joinFile, networkFile, profileFile, keysFile}
 	for written := range len(order) {
@@ -244,7 +249,8 @@ func TestDamagedFilesAreNamed(t *testing.T) {
 		"no port":             {nodeFile, `{}`, "port 0"},
 		"port gone":           {nodeFile, "", "missing"},
 		"invite cut":          {joinFile, `{"link"`, joinFile},
-		"invite empty":        {joinFile, `{}`, "no link"},
+		"invite empty":        {joinFile, `{}`, "no parley link"},
+		"link cut":            {joinFile, `{"link":"parley:J1AAAA"}`, "damaged"},
 		"keys of a stranger":  {keysFile, "ssh-ed25519 AAAA", "corrupt key file"},
 		"keys cut":            {keysFile, "p", "corrupt key file"},
 		"keys empty":          {keysFile, "\n", "corrupt key file"},
@@ -286,7 +292,7 @@ func openAndUnlock(dir string) (*chat.Identity, error) {
 
 func TestJoiningIsRememberedOnce(t *testing.T) {
 	p := alice(t)
-	p.Join = "parley:J1TEST"
+	p.Join = invite(p)
 	h := created(t, p)
 	if j, ok := h.Join(); !ok || j.Link != p.Join || j.Joined || h.Joined() {
 		t.Fatalf("right after init: %+v", j)
