@@ -14,6 +14,7 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/libp2p/go-libp2p/p2p/protocol/identify"
 	ma "github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 )
@@ -41,8 +42,33 @@ func Probe(ctx context.Context, network Network) error {
 	if len(n.seeds) == 0 {
 		return errors.New("the network has no seeds")
 	}
-	if err := n.firstSeed(ctx); err != nil {
-		return &failure{text: "no seed answers: " + reason(err, cfg.Network.PSK != nil), cause: err}
+	err = n.firstSeed(ctx)
+	if err == nil {
+		return nil
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		if a := n.deaf(ctx); a != nil {
+			return &failure{text: fmt.Sprintf("no seed answers: the node at %s has another network key, or is very slow", a), cause: errForeign}
+		}
+	}
+	return &failure{text: "no seed answers: " + reason(err, cfg.Network.PSK != nil), cause: err}
+}
+
+// deaf returns an address of a seed where somebody takes connections, in a network with a key. What a node with another key answers is
+// noise to us, which may look like the beginning of something long, for which we then wait in vain.
+func (n *Node) deaf(ctx context.Context) ma.Multiaddr {
+	if n.cfg.Network.PSK == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), KnockTimeout)
+	defer cancel()
+	for _, seed := range n.seeds {
+		for _, a := range firstOf(seed.Addrs) {
+			if c, err := new(manet.Dialer).DialContext(ctx, a); err == nil {
+				_ = c.Close() // it was only to see
+				return a
+			}
+		}
 	}
 	return nil
 }

@@ -169,7 +169,7 @@ func TestProbeSilence(t *testing.T) {
 	cfg.Network.Seeds = []peer.AddrInfo{info}
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	if err := node.Probe(ctx, cfg.Network); err == nil || err.Error() != "no seed answers: no answer in time" {
+	if err := node.Probe(ctx, cfg.Network); err == nil || !strings.HasSuffix(err.Error(), "has another network key, or is very slow") {
 		t.Errorf("got %v", err)
 	}
 }
