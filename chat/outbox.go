@@ -214,10 +214,12 @@ func (m *Messenger) fly(ctx context.Context, device peer.ID) {
 		gone, failure = m.flight(ctx, device, within(rows, FlightBytes))
 		progress = progress || gone > 0
 	}
-	if failure != nil && ctx.Err() == nil {
+	ceiling := RetryMax
+	if failure != nil {
+		ceiling = m.restCeiling(device)
 		m.log.Debug("flight ended", zap.Stringer("device", device), zap.Error(failure))
 	}
-	m.outbox.landed(device, m.now(), progress, m.restCeiling(device), failure)
+	m.outbox.landed(device, m.now(), progress, ceiling, failure)
 }
 
 // restCeiling is shorter for a device that is connected: it is there, and what keeps it from taking our envelopes will pass.
