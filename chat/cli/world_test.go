@@ -136,6 +136,7 @@ type person struct {
 	w    *world
 	name string
 	home string
+	node *background // what up began last
 }
 
 // result is what became of a command.
@@ -232,6 +233,7 @@ func (p *person) up(args ...string) *background {
 	p.Helper()
 	b := p.begin(append([]string{"up"}, args...)...)
 	b.stderr.expect(p.T, "parley: ready")
+	p.node = b
 	return b
 }
 
