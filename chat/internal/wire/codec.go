@@ -53,6 +53,14 @@ func (r *Reader) U16() int {
 	return 0
 }
 
+// U32 returns the next four bytes as a number.
+func (r *Reader) U32() uint32 {
+	if b := r.Take(4); b != nil {
+		return binary.BigEndian.Uint32(b)
+	}
+	return 0
+}
+
 // U64 returns the next eight bytes as a number.
 func (r *Reader) U64() uint64 {
 	if b := r.Take(8); b != nil {

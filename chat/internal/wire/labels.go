@@ -17,6 +17,9 @@ const (
 	LabelBox         = "parley/box/1"
 	LabelAck         = "parley/ack/1"
 	LabelKeys        = "parley/keys/1"
+	LabelHandshake   = "parley/pqxdh/1"
+	LabelRatchet     = "parley/rk/1"
+	LabelBody        = "parley/body/1"
 )
 
 // Labels returns the registry, for the test that keeps it free of twins.
@@ -24,5 +27,6 @@ func Labels() []string {
 	return []string{
 		LabelAccountID, LabelDirect, LabelMessageID, LabelNetworkID, LabelFingerprint, LabelInvite, LabelCertificate,
 		LabelAccount, LabelDevice, LabelPrekey, LabelInterim, LabelBox, LabelAck, LabelKeys,
+		LabelHandshake, LabelRatchet, LabelBody,
 	}
 }
