@@ -2,7 +2,6 @@ package chat
 
 import (
 	"bytes"
-	"crypto/ecdh"
 	"crypto/ed25519"
 	"crypto/sha256"
 	"errors"
@@ -37,73 +36,52 @@ func ParseAccountID(s string) (AccountID, error) {
 
 const identityVersion = 1
 
-// Identity is who we are on this device: the account key, the device key and the keys that others encrypt to, with the
-// certificate and the records that say so. It is made once, by NewIdentity, and kept in the home as MarshalBinary wrote it.
-// Its secrets never print: every format verb shows the public ids only.
+// Identity is who we are on this device: the account key, the device key and the exchange key, with the certificate and the account
+// record that say so. It is made once, by NewIdentity, and kept in the home as MarshalBinary wrote it. (Keys that come and go, by
+// which others write to us, are in the store: prekey.go.) Its secrets never print: every format verb shows the public ids only.
 type Identity struct {
 	account  ed25519.PrivateKey
 	device   ed25519.PrivateKey
-	exchange []byte // X25519 private key
-	envelope seal.EnvelopeKey
-	seed     []byte // of envelope
+	exchange seal.ExchangeKey
 
 	certificate   []byte
 	accountRecord []byte
-	deviceRecord  []byte
+	number        uint64 // sequence of the account record
 }
+
+// identitySecrets is how many secrets of wire.KeySize bytes there are.
+const identitySecrets = 3
 
 // NewIdentity makes a new account with its first device.
 func NewIdentity(deviceName string) (*Identity, error) {
-	secrets := make([]byte, 4*wire.KeySize)
+	secrets := make([]byte, identitySecrets*wire.KeySize)
 	mustRandom(secrets)
 	i, err := identityOf(secrets)
 	if err != nil {
 		return nil, fmt.Errorf("new identity: %w", err)
 	}
-	exchange, err := i.exchangePublic()
-	if err != nil {
-		return nil, fmt.Errorf("new identity: %w", err)
-	}
 	account := i.Account()
 	i.certificate = wire.Certificate{
-		Account: account[:], Device: string(i.Device()), Exchange: exchange, Name: deviceName, Sequence: 1,
+		Account: account[:], Device: string(i.Device()), Exchange: i.exchange.Public(), Name: deviceName, Sequence: 1,
 	}.Sign(i.account)
 	i.accountRecord = wire.AccountRecord{Account: account[:], Sequence: 1, Signed: [][]byte{i.certificate}}.Sign(i.account)
-	record := wire.DeviceRecord{
-		Device: string(i.Device()), Sequence: 1,
-		Prekeys: []wire.Prekey{{Purpose: wire.PurposeEnvelope, Key: i.envelope.Public()}},
-	}
-	mustRandom(record.Instance[:])
-	i.deviceRecord = record.Sign(i.device)
 	return i, i.check()
 }
 
-// identityOf derives the keys from their four seeds: account, device, exchange, envelope.
+// identityOf derives the keys from their seeds: account, device, exchange.
 func identityOf(secrets []byte) (*Identity, error) {
 	part := func(n int) []byte { return bytes.Clone(secrets[n*wire.KeySize : (n+1)*wire.KeySize]) }
-	i := &Identity{
-		account: ed25519.NewKeyFromSeed(part(0)), device: ed25519.NewKeyFromSeed(part(1)), exchange: part(2), seed: part(3),
-	}
-	var err error
-	i.envelope, err = seal.NewEnvelopeKey(i.seed)
-	return i, err
-}
-
-func (i *Identity) exchangePublic() ([]byte, error) {
-	k, err := ecdh.X25519().NewPrivateKey(i.exchange)
-	if err != nil {
-		return nil, err
-	}
-	return k.PublicKey().Bytes(), nil
+	exchange, err := seal.ExchangeKeyOf(part(2))
+	return &Identity{account: ed25519.NewKeyFromSeed(part(0)), device: ed25519.NewKeyFromSeed(part(1)), exchange: exchange}, err
 }
 
 // MarshalBinary returns the identity with all its secrets: keep it in a file of mode 0600.
 func (i *Identity) MarshalBinary() ([]byte, error) {
 	b := []byte{identityVersion}
-	for _, secret := range [][]byte{i.account.Seed(), i.device.Seed(), i.exchange, i.seed} {
+	for _, secret := range [][]byte{i.account.Seed(), i.device.Seed(), i.exchange.Bytes()} {
 		b = append(b, secret...)
 	}
-	for _, public := range [][]byte{i.certificate, i.accountRecord, i.deviceRecord} {
+	for _, public := range [][]byte{i.certificate, i.accountRecord} {
 		b = wire.AppendLP(b, public)
 	}
 	return b, nil
@@ -113,9 +91,9 @@ func (i *Identity) MarshalBinary() ([]byte, error) {
 func ParseIdentity(b []byte) (*Identity, error) {
 	r := wire.NewReader(b)
 	r.Version(identityVersion)
-	secrets := make([]byte, 4*wire.KeySize)
+	secrets := make([]byte, identitySecrets*wire.KeySize)
 	r.Fill(secrets)
-	certificate, account, device := r.LP(MaxRecord), r.LP(MaxRecord), r.LP(MaxRecord)
+	certificate, account := r.LP(MaxRecord), r.LP(MaxRecord)
 	if err := r.Close(); err != nil {
 		return nil, fmt.Errorf("keys: %w", err)
 	}
@@ -123,7 +101,7 @@ func ParseIdentity(b []byte) (*Identity, error) {
 	if err != nil {
 		return nil, fmt.Errorf("keys: %w", err)
 	}
-	i.certificate, i.accountRecord, i.deviceRecord = bytes.Clone(certificate), bytes.Clone(account), bytes.Clone(device)
+	i.certificate, i.accountRecord = bytes.Clone(certificate), bytes.Clone(account)
 	return i, i.check()
 }
 
@@ -131,24 +109,26 @@ func ParseIdentity(b []byte) (*Identity, error) {
 func (i *Identity) check() error {
 	c, err1 := wire.ParseCertificate(i.certificate)
 	a, err2 := wire.ParseAccountRecord(i.accountRecord)
-	d, err3 := wire.ParseDeviceRecord(i.deviceRecord)
-	exchange, err4 := i.exchangePublic()
-	if err := errors.Join(err1, err2, err3, err4); err != nil {
+	if err := errors.Join(err1, err2); err != nil {
 		return fmt.Errorf("keys: %w", err)
 	}
 	account := i.Account()
 	switch {
 	case !bytes.Equal(c.Account, account[:]) || !bytes.Equal(a.Account, account[:]):
 		return errors.New("keys: the account key and its certificate do not match")
-	case c.Device != string(i.Device()) || d.Device != c.Device:
+	case c.Device != string(i.Device()):
 		return errors.New("keys: the device key and its certificate do not match")
-	case !bytes.Equal(c.Exchange, exchange) || !bytes.Equal(d.Envelope(), i.envelope.Public()):
-		return errors.New("keys: the encryption keys and their records do not match")
+	case !bytes.Equal(c.Exchange, i.exchange.Public()):
+		return errors.New("keys: the exchange key and its certificate do not match")
 	case len(a.Signed) == 0 || !bytes.Equal(a.Signed[0], i.certificate):
 		return errors.New("keys: the account record and the certificate do not match")
 	}
+	i.number = a.Sequence
 	return nil
 }
+
+// sequence returns the sequence number of our account record.
+func (i *Identity) sequence() uint64 { return i.number }
 
 // Account returns the account's id.
 func (i *Identity) Account() AccountID { return AccountID(i.account[wire.KeySize:]) }

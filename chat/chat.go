@@ -49,20 +49,21 @@ type Messenger struct {
 	health    func() (bool, string)
 	log       *zap.Logger
 
+	keys         *keyring
 	certificates *memo[wire.Certificate]
 	accounts     *memo[wire.AccountRecord]
 	devices      *memo[wire.DeviceRecord]
 
 	clock    clock
-	openers  chan struct{} // a token for each envelope that is being opened
 	outbox   *outbox
 	resolver *resolver
 	bell     bell
 	trouble  trouble
 	since    time.Time
 
-	mu    sync.Mutex
-	hints map[AccountID][]peer.ID // where to ask for an account's records first, from links used in this run
+	mu     sync.Mutex
+	hints  map[AccountID][]peer.ID // where to ask for an account's records first, from links used in this run
+	owners map[peer.ID]AccountID   // the contacts' devices, as their records say
 }
 
 // New returns a messenger; Run makes it work. Without Identity, Transport and Directory it only reads.
@@ -84,10 +85,10 @@ func New(cfg Config) *Messenger {
 		identity: cfg.Identity, self: cfg.Account, device: device, name: cfg.Name,
 		network: cfg.Network, seeds: cfg.Seeds, join: cfg.Join, store: cfg.Store, database: cfg.Database,
 		transport: cfg.Transport, directory: cfg.Directory, health: cfg.Health, log: cfg.Logger,
-		certificates: newMemo(wire.ParseCertificate), accounts: newMemo(wire.ParseAccountRecord),
+		keys: &keyring{}, certificates: newMemo(wire.ParseCertificate), accounts: newMemo(wire.ParseAccountRecord),
 		devices: newMemo(wire.ParseDeviceRecord),
-		clock:   clock{wall: cfg.Clock}, openers: make(chan struct{}, openers), outbox: newOutbox(), resolver: newResolver(), since: cfg.Clock(),
-		hints: map[AccountID][]peer.ID{},
+		clock:   clock{wall: cfg.Clock}, outbox: newOutbox(), resolver: newResolver(), since: cfg.Clock(),
+		hints: map[AccountID][]peer.ID{}, owners: map[peer.ID]AccountID{},
 	}
 }
 
@@ -99,8 +100,10 @@ func (m *Messenger) Format(f fmt.State, _ rune) {
 // Resume continues where an earlier run ended, and carries out a join that is not in the store yet. Call it once, before anything
 // else; what is asked of the messenger after it finds the contacts of a join.
 func (m *Messenger) Resume(ctx context.Context) error {
-	if err := errors.Join(m.resumeClock(ctx), m.learnContacts(ctx)); err != nil {
-		return err
+	for _, step := range []func(context.Context) error{m.resumeClock, m.resumeKeys, m.learnContacts} {
+		if err := step(ctx); err != nil {
+			return err
+		}
 	}
 	if m.join == nil || m.join.Account == m.self {
 		return nil
@@ -116,6 +119,7 @@ func (m *Messenger) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return m.dispatch(ctx) })
 	g.Go(func() error { return m.findDevices(ctx) })
+	g.Go(func() error { return m.tendKeys(ctx) })
 	return g.Wait()
 }
 
@@ -147,7 +151,9 @@ func (m *Messenger) now() time.Time { return m.clock.now() }
 type aftermath struct {
 	nudge   []peer.ID   // devices that have something in the outbox
 	resolve []AccountID // accounts whose devices are wanted
-	learn   []peer.ID   // devices of contacts
+	refresh []AccountID // accounts whose records are known, and are not the newest
+	learn   []recipient // devices of contacts
+	lines   lines       // the sessions that it has loaded
 }
 
 // update runs one transaction, and does what it asks for after the commit.
@@ -155,7 +161,10 @@ func (m *Messenger) update(ctx context.Context, fn func(Tx, *aftermath) error) e
 	var after aftermath
 	err := m.store.Update(ctx, func(tx Tx) error {
 		after = aftermath{} // fn may run again
-		return fn(tx, &after)
+		if err := fn(tx, &after); err != nil {
+			return err
+		}
+		return after.lines.keep(tx)
 	})
 	m.trouble.judge(ctx, err)
 	// Also after an error: it may have been the answer to a commit that went through. Looking once too often changes nothing.
@@ -165,9 +174,10 @@ func (m *Messenger) update(ctx context.Context, fn func(Tx, *aftermath) error) e
 	for _, account := range after.resolve {
 		m.resolver.want(account)
 	}
-	for _, device := range after.learn {
-		m.transport.Learn(device, nil)
+	for _, account := range after.refresh {
+		m.resolver.refresh(account)
 	}
+	m.know(after.learn)
 	m.bell.ring()
 	return err
 }

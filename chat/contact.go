@@ -84,12 +84,26 @@ func (m *Messenger) introduce(tx Tx, after *aftermath, invite Invite, as string)
 	if err != nil {
 		return ContactRow{}, err
 	}
-	card := wire.Card{Name: m.name, Account: m.identity.accountRecord, Device: m.identity.deviceRecord}
-	if _, err := m.queue(tx, after, c, KindCard, card.Append(nil), ""); err != nil {
+	if _, err := m.queue(tx, after, c, KindCard, m.card(), ""); err != nil {
 		return ContactRow{}, err
 	}
 	row, _, err := tx.Contact(invite.Account)
 	return row, err
+}
+
+// card returns the content that introduces us.
+func (m *Messenger) card() []byte {
+	return wire.Card{Name: m.name, Account: m.identity.accountRecord, Device: m.keys.signed()}.Append(nil)
+}
+
+// sendCard queues our card to a contact.
+func (m *Messenger) sendCard(tx Tx, after *aftermath, to AccountID) error {
+	c, ok, err := tx.Conversation(DirectConversation(m.self, to))
+	if err != nil || !ok {
+		return err
+	}
+	_, err = m.queue(tx, after, c, KindCard, m.card(), "")
+	return err
 }
 
 func orTaken(err error, name string) error {
@@ -215,10 +229,28 @@ func (m *Messenger) learnContacts(ctx context.Context) error {
 		}
 		return nil
 	})
-	for _, d := range known {
+	m.know(known)
+	return wrap(err, "learn the contacts' devices")
+}
+
+// know remembers devices of contacts, and tells the transport that they matter to us.
+func (m *Messenger) know(devices []recipient) {
+	m.mu.Lock()
+	for _, d := range devices {
+		m.owners[d.device] = d.account
+	}
+	m.mu.Unlock()
+	for _, d := range devices {
 		m.transport.Learn(d.device, nil)
 	}
-	return wrap(err, "learn the contacts' devices")
+}
+
+// owner returns whose device it is; ok is false where it is no contact's.
+func (m *Messenger) owner(device peer.ID) (account AccountID, ok bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	account, ok = m.owners[device]
+	return account, ok
 }
 
 // learn hands the addresses in a link to the transport.

@@ -52,8 +52,27 @@ const (
 	LookupRetryMax = time.Minute
 	// InviteLifetime is how long an invite may be used.
 	InviteLifetime = 24 * time.Hour
-	// openers is the most envelopes that are opened at once, whoever sent them: it is work for the processor, not waiting.
-	openers = 4
+	// MaxSessions is how many sessions are kept with one device: the one in use, and those on which something may still be on its way.
+	MaxSessions = 6
+	// MaxGenerations is how many generations of our keys are kept: the newest, and those of six weeks before.
+	MaxGenerations = 7
+	// GenerationLife is how long a generation is the newest.
+	GenerationLife = 7 * 24 * time.Hour
+	// TendEvery is how often we look whether keys are to be made.
+	TendEvery = time.Hour
+	// OneTimePairs is how many pairs lie ready to be given away: a busy hour's new conversations. MaxGiven is how many of those that
+	// were given away, and not used, are kept.
+	OneTimePairs = 50
+	MaxGiven     = 1000
+	// OneTimeWait is how long a device is waited for that may give us a pair.
+	OneTimeWait = 2 * time.Second
+	// MaxHandshakes is how many first flights to one generation are remembered: many more than there are contacts.
+	MaxHandshakes = 100_000
+	// HealEvery and HealsADay bound how often one device gets a new session because something did not open.
+	HealEvery = 10 * time.Minute
+	HealsADay = 5
+	// MaxReseal is how many rows move to a new session in one transaction; a longer queue moves on at the next heal.
+	MaxReseal = 10_000
 	// RetryFirst and RetryMax bound the back-off between attempts: 1, 2, 4 … 300 s, with full jitter.
 	RetryFirst = time.Second
 	RetryMax   = 300 * time.Second

@@ -257,8 +257,8 @@ func (m *Messenger) flight(ctx context.Context, device peer.ID, rows []OutboxRow
 	cancel()
 	handed = handed[:min(len(handed), len(rows))]
 	// What was handed over is settled even while we stop: the device has it.
-	err := m.update(context.WithoutCancel(ctx), func(tx Tx, _ *aftermath) error {
-		done, err := m.settle(tx, device, rows, handed)
+	err := m.update(context.WithoutCancel(ctx), func(tx Tx, after *aftermath) error {
+		done, err := m.settle(tx, after, device, rows, handed)
 		gone = done
 		return err
 	})
@@ -267,17 +267,21 @@ func (m *Messenger) flight(ctx context.Context, device peer.ID, rows []OutboxRow
 	}
 	if failure == nil && gone < len(rows) {
 		failure = errUnproven
+		m.resolver.refresh(rows[0].Account) // it may have other keys by now: renew
 	}
 	return gone, failure
 }
 
 // settle removes the rows that the device has proven to hold, and reports what became of their messages.
-func (m *Messenger) settle(tx Tx, device peer.ID, rows []OutboxRow, handed []Handed) (gone int, err error) {
+func (m *Messenger) settle(tx Tx, after *aftermath, device peer.ID, rows []OutboxRow, handed []Handed) (gone int, err error) {
 	var done []RowID
 	for i, h := range handed {
 		state, reason, final := settled(rows[i], h)
 		if final {
 			done = append(done, rows[i].Row)
+			if err := confirm(tx, after, rows[i]); err != nil {
+				return 0, err
+			}
 		}
 		if state == "" || rows[i].Message.IsZero() {
 			continue
@@ -292,6 +296,16 @@ func (m *Messenger) settle(tx Tx, device peer.ID, rows []OutboxRow, handed []Han
 	return len(done), tx.DeleteOutbox(device, done)
 }
 
+// confirm notes in a row's session that the other side has it.
+func confirm(tx Tx, after *aftermath, row OutboxRow) error {
+	l, err := after.lines.line(tx, row.Session)
+	if err != nil || l == nil {
+		return err
+	}
+	l.changed = l.state.Confirm(row.Chain) || l.changed
+	return nil
+}
+
 // settled judges one hand-over: the state it gives the message (none: it changes nothing), and whether the row may go.
 func settled(row OutboxRow, h Handed) (state State, reason string, final bool) {
 	switch {
@@ -302,7 +316,7 @@ func settled(row OutboxRow, h Handed) (state State, reason string, final bool) {
 	case subtle.ConstantTimeCompare(h.Tag, row.Tag[:]) == 1:
 		return StateDelivered, "", true
 	case AckTag(h.Tag) == AckTag{}:
-		return StateFailed, "the recipient's device did not accept it", true
+		return "", "", false // not opened, or not accepted yet: it may be, later
 	}
 	return "", "", false
 }

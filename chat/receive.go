@@ -7,31 +7,32 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	"go.uber.org/zap"
-	"golang.org/x/sync/errgroup"
 
+	"parley/chat/internal/seal"
 	"parley/chat/internal/wire"
 )
 
-// The way of a message in: open → (one transaction: seen before? store, announce, remember as seen) → acknowledge. Functions follow
-// in that order. Together with retries at the sender this makes an exactly-once effect: no other path writes messages that came in.
+// The way of a message in: take packets apart → (one transaction: seen before? open; store, announce, remember as seen; move the
+// session on) → acknowledge. Functions follow in that order. Together with retries at the sender this makes an exactly-once effect: no
+// other path writes messages that came in.
 
 // Receive takes envelopes that a device handed over, all in one transaction, and returns the acknowledgement tag of each. An error
-// means that nothing was kept and they must be offered again. What cannot be opened is dropped and gets a tag of zeros.
+// means that nothing was kept and they must be offered again. A tag of zeros says that the envelope was not opened, or not accepted: it
+// changed nothing, and may be offered again.
 func (m *Messenger) Receive(ctx context.Context, from peer.ID, envelopes [][]byte) ([][]byte, error) {
-	letters := m.openAll(from, envelopes)
+	packets := m.parseAll(from, envelopes)
+	order := inOrder(packets)
 	tags := make([]AckTag, len(envelopes))
 	err := m.update(ctx, func(tx Tx, after *aftermath) error {
-		for i, l := range letters {
-			if l == nil {
-				continue
-			}
-			tag, err := m.take(tx, after, EnvelopeIDOf(envelopes[i]), *l)
+		clear(tags)
+		for _, i := range order {
+			tag, err := m.takePacket(tx, after, from, EnvelopeIDOf(envelopes[i]), packets[i])
 			if err != nil {
 				return err
 			}
 			tags[i] = tag
 		}
-		return nil
+		return m.payOwed(tx, after)
 	})
 	if err != nil {
 		return nil, wrap(err, "store what came in")
@@ -43,26 +44,60 @@ func (m *Messenger) Receive(ctx context.Context, from peer.ID, envelopes [][]byt
 	return acks, nil
 }
 
-// openAll opens envelopes side by side: that is public-key work, and needs no transaction. Garbage becomes nil.
-func (m *Messenger) openAll(from peer.ID, envelopes [][]byte) []*letter {
-	letters := make([]*letter, len(envelopes))
-	var work errgroup.Group
-	work.SetLimit(openers)
-	for i, e := range envelopes {
-		work.Go(func() error {
-			m.openers <- struct{}{}
-			l, err := m.open(e)
-			<-m.openers
-			if err != nil {
-				m.log.Debug("dropped an envelope", zap.Stringer("from", from), zap.Error(err))
-				return nil
-			}
-			letters[i] = &l
-			return nil
-		})
+// takePacket opens one packet and does what it says, unless it was taken before: then it only acknowledges again.
+func (m *Messenger) takePacket(tx Tx, after *aftermath, from peer.ID, id EnvelopeID, p *seal.Packet) (AckTag, error) {
+	tag, seen, err := tx.Seen(id)
+	if seen || err != nil {
+		return tag, err
 	}
-	_ = work.Wait() // its functions return no errors
-	return letters
+	c, err, failed := m.open(tx, after, p)
+	if failed != nil {
+		return AckTag{}, failed
+	}
+	if err != nil {
+		return AckTag{}, m.unopened(tx, after, from, c.line, err)
+	}
+	if c.body.Type != wire.BodyContent {
+		return m.takeSign(tx, after, id, c)
+	}
+	l, err := m.letter(c)
+	if err != nil {
+		m.log.Debug("dropped a packet", zap.Stringer("from", from), zap.Error(err))
+		return AckTag{}, nil
+	}
+	if tag, err = m.take(tx, after, id, l); err != nil || tag == (AckTag{}) {
+		return tag, err
+	}
+	return tag, m.takeParcel(tx, after, c)
+}
+
+// takeSign takes a step or a heal: they carry nothing, and count from contacts alone.
+func (m *Messenger) takeSign(tx Tx, after *aftermath, id EnvelopeID, c parcel) (AckTag, error) {
+	if _, ok, err := tx.Contact(c.line.row.Account); err != nil || !ok {
+		return AckTag{}, err
+	}
+	if revoked, err := m.revoked(tx, c.line.row.Account, c.line.row.Device); err != nil || revoked {
+		return AckTag{}, err
+	}
+	if err := m.takeParcel(tx, after, c); err != nil {
+		return AckTag{}, err
+	}
+	if c.body.Type == wire.BodyHeal {
+		if err := m.reseal(tx, after, c.line); err != nil {
+			return AckTag{}, err
+		}
+	}
+	return c.tag, tx.InsertSeen(SeenRow{ID: id, Tag: c.tag, At: m.now()})
+}
+
+// payOwed sends what the other sides of the sessions that moved wait for.
+func (m *Messenger) payOwed(tx Tx, after *aftermath) error {
+	for _, l := range after.lines.byID {
+		if err := m.oweStep(tx, after, l); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // take stores one letter, unless its envelope was taken before: then it only acknowledges again.
@@ -80,7 +115,7 @@ func (m *Messenger) take(tx Tx, after *aftermath, id EnvelopeID, l letter) (AckT
 
 // accept does what a letter's kind asks for. It returns false for what no honest sender writes, which is dropped.
 func (m *Messenger) accept(tx Tx, after *aftermath, l letter) (bool, error) {
-	if revoked, err := m.revoked(tx, l); revoked || err != nil {
+	if revoked, err := m.revoked(tx, l.account, l.device); revoked || err != nil {
 		return false, err
 	}
 	if Kind(l.content.Kind) != KindText && len(l.content.Parents) > 0 {
@@ -97,14 +132,14 @@ func (m *Messenger) accept(tx Tx, after *aftermath, l letter) (bool, error) {
 	return false, nil
 }
 
-// revoked reports whether the author's account has taken the certificate of the sending device back.
-func (m *Messenger) revoked(tx Tx, l letter) (bool, error) {
-	row, ok, err := tx.Record(accountRecordKey(l.account))
+// revoked reports whether an account has taken the certificate of a device back.
+func (m *Messenger) revoked(tx Tx, account AccountID, device peer.ID) (bool, error) {
+	row, ok, err := tx.Record(accountRecordKey(account))
 	if err != nil || !ok {
 		return false, err
 	}
 	record, err := m.accounts.of(row.Value)
-	return err == nil && slices.Contains(record.Revoked, string(l.device)), err
+	return err == nil && slices.Contains(record.Revoked, string(device)), err
 }
 
 // acceptText stores a message that came in and announces it. A message that is here already (its author sealed it anew) changes nothing.
@@ -166,7 +201,14 @@ func (m *Messenger) acceptCard(tx Tx, after *aftermath, l letter) (bool, error) 
 	if err := m.pin(tx, deviceRecordKey(l.device), device.Sequence, card.Device); err != nil {
 		return false, err
 	}
-	after.learn = append(after.learn, l.device)
+	if err := m.enforce(tx, after, l.account); err != nil {
+		return false, err
+	}
+	devices, err := m.recipients(tx, l.account)
+	if err != nil {
+		return false, err
+	}
+	after.learn = append(after.learn, devices...)
 	more, err := m.addressWaiting(tx, after, l.account)
 	if more {
 		after.resolve = append(after.resolve, l.account)

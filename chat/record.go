@@ -72,44 +72,67 @@ func (m *Messenger) forgets(older, newer []byte) bool {
 	return err1 == nil && err2 == nil && slices.ContainsFunc(a.Revoked, func(id string) bool { return !slices.Contains(b.Revoked, id) })
 }
 
-// recipient is one device that an envelope can be sealed to.
+// recipient is one device that a session can be begun with.
 type recipient struct {
-	account AccountID
-	device  peer.ID
-	key     []byte
+	account  AccountID
+	device   peer.ID
+	exchange []byte // certified
+	record   wire.DeviceRecord
 }
 
-// recipients lists an account's devices, as far as their records are known: those certified and not revoked.
+// recipients lists an account's devices that can be written to: certified, not revoked, and with a record that is known.
 func (m *Messenger) recipients(tx Tx, account AccountID) ([]recipient, error) {
+	found, _, err := m.devicesOf(tx, account)
+	return found, err
+}
+
+// devicesOf lists an account's devices, those that can be written to and those whose records are missing.
+func (m *Messenger) devicesOf(tx Tx, account AccountID) (found []recipient, missing []peer.ID, err error) {
 	row, ok, err := tx.Record(accountRecordKey(account))
 	if err != nil || !ok {
-		return nil, err
+		return nil, nil, err
 	}
 	record, err := m.accounts.of(row.Value)
 	if err != nil {
-		return nil, fmt.Errorf("pinned record of %s: %w", account.Short(), err)
+		return nil, nil, fmt.Errorf("pinned record of %s: %w", account.Short(), err)
 	}
-	var found []recipient
 	for _, c := range record.Certificates {
 		if slices.Contains(record.Revoked, c.Device) {
 			continue
 		}
 		row, ok, err := tx.Record(deviceRecordKey(peer.ID(c.Device)))
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if !ok {
+			missing = append(missing, peer.ID(c.Device))
 			continue
 		}
 		device, err := m.devices.of(row.Value)
 		if err != nil {
-			return nil, fmt.Errorf("pinned record of %s: %w", c.Device, err)
+			return nil, nil, fmt.Errorf("pinned record of %s: %w", c.Device, err)
 		}
-		if key := device.Envelope(); key != nil {
-			found = append(found, recipient{account, peer.ID(c.Device), key})
+		if complete(device) {
+			found = append(found, recipient{account, peer.ID(c.Device), c.Exchange, device})
 		}
 	}
-	return found, nil
+	return found, missing, nil
+}
+
+// complete reports whether a device can be written to.
+func complete(d wire.DeviceRecord) bool {
+	return d.Prekey(wire.PurposeSigned) != nil && d.Prekey(wire.PurposeLastKEM) != nil && d.Prekey(wire.PurposeEnvelope) != nil
+}
+
+// recipientOn returns one device of an account, if the account's record certifies it.
+func (m *Messenger) recipientOn(tx Tx, account AccountID, device peer.ID) (recipient, bool, error) {
+	devices, err := m.recipients(tx, account)
+	for _, d := range devices {
+		if d.device == device {
+			return d, true, err
+		}
+	}
+	return recipient{}, false, err
 }
 
 // resolve finds an account's records in the directory, pins them, and addresses the messages that waited for them.
@@ -125,39 +148,65 @@ func (m *Messenger) resolve(ctx context.Context, account AccountID) error {
 		return fmt.Errorf("look up %s: not its record: %w", account.Short(), err)
 	}
 	found := []RecordRow{{Key: accountRecordKey(account), Sequence: record.Sequence, Value: value}}
+	given := map[peer.ID][]byte{}
+	var missing error
 	for _, c := range record.Certificates {
 		if slices.Contains(record.Revoked, c.Device) {
 			continue
 		}
-		key := deviceRecordKey(peer.ID(c.Device))
-		value, err := m.directory.Lookup(ctx, key, peer.ID(c.Device))
+		row, err := m.lookUpDevice(ctx, peer.ID(c.Device))
 		if err != nil {
-			return fmt.Errorf("look up a device of %s: %w", account.Short(), err)
+			missing = errors.Join(missing, fmt.Errorf("look up a device of %s: %w", account.Short(), err))
+			continue
 		}
-		device, err := wire.ParseDeviceRecord(value)
-		if err != nil || device.Device != c.Device {
-			return fmt.Errorf("look up a device of %s: not its record: %w", account.Short(), err)
+		found = append(found, row)
+		if pair := m.askOneTime(ctx, peer.ID(c.Device)); pair != nil {
+			given[peer.ID(c.Device)] = pair
 		}
-		found = append(found, RecordRow{Key: key, Sequence: device.Sequence, Value: value})
 	}
-	return m.adopt(ctx, account, found)
+	return errors.Join(m.adopt(ctx, account, found, given), missing)
 }
 
-// adopt pins records of an account, and addresses what waited for them.
-func (m *Messenger) adopt(ctx context.Context, account AccountID, found []RecordRow) error {
-	for more := true; more; found = nil {
+// lookUpDevice finds a device's record in the directory.
+func (m *Messenger) lookUpDevice(ctx context.Context, device peer.ID) (RecordRow, error) {
+	key := deviceRecordKey(device)
+	value, err := m.directory.Lookup(ctx, key, device)
+	if err != nil {
+		return RecordRow{}, err
+	}
+	record, err := wire.ParseDeviceRecord(value)
+	if err != nil || record.Device != string(device) {
+		return RecordRow{}, fmt.Errorf("not its record: %w", err)
+	}
+	return RecordRow{Key: key, Sequence: record.Sequence, Value: value}, nil
+}
+
+// adopt pins records of an account, keeps the one-time keys that its devices gave us, and addresses what waited for them.
+func (m *Messenger) adopt(ctx context.Context, account AccountID, found []RecordRow, given map[peer.ID][]byte) error {
+	for more := true; more; found, given = nil, nil {
 		err := m.update(ctx, func(tx Tx, after *aftermath) (err error) {
 			for _, r := range found {
 				if err := m.pin(tx, r.Key, r.Sequence, r.Value); err != nil {
 					return err
 				}
 			}
-			devices, err := m.recipients(tx, account)
-			for _, d := range devices {
-				after.learn = append(after.learn, d.device)
+			if err := m.enforce(tx, after, account); err != nil {
+				return err
 			}
+			for device, pair := range given {
+				if err := tx.PutSecret(SecretRow{Kind: SecretBundle, Key: []byte(device), Value: pair}); err != nil {
+					return err
+				}
+			}
+			devices, err := m.recipients(tx, account)
 			if err != nil {
 				return err
+			}
+			after.learn = append(after.learn, devices...)
+			if found != nil {
+				if err := m.renew(tx, after, account); err != nil {
+					return err
+				}
 			}
 			more, err = m.addressWaiting(tx, after, account)
 			return err
@@ -172,7 +221,7 @@ func (m *Messenger) adopt(ctx context.Context, account AccountID, found []Record
 // publish puts our own records into the directory.
 func (m *Messenger) publish() {
 	m.directory.Publish(accountRecordKey(m.self), m.identity.accountRecord)
-	m.directory.Publish(deviceRecordKey(m.device), m.identity.deviceRecord)
+	m.directory.Publish(deviceRecordKey(m.device), m.keys.signed())
 }
 
 // resolver knows which accounts' devices are wanted, and when each may be looked for again.
@@ -185,6 +234,7 @@ type resolver struct {
 type search struct {
 	running bool
 	again   bool // asked for while it ran
+	refresh bool // what is known of the account is old
 	tries   int
 	ended   time.Time
 	next    time.Time
@@ -206,6 +256,19 @@ func (r *resolver) want(account AccountID) {
 	poke(r.changed)
 }
 
+// refresh asks for an account's records although they are known.
+func (r *resolver) refresh(account AccountID) {
+	r.mu.Lock()
+	s, ok := r.searches[account]
+	if !ok {
+		s = &search{}
+		r.searches[account] = s
+	}
+	s.refresh, s.again = true, s.running
+	r.mu.Unlock()
+	poke(r.changed)
+}
+
 // poke ends all rests, because the network has changed, but has nobody looked for more than once a second.
 func (r *resolver) poke(now time.Time) {
 	r.mu.Lock()
@@ -219,7 +282,7 @@ func (r *resolver) poke(now time.Time) {
 }
 
 // due takes the account that has waited longest for its turn, or says how long none will have one.
-func (r *resolver) due(now time.Time) (account AccountID, ok bool, wait time.Duration) {
+func (r *resolver) due(now time.Time) (account AccountID, refresh, ok bool, wait time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var first *search
@@ -232,13 +295,14 @@ func (r *resolver) due(now time.Time) (account AccountID, ok bool, wait time.Dur
 		}
 	}
 	if first == nil || running >= Lookups {
-		return account, false, LookupRetryMax
+		return account, false, false, LookupRetryMax
 	}
 	if wait = first.next.Sub(now); wait > 0 {
-		return account, false, wait
+		return account, false, false, wait
 	}
-	first.running, first.again = true, false
-	return account, true, 0
+	refresh = first.refresh
+	first.running, first.again, first.refresh = true, false, false
+	return account, refresh, true, 0
 }
 
 // ended notes the end of a search. What has been found is forgotten, unless it was asked for meanwhile.
@@ -268,9 +332,9 @@ func (m *Messenger) findDevices(ctx context.Context) error {
 		if !loaded {
 			loaded = m.wantWaiting(ctx) == nil
 		}
-		account, ok, wait := m.resolver.due(m.now())
+		account, refresh, ok, wait := m.resolver.due(m.now())
 		if ok {
-			searches.Go(func() { m.resolver.ended(account, m.now(), m.find(ctx, account)) })
+			searches.Go(func() { m.resolver.ended(account, m.now(), m.find(ctx, account, refresh)) })
 			continue
 		}
 		if !loaded {
@@ -289,9 +353,9 @@ func (m *Messenger) findDevices(ctx context.Context) error {
 }
 
 // find makes one search for an account's devices. It is over when nothing waits for them any more.
-func (m *Messenger) find(ctx context.Context, account AccountID) bool {
-	err := m.adopt(ctx, account, nil) // they may be known, and only the messages have waited
-	if err == nil && !m.waits(ctx, account) {
+func (m *Messenger) find(ctx context.Context, account AccountID, refresh bool) bool {
+	err := m.adopt(ctx, account, nil, nil) // they may be known, and only the messages have waited
+	if err == nil && !refresh && !m.waits(ctx, account) {
 		return true
 	}
 	if err = m.resolve(ctx, account); err != nil && ctx.Err() == nil {
@@ -303,8 +367,8 @@ func (m *Messenger) find(ctx context.Context, account AccountID) bool {
 // waits reports whether a message waits for an account's devices.
 func (m *Messenger) waits(ctx context.Context, account AccountID) (waits bool) {
 	err := m.store.View(ctx, func(tx Tx) error {
-		rows, err := tx.Unaddressed(account, 1)
-		waits = len(rows) > 0
+		devices, err := tx.WaitingDevices(account)
+		waits = len(devices) > 0
 		return err
 	})
 	return waits || err != nil

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/libp2p/go-libp2p/core/peer"
+
 	"parley/chat/internal/wire"
 )
 
@@ -138,73 +140,105 @@ func parentsOf(heads []MessageID) [][32]byte {
 	return parents
 }
 
-// address makes one outbox row for each device of the recipient that is known; where none is, or others wait before it, the message
-// waits for one.
+// address makes one outbox row for each device of the recipient; where one cannot be written to yet, or others wait for it before
+// this one, the message waits for it.
 func (m *Messenger) address(tx Tx, after *aftermath, to AccountID, row MessageRow) error {
-	devices, err := m.recipients(tx, to)
+	devices, missing, err := m.devicesOf(tx, to)
 	if err != nil {
 		return err
 	}
-	waiting, err := tx.Unaddressed(to, 1)
+	waiting, err := tx.WaitingDevices(to)
 	if err != nil {
 		return err
 	}
-	if len(devices) == 0 || len(waiting) > 0 {
+	if len(devices) == 0 || slices.Contains(waiting, "") {
 		after.resolve = append(after.resolve, to)
-		return tx.AddUnaddressed(to, row.Row)
+		return tx.AddUnaddressed(WaitingRow{Account: to, Message: row.Row})
 	}
 	for _, device := range devices {
+		if slices.Contains(waiting, device.device) {
+			missing = append(missing, device.device)
+			continue
+		}
 		if err := m.post(tx, after, device, row.Row, row); err != nil {
+			return err
+		}
+	}
+	return await(tx, after, to, missing, row.Row)
+}
+
+// await notes that a message waits for devices.
+func await(tx Tx, after *aftermath, account AccountID, devices []peer.ID, message RowID) error {
+	for _, device := range devices {
+		after.resolve = append(after.resolve, account)
+		if err := tx.AddUnaddressed(WaitingRow{Account: account, Device: device, Message: message}); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// post seals a content to one device and puts it into the outbox, in its place in the order of composing. message is the row that the
-// device's acknowledgement is reported to; zero for none.
-func (m *Messenger) post(tx Tx, after *aftermath, to recipient, message RowID, row MessageRow) error {
-	envelope, tag, err := m.seal(to, row.Content)
-	if err != nil {
-		return err
-	}
-	after.nudge = append(after.nudge, to.device)
-	return tx.InsertOutbox(OutboxRow{
-		Row: row.Row, Device: to.device, Account: to.account, Message: message,
-		ID: EnvelopeIDOf(envelope), Tag: tag, Envelope: envelope,
-	})
-}
-
 // addressWaiting addresses messages that wait for an account's devices, oldest first, so that none overtakes another. It reports
-// whether some may still wait: those are for a transaction of their own, so that a long queue does not hold up everybody's writes.
+// whether some may still wait that need not: those are for a transaction of their own, so that a long queue does not hold up
+// everybody's writes.
 func (m *Messenger) addressWaiting(tx Tx, after *aftermath, account AccountID) (more bool, err error) {
-	devices, err := m.recipients(tx, account)
+	devices, missing, err := m.devicesOf(tx, account)
 	if err != nil || len(devices) == 0 {
 		return false, err
 	}
-	waiting, err := tx.Unaddressed(account, FlightSize)
+	waiting, err := tx.WaitingDevices(account)
 	if err != nil {
 		return false, err
 	}
-	for _, id := range waiting {
-		if err := m.addressOne(tx, after, devices, account, id); err != nil {
+	slices.SortFunc(waiting, func(a, b peer.ID) int { return strings.Compare(string(b), string(a)) }) // "" last: what waits for any device is newer
+	for _, name := range waiting {
+		to := devices
+		if name != "" {
+			to = slices.DeleteFunc(slices.Clone(devices), func(r recipient) bool { return r.device != name })
+		}
+		if name != "" && len(to) == 0 && slices.Contains(missing, name) {
+			continue
+		}
+		full, err := m.addressFor(tx, after, WaitingRow{Account: account, Device: name}, to, missing)
+		if full || err != nil {
+			return full, err
+		}
+	}
+	return false, nil
+}
+
+// addressFor addresses what waits for one device, or for any: then what still misses devices goes on waiting for those. Without a device
+// to address, its account has taken it back, and nothing waits for it any more. It reports whether it stopped before the end.
+func (m *Messenger) addressFor(tx Tx, after *aftermath, w WaitingRow, to []recipient, missing []peer.ID) (full bool, err error) {
+	rows, err := tx.Unaddressed(w.Account, w.Device, FlightSize)
+	if err != nil {
+		return false, err
+	}
+	for _, w.Message = range rows {
+		row, ok, err := tx.Message(w.Message)
+		if err != nil {
+			return false, err
+		}
+		if ok {
+			if err := m.addressOne(tx, after, w, row, to, missing); err != nil {
+				return false, err
+			}
+		}
+		if err := tx.DeleteUnaddressed(w); err != nil {
 			return false, err
 		}
 	}
-	return len(waiting) == FlightSize, nil
+	return len(rows) == FlightSize, nil
 }
 
-func (m *Messenger) addressOne(tx Tx, after *aftermath, devices []recipient, account AccountID, id RowID) error {
-	row, ok, err := tx.Message(id)
-	if err != nil {
-		return err
-	}
-	if ok {
-		for _, device := range devices {
-			if err := m.post(tx, after, device, row.Row, row); err != nil {
-				return err
-			}
+func (m *Messenger) addressOne(tx Tx, after *aftermath, w WaitingRow, row MessageRow, to []recipient, missing []peer.ID) error {
+	for _, device := range to {
+		if err := m.post(tx, after, device, row.Row, row); err != nil {
+			return err
 		}
 	}
-	return tx.DeleteUnaddressed(account, id)
+	if w.Device != "" {
+		return nil
+	}
+	return await(tx, after, w.Account, missing, w.Message)
 }

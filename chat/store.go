@@ -28,6 +28,8 @@ type Tx interface {
 	receiverTx
 	contactTx
 	recordTx
+	sessionTx
+	secretTx
 	readerTx
 }
 
@@ -56,14 +58,16 @@ type outboxTx interface {
 	OutboxOf(device peer.ID, limit int) ([]OutboxRow, error)
 	// DeleteOutbox removes rows of one device; rows that are gone already are no error.
 	DeleteOutbox(device peer.ID, rows []RowID) error
-	// AddUnaddressed notes that a message waits until an account's devices are known.
-	AddUnaddressed(AccountID, RowID) error
+	// AddUnaddressed notes that a message waits until a device can be written to.
+	AddUnaddressed(WaitingRow) error
 	// WaitingAccounts lists the accounts that at least one message waits for.
 	WaitingAccounts() ([]AccountID, error)
-	// Unaddressed lists the messages that wait for an account, oldest first, at most limit.
-	Unaddressed(a AccountID, limit int) ([]RowID, error)
+	// WaitingDevices lists the devices of an account that at least one message waits for, "" among them where it waits for any.
+	WaitingDevices(AccountID) ([]peer.ID, error)
+	// Unaddressed lists the messages that wait for a device of an account, oldest first, at most limit.
+	Unaddressed(a AccountID, device peer.ID, limit int) ([]RowID, error)
 	// DeleteUnaddressed removes the note; it is no error when there is none.
-	DeleteUnaddressed(AccountID, RowID) error
+	DeleteUnaddressed(WaitingRow) error
 }
 
 // receiverTx is what receive.go and receipt.go touch.
@@ -98,6 +102,30 @@ type recordTx interface {
 	Record(key string) (r RecordRow, ok bool, err error)
 	// PutRecord inserts or replaces by Key.
 	PutRecord(RecordRow) error
+}
+
+// sessionTx is what session.go and heal.go touch.
+type sessionTx interface {
+	// Session loads one session.
+	Session(SessionID) (s SessionRow, ok bool, err error)
+	// Sessions lists the sessions with a device, in no particular order.
+	Sessions(device peer.ID) ([]SessionRow, error)
+	// PutSession inserts or replaces by ID.
+	PutSession(SessionRow) error
+	// DeleteSession removes a session; it is no error when there is none.
+	DeleteSession(SessionID) error
+}
+
+// secretTx is what prekey.go and heal.go touch: small things under a key of their own, of a few kinds.
+type secretTx interface {
+	// Secret loads one.
+	Secret(kind SecretKind, key []byte) (value []byte, ok bool, err error)
+	// Secrets lists those of a kind in the order of their keys, at most limit.
+	Secrets(kind SecretKind, limit int) ([]SecretRow, error)
+	// PutSecret inserts or replaces by Kind and Key.
+	PutSecret(SecretRow) error
+	// DeleteSecret removes one; it is no error when there is none.
+	DeleteSecret(kind SecretKind, key []byte) error
 }
 
 // readerTx is what conversation.go and events.go touch.
@@ -146,10 +174,50 @@ type OutboxRow struct {
 	Row      RowID // gives the order within a device
 	Device   peer.ID
 	Account  AccountID
-	Message  RowID // the message it carries; the zero RowID when it carries nothing but receipts
+	Message  RowID  // the message it carries; the zero RowID when it carries nothing but receipts
+	Content  []byte // what another session would carry instead, where no message holds it; empty also where nothing would
+	Session  SessionID
+	Chain    ChainID
 	ID       EnvelopeID
 	Tag      AckTag // what the device's acknowledgement must show
 	Envelope []byte
+}
+
+// WaitingRow is a message that waits for a device of an account, or ("") until any is known.
+type WaitingRow struct {
+	Account AccountID
+	Device  peer.ID
+	Message RowID
+}
+
+// SessionRow is the state of one session with one device.
+type SessionRow struct {
+	ID      SessionID
+	Device  peer.ID
+	Account AccountID
+	Heard   RowID     // when something last came in on it, as a row id; zero before
+	At      time.Time // when it was begun here
+	Heals   bool      // it was begun because something of the device's did not open
+	State   []byte    // as seal.Session marshals it
+}
+
+// SecretKind says what a SecretRow is.
+type SecretKind string
+
+// The kinds of secrets.
+const (
+	SecretGeneration SecretKind = "generation" // our keys that others begin sessions with and seal to; key: number u32
+	SecretOneTime    SecretKind = "one-time"   // our one-time pairs that were not given away; key: id8 of the X25519 key
+	SecretGiven      SecretKind = "given"      // those that were, and not used yet
+	SecretBundle     SecretKind = "bundle"     // a one-time pair that a device gave us; key: peer id
+	SecretHandshake  SecretKind = "handshake"  // first flights that were answered; key: their hash, value: session and generation
+)
+
+// SecretRow is something small that is kept until it is used.
+type SecretRow struct {
+	Kind  SecretKind
+	Key   []byte
+	Value []byte
 }
 
 // Stats is what status shows of a store.

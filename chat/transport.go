@@ -30,6 +30,8 @@ type Directory interface {
 	// Lookup returns the newest valid record it can find, asking the hinted devices directly as well as the DHT.
 	// An error means that nobody who could be asked has one.
 	Lookup(ctx context.Context, key string, hints ...peer.ID) ([]byte, error)
+	// OneTime asks a device for keys to be used once. An error means that it gave none.
+	OneTime(ctx context.Context, device peer.ID) ([]byte, error)
 }
 
 // Handed says how one envelope was handed over. (Handed and Peer are aliases of unnamed structs, so that the node can return

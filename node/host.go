@@ -21,6 +21,7 @@ import (
 
 	"parley/node/direct"
 	"parley/node/directory"
+	"parley/node/prekey"
 )
 
 // newHost makes the libp2p host of a node: TCP with Noise and yamux, QUIC where the network has no pre-shared key, and nothing
@@ -114,10 +115,12 @@ func resourceManager() (network.ResourceManager, error) {
 		Service: map[string]rcmgr.ResourceLimits{
 			direct.Service:    serviceLimits(direct.Streams, direct.Memory),
 			directory.Service: serviceLimits(directory.Streams, directory.Memory),
+			prekey.Service:    serviceLimits(prekey.Streams, prekey.Memory),
 		},
 		ServicePeer: map[string]rcmgr.ResourceLimits{
 			direct.Service:    serviceLimits(direct.PeerStreams, direct.PeerMemory),
 			directory.Service: serviceLimits(directory.PeerStreams, directory.PeerMemory),
+			prekey.Service:    serviceLimits(prekey.PeerStreams, prekey.PeerMemory),
 		},
 	}.Build(defaults.Scale(SystemMemory, SystemFiles))
 	m, err := rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(limits), rcmgr.WithMetricsDisabled(),

@@ -292,7 +292,8 @@ type nobody struct{}
 func (nobody) Receive(context.Context, peer.ID, [][]byte) ([][]byte, error) {
 	return nil, errors.New("nobody is here")
 }
-func (nobody) Connected(peer.ID) {}
+func (nobody) OneTime(context.Context) ([]byte, error) { return nil, nil }
+func (nobody) Connected(peer.ID)                       {}
 
 // TestLANService names the network without giving its id away, in a label that DNS-SD allows.
 func TestLANService(t *testing.T) {

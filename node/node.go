@@ -19,6 +19,7 @@ import (
 	"parley/node/direct"
 	"parley/node/directory"
 	"parley/node/internal/book"
+	"parley/node/prekey"
 )
 
 // Messenger is who the node works for.
@@ -27,6 +28,8 @@ type Messenger interface {
 	// kept for good; a tag of zeros says that the envelope was taken but could not be opened. An error says that all of them must
 	// be offered again.
 	Receive(ctx context.Context, from peer.ID, envelopes [][]byte) (tags [][]byte, err error)
+	// OneTime gives keys away that are to be used once, signed; nil when none are left.
+	OneTime(ctx context.Context) ([]byte, error)
 	// Connected says that a device can be reached now. It must not wait for anything.
 	Connected(device peer.ID)
 }
@@ -123,6 +126,8 @@ func (n *Node) Run(ctx context.Context, m Messenger) (err error) {
 	receiver.Serve(n.host)
 	answerer := directory.NewServer(n.shelf)
 	answerer.Serve(n.host)
+	giver := prekey.NewServer(m.OneTime)
+	giver.Serve(n.host)
 	close(n.serving)
 
 	work, ctx := errgroup.WithContext(ctx)
@@ -139,6 +144,7 @@ func (n *Node) Run(ctx context.Context, m Messenger) (err error) {
 	<-ctx.Done()
 
 	answerer.Stop(n.host)
+	giver.Stop(n.host)
 	receiver.Stop(n.host, ShutdownGrace)
 	return errors.Join(work.Wait(), n.stopDHT())
 }

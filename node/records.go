@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap"
 
 	"parley/node/directory"
+	"parley/node/prekey"
 )
 
 // Publish keeps a record of ours available: on the shelf from now on, and in the DHT as soon as there is one, again every
@@ -54,6 +55,14 @@ func (n *Node) Lookup(ctx context.Context, key string, hints ...peer.ID) ([]byte
 		return nil, fmt.Errorf("look up a record at %d devices and the DHT: %w", len(sources)-1, err)
 	}
 	return value, nil
+}
+
+// OneTime asks a device for keys to be used once, and connects to it first if need be.
+func (n *Node) OneTime(ctx context.Context, device peer.ID) ([]byte, error) {
+	if err := n.reach(ctx, device); err != nil {
+		return nil, fmt.Errorf("reach %s: %w", device, err)
+	}
+	return prekey.Ask(ctx, n.host, device)
 }
 
 // device is the source of a hinted device, which is connected to first if need be.

@@ -14,9 +14,9 @@ import (
 )
 
 const (
-	outboxInsert = `INSERT INTO outbox (device, row_id, account, message_row, envelope_id, ack_tag, envelope)
-		VALUES ($1, $2, $3, $4, $5, $6, $7)`
-	outboxOf = `SELECT device, row_id, account, message_row, envelope_id, ack_tag, envelope
+	outboxInsert = `INSERT INTO outbox (device, row_id, account, message_row, content, session_id, chain_id, envelope_id, ack_tag, envelope)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`
+	outboxOf = `SELECT device, row_id, account, message_row, content, session_id, chain_id, envelope_id, ack_tag, envelope
 		FROM outbox WHERE device = $1 ORDER BY row_id LIMIT $2`
 	outboxDelete = `DELETE FROM outbox WHERE device = $1 AND row_id IN `
 
@@ -28,15 +28,17 @@ const (
 				FROM step WHERE step.device IS NOT NULL)
 		SELECT device FROM step WHERE device IS NOT NULL`
 
-	unaddressedAdd      = `INSERT INTO unaddressed (account, message_row) VALUES ($1, $2) ON CONFLICT DO NOTHING`
+	unaddressedAdd      = `INSERT INTO unaddressed (account, device, message_row) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`
 	unaddressedAccounts = `SELECT DISTINCT account FROM unaddressed ORDER BY account`
-	unaddressedOf       = `SELECT message_row FROM unaddressed WHERE account = $1 ORDER BY message_row LIMIT $2`
-	unaddressedDelete   = `DELETE FROM unaddressed WHERE account = $1 AND message_row = $2`
+	unaddressedDevices  = `SELECT DISTINCT device FROM unaddressed WHERE account = $1 ORDER BY device`
+	unaddressedOf       = `SELECT message_row FROM unaddressed WHERE account = $1 AND device = $2 ORDER BY message_row LIMIT $3`
+	unaddressedDelete   = `DELETE FROM unaddressed WHERE account = $1 AND device = $2 AND message_row = $3`
 )
 
 // InsertOutbox implements chat.Tx.
 func (t *tx) InsertOutbox(o chat.OutboxRow) error {
-	_, err := t.exec(outboxInsert, bytesOf(o.Device), o.Row[:], o.Account[:], o.Message[:], o.ID[:], o.Tag[:], bytesOf(o.Envelope))
+	_, err := t.exec(outboxInsert, bytesOf(o.Device), o.Row[:], o.Account[:], o.Message[:], bytesOf(o.Content), o.Session[:], o.Chain[:],
+		o.ID[:], o.Tag[:], bytesOf(o.Envelope))
 	if err != nil {
 		return fmt.Errorf("insert outbox row %x: %w", o.Row, err)
 	}
@@ -53,7 +55,8 @@ func (t *tx) OutboxDevices() ([]peer.ID, error) {
 // OutboxOf implements chat.Tx.
 func (t *tx) OutboxOf(device peer.ID, limit int) ([]chat.OutboxRow, error) {
 	return list(t, func(rows *sql.Rows) (o chat.OutboxRow, err error) {
-		return o, rows.Scan(&o.Device, id(o.Row[:]), id(o.Account[:]), id(o.Message[:]), id(o.ID[:]), id(o.Tag[:]), &o.Envelope)
+		return o, rows.Scan(&o.Device, id(o.Row[:]), id(o.Account[:]), id(o.Message[:]), &o.Content, id(o.Session[:]), id(o.Chain[:]),
+			id(o.ID[:]), id(o.Tag[:]), &o.Envelope)
 	}, outboxOf, bytesOf(device), limitOf(limit))
 }
 
@@ -82,8 +85,8 @@ func placeholders(first, n int) string {
 }
 
 // AddUnaddressed implements chat.Tx.
-func (t *tx) AddUnaddressed(account chat.AccountID, message chat.RowID) error {
-	_, err := t.exec(unaddressedAdd, account[:], message[:])
+func (t *tx) AddUnaddressed(w chat.WaitingRow) error {
+	_, err := t.exec(unaddressedAdd, w.Account[:], bytesOf(w.Device), w.Message[:])
 	return err
 }
 
@@ -94,15 +97,22 @@ func (t *tx) WaitingAccounts() ([]chat.AccountID, error) {
 	}, unaddressedAccounts)
 }
 
+// WaitingDevices implements chat.Tx.
+func (t *tx) WaitingDevices(account chat.AccountID) ([]peer.ID, error) {
+	return list(t, func(rows *sql.Rows) (device peer.ID, err error) {
+		return device, rows.Scan(&device)
+	}, unaddressedDevices, account[:])
+}
+
 // Unaddressed implements chat.Tx.
-func (t *tx) Unaddressed(account chat.AccountID, limit int) ([]chat.RowID, error) {
+func (t *tx) Unaddressed(account chat.AccountID, device peer.ID, limit int) ([]chat.RowID, error) {
 	return list(t, func(rows *sql.Rows) (row chat.RowID, err error) {
 		return row, rows.Scan(id(row[:]))
-	}, unaddressedOf, account[:], limitOf(limit))
+	}, unaddressedOf, account[:], bytesOf(device), limitOf(limit))
 }
 
 // DeleteUnaddressed implements chat.Tx.
-func (t *tx) DeleteUnaddressed(account chat.AccountID, message chat.RowID) error {
-	_, err := t.exec(unaddressedDelete, account[:], message[:])
+func (t *tx) DeleteUnaddressed(w chat.WaitingRow) error {
+	_, err := t.exec(unaddressedDelete, w.Account[:], bytesOf(w.Device), w.Message[:])
 	return err
 }

@@ -31,18 +31,33 @@ type memRows struct {
 	clientIDs     table[chat.RowID]
 	conversations table[chat.ConversationRow]
 	outbox        table[chat.OutboxRow]
-	unaddressed   table[waiting]
+	unaddressed   table[chat.WaitingRow]
 	seen          table[chat.SeenRow]
 	events        table[chat.Event]
 	contacts      table[chat.ContactRow]
 	contactKeys   table[chat.AccountID]
 	records       table[chat.RecordRow]
+	sessions      table[chat.SessionRow]
+	secrets       table[chat.SecretRow]
 }
 
-// waiting is a message that waits for an account's devices.
-type waiting struct {
-	account chat.AccountID
-	message chat.RowID
+// copy copies every table; rows themselves are never changed in place.
+func (r memRows) copy() memRows {
+	return memRows{
+		r.messages.copy(), r.messageIDs.copy(), r.clientIDs.copy(), r.conversations.copy(), r.outbox.copy(), r.unaddressed.copy(),
+		r.seen.copy(), r.events.copy(), r.contacts.copy(), r.contactKeys.copy(), r.records.copy(), r.sessions.copy(), r.secrets.copy(),
+	}
+}
+
+// Copy returns a store with the rows that one from NewMemStore has now: a backup, or what a thief gets.
+func Copy(store chat.Store) chat.Store {
+	s, ok := store.(*memStore)
+	if !ok {
+		panic("copy of a store that is not in memory")
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return &memStore{rows: s.rows.copy()}
 }
 
 // Update implements chat.Store.

@@ -47,3 +47,6 @@ func (t *table[V]) upTo(key string) []V {
 
 // all returns every row, in order.
 func (t *table[V]) all() []V { return t.rows }
+
+// copy returns a table with the same rows.
+func (t table[V]) copy() table[V] { return table[V]{slices.Clone(t.keys), slices.Clone(t.rows)} }

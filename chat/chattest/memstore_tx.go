@@ -21,8 +21,8 @@ func clientKey(c chat.ConversationID, id string) string { return string(c[:]) + 
 
 func outboxKey(device peer.ID, row chat.RowID) string { return devicePrefix(device) + string(row[:]) }
 
-func waitKey(account chat.AccountID, row chat.RowID) string {
-	return string(account[:]) + string(row[:])
+func waitKey(w chat.WaitingRow) string {
+	return string(w.Account[:]) + devicePrefix(w.Device) + string(w.Message[:])
 }
 
 func devicePrefix(device peer.ID) string { return string(byte(len(device))) + string(device) }
@@ -116,11 +116,11 @@ func (t *memTx) DeleteOutbox(device peer.ID, rows []chat.RowID) error {
 }
 
 // AddUnaddressed implements chat.Tx.
-func (t *memTx) AddUnaddressed(account chat.AccountID, row chat.RowID) error {
+func (t *memTx) AddUnaddressed(w chat.WaitingRow) error {
 	if err := t.write(); err != nil {
 		return err
 	}
-	put(t, &t.rows.unaddressed, waitKey(account, row), waiting{account, row})
+	put(t, &t.rows.unaddressed, waitKey(w), w)
 	return nil
 }
 
@@ -128,29 +128,41 @@ func (t *memTx) AddUnaddressed(account chat.AccountID, row chat.RowID) error {
 func (t *memTx) WaitingAccounts() ([]chat.AccountID, error) {
 	var accounts []chat.AccountID
 	for _, w := range t.rows.unaddressed.all() {
-		accounts = append(accounts, w.account)
+		accounts = append(accounts, w.Account)
 	}
 	return slices.Compact(accounts), t.err
 }
 
-// Unaddressed implements chat.Tx.
-func (t *memTx) Unaddressed(account chat.AccountID, limit int) ([]chat.RowID, error) {
-	var rows []chat.RowID
+// WaitingDevices implements chat.Tx.
+func (t *memTx) WaitingDevices(account chat.AccountID) ([]peer.ID, error) {
+	var devices []peer.ID
 	for _, w := range t.rows.unaddressed.from(string(account[:])) {
-		if w.account != account || len(rows) >= limit {
+		if w.Account != account {
 			break
 		}
-		rows = append(rows, w.message)
+		devices = append(devices, w.Device)
+	}
+	return slices.Compact(devices), t.err
+}
+
+// Unaddressed implements chat.Tx.
+func (t *memTx) Unaddressed(account chat.AccountID, device peer.ID, limit int) ([]chat.RowID, error) {
+	var rows []chat.RowID
+	for _, w := range t.rows.unaddressed.from(waitKey(chat.WaitingRow{Account: account, Device: device})) {
+		if w.Account != account || w.Device != device || len(rows) >= limit {
+			break
+		}
+		rows = append(rows, w.Message)
 	}
 	return rows, t.err
 }
 
 // DeleteUnaddressed implements chat.Tx.
-func (t *memTx) DeleteUnaddressed(account chat.AccountID, row chat.RowID) error {
+func (t *memTx) DeleteUnaddressed(w chat.WaitingRow) error {
 	if err := t.write(); err != nil {
 		return err
 	}
-	drop(t, &t.rows.unaddressed, waitKey(account, row))
+	drop(t, &t.rows.unaddressed, waitKey(w))
 	return nil
 }
 
@@ -340,7 +352,7 @@ func copyConversation(c chat.ConversationRow) chat.ConversationRow {
 }
 
 func copyOutbox(o chat.OutboxRow) chat.OutboxRow {
-	o.Envelope = bytes.Clone(o.Envelope)
+	o.Content, o.Envelope = bytes.Clone(o.Content), bytes.Clone(o.Envelope)
 	return o
 }
 

@@ -16,6 +16,7 @@ import (
 // Receiver is what a port hands envelopes to: *chat.Messenger.
 type Receiver interface {
 	Receive(ctx context.Context, from peer.ID, envelopes [][]byte) ([][]byte, error)
+	OneTime(ctx context.Context) ([]byte, error)
 	Connected(device peer.ID)
 }
 
@@ -221,6 +222,17 @@ func (p *Port) Peers() []chat.Peer {
 
 // Publish makes a record available to everybody.
 func (p *Port) Publish(key string, record []byte) { p.net.SetRecord(key, record) }
+
+// OneTime asks a device that is on line.
+func (p *Port) OneTime(ctx context.Context, device peer.ID) ([]byte, error) {
+	p.net.mu.Lock()
+	receiver, up := p.net.online[device], p.net.online[p.device] != nil
+	p.net.mu.Unlock()
+	if receiver == nil || !up {
+		return nil, errAway
+	}
+	return receiver.OneTime(ctx)
+}
 
 var errNoRecord = errors.New("no record")
 

@@ -48,6 +48,8 @@ func promises() []promise {
 		{"Contacts", testContacts},
 		{"ContactKey", testContactKey},
 		{"Records", testRecords},
+		{"Sessions", testSessions},
+		{"Secrets", testSecrets},
 		{"UpdateAllOrNothing", testUpdateAllOrNothing},
 		{"UpdateSwallowedError", testUpdateSwallowedError},
 		{"UpdatePanic", testUpdatePanic},
@@ -194,7 +196,7 @@ func envelopeFor(device peer.ID, n int) chat.OutboxRow {
 	return chat.OutboxRow{
 		Row: rowOf(n), Device: device, Account: accountOf("Bob"), Message: rowOf(n),
 		ID: chat.EnvelopeIDOf(binary.BigEndian.AppendUint64(nil, uint64(n))), Tag: chat.AckTag{1, byte(n)},
-		Envelope: []byte("sealed"),
+		Content: []byte("content"), Session: chat.SessionID{2, byte(n)}, Chain: chat.ChainID{3, byte(n)}, Envelope: []byte("sealed"),
 	}
 }
 

@@ -74,37 +74,57 @@ func testOutboxDevices(l ledger) {
 
 func testUnaddressed(l ledger) {
 	bob, carol := accountOf("Bob"), accountOf("Carol")
-	waits := func(what string, accounts []chat.AccountID, account chat.AccountID, limit int, want []chat.RowID) {
+	wait := func(account chat.AccountID, device peer.ID, n int) chat.WaitingRow {
+		return chat.WaitingRow{Account: account, Device: device, Message: rowOf(n)}
+	}
+	accounts := func(what string, want ...chat.AccountID) {
 		l.Helper()
 		l.view(func(tx chat.Tx) error {
 			waiting, err := tx.WaitingAccounts()
-			l.same("waiting accounts, "+what, waiting, accounts)
-			if err != nil {
-				return err
-			}
-			rows, err := tx.Unaddressed(account, limit)
-			l.same("unaddressed, "+what, rows, want)
+			slices.SortFunc(waiting, func(a, b chat.AccountID) int { return bytes.Compare(a[:], b[:]) })
+			slices.SortFunc(want, func(a, b chat.AccountID) int { return bytes.Compare(a[:], b[:]) })
+			l.same(what, waiting, want)
 			return err
 		})
 	}
-	waits("empty", nil, bob, 10, nil)
+	devices := func(what string, account chat.AccountID, want ...peer.ID) {
+		l.Helper()
+		l.view(func(tx chat.Tx) error {
+			waiting, err := tx.WaitingDevices(account)
+			slices.Sort(waiting)
+			l.same(what, waiting, want)
+			return err
+		})
+	}
+	messages := func(what string, account chat.AccountID, device peer.ID, limit int, want ...int) {
+		l.Helper()
+		l.view(func(tx chat.Tx) error {
+			rows, err := tx.Unaddressed(account, device, limit)
+			l.same(what, rows, numbers(want...))
+			return err
+		})
+	}
+	accounts("nobody")
+	devices("nobody's", bob)
 	l.update(func(tx chat.Tx) error {
-		for _, n := range []int{3, 1, 2} {
-			if err := tx.AddUnaddressed(bob, rowOf(n)); err != nil {
-				return err
-			}
-		}
-		return tx.AddUnaddressed(carol, rowOf(1))
+		return errors.Join(
+			tx.AddUnaddressed(wait(bob, "", 3)), tx.AddUnaddressed(wait(bob, "", 1)), tx.AddUnaddressed(wait(bob, "", 2)),
+			tx.AddUnaddressed(wait(bob, "phone", 1)), tx.AddUnaddressed(wait(carol, "", 1)),
+		)
 	})
-	l.update(func(tx chat.Tx) error { return tx.AddUnaddressed(bob, rowOf(1)) }) // once is enough
-	waits("oldest first", []chat.AccountID{bob, carol}, bob, 10, numbers(1, 2, 3))
-	waits("one of three", []chat.AccountID{bob, carol}, bob, 1, numbers(1))
-	l.update(func(tx chat.Tx) error { return tx.DeleteUnaddressed(bob, rowOf(2)) })
-	l.update(func(tx chat.Tx) error { return tx.DeleteUnaddressed(bob, rowOf(2)) })
-	waits("one deleted, twice", []chat.AccountID{bob, carol}, bob, 10, numbers(1, 3))
-	waits("another account", []chat.AccountID{bob, carol}, carol, 10, numbers(1))
-	l.update(func(tx chat.Tx) error { return tx.DeleteUnaddressed(carol, rowOf(1)) })
-	waits("nobody else waits", []chat.AccountID{bob}, carol, 10, nil)
+	l.update(func(tx chat.Tx) error { return tx.AddUnaddressed(wait(bob, "", 1)) }) // once is enough
+	accounts("two", bob, carol)
+	devices("any, and the phone", bob, "", "phone")
+	messages("in order", bob, "", 10, 1, 2, 3)
+	messages("the first", bob, "", 2, 1, 2)
+	messages("for the phone", bob, "phone", 10, 1)
+	l.update(func(tx chat.Tx) error { return tx.DeleteUnaddressed(wait(bob, "", 2)) })
+	l.update(func(tx chat.Tx) error { return tx.DeleteUnaddressed(wait(bob, "", 2)) })
+	messages("one less", bob, "", 10, 1, 3)
+	messages("the phone's stays", bob, "phone", 10, 1)
+	l.update(func(tx chat.Tx) error { return tx.DeleteUnaddressed(wait(carol, "", 1)) })
+	accounts("one", bob)
+	messages("none", carol, "", 10)
 }
 
 func testSeen(l ledger) {

@@ -16,7 +16,7 @@ func writeEverywhere(tx chat.Tx) error {
 		tx.InsertMessage(textTo("Bob", 1)),
 		tx.PutConversation(chat.ConversationRow{ID: talk("Bob"), At: noon()}),
 		tx.InsertOutbox(envelopeFor("bob", 1)),
-		tx.AddUnaddressed(accountOf("Bob"), rowOf(1)),
+		tx.AddUnaddressed(chat.WaitingRow{Account: accountOf("Bob"), Message: rowOf(1)}),
 		tx.InsertSeen(chat.SeenRow{ID: chat.EnvelopeIDOf(nil), At: noon()}),
 		tx.PutContact(chat.ContactRow{Account: accountOf("Bob"), Key: "bob", At: noon()}),
 		tx.PutRecord(chat.RecordRow{Key: "/account/x", At: noon()}),

@@ -45,17 +45,21 @@ CREATE TABLE outbox (
     row_id      BYTEA  NOT NULL CHECK (octet_length(row_id) = 16),
     account     BYTEA  NOT NULL CHECK (octet_length(account) = 32),
     message_row BYTEA  NOT NULL CHECK (octet_length(message_row) = 16),
+    content     BYTEA  NOT NULL,
+    session_id  BYTEA  NOT NULL CHECK (octet_length(session_id) = 16),
+    chain_id    BYTEA  NOT NULL CHECK (octet_length(chain_id) = 8),
     envelope_id BYTEA  NOT NULL CHECK (octet_length(envelope_id) = 32),
     ack_tag     BYTEA  NOT NULL CHECK (octet_length(ack_tag) = 16),
     envelope    BYTEA  NOT NULL,
     PRIMARY KEY (device, row_id)
 );
 
--- Messages that wait until the devices of an account are known.
+-- Messages that wait until a device of an account can be written to; an empty device stands for any.
 CREATE TABLE unaddressed (
     account     BYTEA  NOT NULL CHECK (octet_length(account) = 32),
+    device      BYTEA  NOT NULL CHECK (octet_length(device) <= 64),
     message_row BYTEA  NOT NULL CHECK (octet_length(message_row) = 16),
-    PRIMARY KEY (account, message_row)
+    PRIMARY KEY (account, device, message_row)
 );
 
 CREATE TABLE inbox_seen (
@@ -88,6 +92,26 @@ CREATE TABLE record (
     sequence   BIGINT NOT NULL,
     value      BYTEA  NOT NULL,
     stored_at  BIGINT NOT NULL
+);
+
+-- What two devices share to talk, and what a device keeps until somebody begins to.
+CREATE TABLE session (
+    id       BYTEA   NOT NULL PRIMARY KEY CHECK (octet_length(id) = 16),
+    device   BYTEA   NOT NULL CHECK (octet_length(device) BETWEEN 1 AND 64),
+    account  BYTEA   NOT NULL CHECK (octet_length(account) = 32),
+    heard    BYTEA   NOT NULL CHECK (octet_length(heard) = 16),
+    begun_at BIGINT  NOT NULL,
+    heals    BIGINT  NOT NULL CHECK (heals IN (0, 1)),
+    state    BYTEA   NOT NULL
+);
+
+CREATE INDEX session_device ON session (device);
+
+CREATE TABLE secret (
+    kind       TEXT NOT NULL,
+    secret_key BYTEA NOT NULL CHECK (octet_length(secret_key) BETWEEN 1 AND 64),
+    value      BYTEA NOT NULL,
+    PRIMARY KEY (kind, secret_key)
 );
 
 -- Where other nodes were last seen; addrs holds one multiaddr a line.

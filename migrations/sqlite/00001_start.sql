@@ -45,17 +45,21 @@ CREATE TABLE outbox (
     row_id      BLOB    NOT NULL CHECK (length(row_id) = 16),
     account     BLOB    NOT NULL CHECK (length(account) = 32),
     message_row BLOB    NOT NULL CHECK (length(message_row) = 16),
+    content     BLOB    NOT NULL,
+    session_id  BLOB    NOT NULL CHECK (length(session_id) = 16),
+    chain_id    BLOB    NOT NULL CHECK (length(chain_id) = 8),
     envelope_id BLOB    NOT NULL CHECK (length(envelope_id) = 32),
     ack_tag     BLOB    NOT NULL CHECK (length(ack_tag) = 16),
     envelope    BLOB    NOT NULL,
     PRIMARY KEY (device, row_id)
 ) STRICT, WITHOUT ROWID;
 
--- Messages that wait until the devices of an account are known.
+-- Messages that wait until a device of an account can be written to; an empty device stands for any.
 CREATE TABLE unaddressed (
     account     BLOB NOT NULL CHECK (length(account) = 32),
+    device      BLOB NOT NULL CHECK (length(device) <= 64),
     message_row BLOB NOT NULL CHECK (length(message_row) = 16),
-    PRIMARY KEY (account, message_row)
+    PRIMARY KEY (account, device, message_row)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE inbox_seen (
@@ -88,6 +92,26 @@ CREATE TABLE record (
     sequence   INTEGER NOT NULL,
     value      BLOB    NOT NULL,
     stored_at  INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- What two devices share to talk, and what a device keeps until somebody begins to.
+CREATE TABLE session (
+    id       BLOB    NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+    device   BLOB    NOT NULL CHECK (length(device) BETWEEN 1 AND 64),
+    account  BLOB    NOT NULL CHECK (length(account) = 32),
+    heard    BLOB    NOT NULL CHECK (length(heard) = 16),
+    begun_at INTEGER NOT NULL,
+    heals    INTEGER NOT NULL CHECK (heals IN (0, 1)),
+    state    BLOB    NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX session_device ON session (device);
+
+CREATE TABLE secret (
+    kind       TEXT NOT NULL,
+    secret_key BLOB NOT NULL CHECK (length(secret_key) BETWEEN 1 AND 64),
+    value      BLOB NOT NULL,
+    PRIMARY KEY (kind, secret_key)
 ) STRICT, WITHOUT ROWID;
 
 -- Where other nodes were last seen; addrs holds one multiaddr a line.

@@ -53,6 +53,9 @@ func (i *Inbox) Receive(ctx context.Context, from peer.ID, envelopes [][]byte) (
 	return tags, nil
 }
 
+// OneTime gives nothing.
+func (i *Inbox) OneTime(context.Context) ([]byte, error) { return nil, nil }
+
 // Connected notes that a device can be reached.
 func (i *Inbox) Connected(device peer.ID) {
 	i.mu.Lock()

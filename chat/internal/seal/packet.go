@@ -145,15 +145,29 @@ func Parse(b []byte) (*Packet, error) {
 	return nil, errPacket
 }
 
-func parseFirst(b []byte) (*Packet, error) {
+// readFirst reads what appendFirst wrote, and returns what follows it.
+func readFirst(b []byte) (*First, []byte, error) {
 	r := wire.NewReader(b[2:])
 	f := &First{Account: r.LP(wire.KeySize), Certificate: r.LP(wire.MaxSigned), ephemeral: r.Take(wire.KeySize)}
 	r.Fill(f.Signed[:])
 	r.Fill(f.KEM[:])
 	r.Fill(f.OneTime[:])
 	f.ct = r.Take(kemTextSize)
-	inner := r.LP(len(b))
-	if r.Close() != nil || len(f.Account) != wire.KeySize || len(inner) < 2 || inner[0] != version || inner[1] != typeFull {
+	rest := r.Rest()
+	if r.Close() != nil || len(f.Account) != wire.KeySize {
+		return f, nil, errPacket
+	}
+	return f, rest, nil
+}
+
+func parseFirst(b []byte) (*Packet, error) {
+	f, rest, err := readFirst(b)
+	if err != nil {
+		return nil, err
+	}
+	r := wire.NewReader(rest)
+	inner := r.LP(len(rest))
+	if r.Close() != nil || len(inner) < 2 || inner[0] != version || inner[1] != typeFull {
 		return nil, errPacket
 	}
 	p, err := parseFull(inner)

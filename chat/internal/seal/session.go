@@ -85,6 +85,15 @@ func (s *Session) Owes() bool { return s.turn && s.opened >= TurnAfter }
 // Confirmed reports whether the other side is known to have the session.
 func (s *Session) Confirmed() bool { return s.first == nil }
 
+// Awaits returns what the first flight named, where the other side is not known to have the session that we began.
+func (s *Session) Awaits() (First, bool) {
+	if s.first == nil {
+		return First{}, false
+	}
+	f, _, err := readFirst(s.first)
+	return *f, err == nil
+}
+
 // Seal closes a body in the next packet. It returns the packet, the tag that only who opened it can show, and the chain that it is on.
 func (s *Session) Seal(body []byte) (packet []byte, tag Tag, chain ChainID, err error) {
 	next := *s

@@ -19,6 +19,7 @@ const (
 	typeAccount     = 2
 	typeDevice      = 3
 	typePrekey      = 4
+	typeOneTime     = 5
 )
 
 // Limits of records.
@@ -156,11 +157,11 @@ func (a *AccountRecord) check() error {
 
 // Purposes of prekeys; numbers are never reused.
 const (
-	purposeSigned    = 1 // X25519, the session handshake's
-	purposeLast      = 2 // ML-KEM-768, the last resort
-	purposeOneTime   = 3 // X25519
-	purposeOneTimePQ = 4 // ML-KEM-768
-	PurposeEnvelope  = 5 // X-Wing
+	PurposeSigned     = 1 // X25519, the session handshake's
+	PurposeLastKEM    = 2 // ML-KEM-768, the last resort
+	PurposeOneTime    = 3 // X25519
+	PurposeOneTimeKEM = 4 // ML-KEM-768
+	PurposeEnvelope   = 5 // X-Wing
 )
 
 // Prekey is a public key that others may encrypt to.
@@ -186,15 +187,19 @@ func (d DeviceRecord) Sign(key ed25519.PrivateKey) []byte {
 	b = append(b, d.Instance[:]...)
 	b = append(b, byte(len(d.Prekeys)))
 	for _, p := range d.Prekeys {
-		b = append(b, p.Purpose)
-		b = AppendLP(b, p.Key)
-		b = append(b, ed25519.Sign(key, signed(LabelPrekey, prekeyBody(d.Device, p)))...)
+		b = appendPrekey(b, d.Device, p, key)
 	}
 	b = append(b, byte(len(d.Mailboxes)))
 	for _, id := range d.Mailboxes {
 		b = AppendLP(b, []byte(id))
 	}
 	return Sign(LabelDevice, key, b)
+}
+
+// appendPrekey appends a prekey with its own signature.
+func appendPrekey(b []byte, device string, p Prekey, key ed25519.PrivateKey) []byte {
+	b = AppendLP(append(b, p.Purpose), p.Key)
+	return append(b, ed25519.Sign(key, signed(LabelPrekey, prekeyBody(device, p)))...)
 }
 
 func prekeyBody(device string, p Prekey) []byte {
@@ -237,10 +242,10 @@ func ParseDeviceRecord(b []byte) (DeviceRecord, error) {
 	return d, nil
 }
 
-// Envelope returns the key that envelopes to this device are sealed to; nil when the record holds none.
-func (d DeviceRecord) Envelope() []byte {
+// Prekey returns the device's key for a purpose; nil when the record holds none.
+func (d DeviceRecord) Prekey(purpose byte) []byte {
 	for _, p := range d.Prekeys {
-		if p.Purpose == PurposeEnvelope {
+		if p.Purpose == purpose {
 			return p.Key
 		}
 	}
@@ -266,9 +271,9 @@ func (r *Reader) prekey(device string, key ed25519.PublicKey) Prekey {
 // check refuses keys that are not what their purpose says.
 func (p Prekey) check() error {
 	switch p.Purpose {
-	case purposeSigned, purposeOneTime:
+	case PurposeSigned, PurposeOneTime:
 		return CheckExchangeKey(p.Key)
-	case purposeLast, purposeOneTimePQ:
+	case PurposeLastKEM, PurposeOneTimeKEM:
 		_, err := mlkem.NewEncapsulationKey768(p.Key)
 		return err
 	case PurposeEnvelope:

@@ -116,7 +116,7 @@ func TestEverythingReadsBackAsItWasWritten(t *testing.T) {
 		t.Errorf("account record: %+v, %v", account, err)
 	}
 	device, err := ParseDeviceRecord(alice.deviceRecord())
-	if err != nil || device.Sequence != 4 || !bytes.Equal(device.Envelope(), alice.envelope) || len(device.Mailboxes) != 1 {
+	if err != nil || device.Sequence != 4 || !bytes.Equal(device.Prekey(PurposeEnvelope), alice.envelope) || len(device.Mailboxes) != 1 {
 		t.Errorf("device record: %+v, %v", device, err)
 	}
 	card := Card{Name: "Alice", Account: alice.accountRecord(), Device: alice.deviceRecord()}
@@ -192,7 +192,7 @@ func TestRecordsThatAreSignedButWrong(t *testing.T) {
 	weak[len(weak)-1] |= 0x80
 	for name, record := range map[string]DeviceRecord{
 		"a purpose of nobody's":              {Device: device, Sequence: 1, Prekeys: []Prekey{{77, nil}}},
-		"an exchange key that is none":       {Device: device, Sequence: 1, Prekeys: []Prekey{{purposeSigned, bytes.Repeat([]byte{255}, 32)}}},
+		"an exchange key that is none":       {Device: device, Sequence: 1, Prekeys: []Prekey{{PurposeSigned, bytes.Repeat([]byte{255}, 32)}}},
 		"a mailbox that is no device":        {Device: device, Sequence: 1, Mailboxes: []string{""}},
 		"an envelope key with a second name": {Device: device, Sequence: 1, Prekeys: []Prekey{{PurposeEnvelope, weak}}},
 		"an envelope key of zeros":           {Device: device, Sequence: 1, Prekeys: []Prekey{{PurposeEnvelope, make([]byte, 3)}}},

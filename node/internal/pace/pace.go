@@ -22,7 +22,7 @@ type Pace struct {
 }
 
 // New returns a pace of perSecond uses for each peer, and burst of them at once.
-func New(perSecond, burst int) *Pace {
+func New(perSecond float64, burst int) *Pace {
 	return &Pace{rate: rate.Limit(perSecond), burst: burst, buckets: make(map[peer.ID]*rate.Limiter)}
 }
 

@@ -1,0 +1,136 @@
+package chat
+
+import (
+	"context"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"parley/chat/internal/seal"
+	"parley/chat/internal/wire"
+)
+
+// Forged is a packet that an attacker with a device's state can make, and no honest messenger makes.
+type Forged struct {
+	Type    byte
+	Kind    Kind
+	Payload string
+	To      ConversationID // what the content says; the honest one where it is zero
+}
+
+// Forge seals what f says to a device, in the session that there is or in a new one, and keeps nothing of it in the outbox.
+func (m *Messenger) Forge(ctx context.Context, to AccountID, device peer.ID, f Forged) (packet []byte, err error) {
+	err = m.update(ctx, func(tx Tx, after *aftermath) error {
+		r, ok, err := m.recipientOn(tx, to, device)
+		if err != nil || !ok {
+			return err
+		}
+		l, err := m.lineTo(tx, after, r)
+		if err != nil {
+			return err
+		}
+		if f.To == (ConversationID{}) {
+			f.To = DirectConversation(m.self, to)
+		}
+		body := wire.Body{Type: f.Type}
+		if f.Type == wire.BodyContent {
+			body.Content = wire.Content{Conversation: f.To, Kind: byte(f.Kind), Seq: 1, Payload: []byte(f.Payload)}.Append(nil)
+		}
+		row := OutboxRow{Row: m.clock.nextRow()}
+		if err := m.enclose(tx, after, l, body, row); err != nil {
+			return err
+		}
+		rows, err := tx.OutboxOf(device, MaxReseal)
+		for _, r := range rows {
+			if r.Row == row.Row {
+				packet = r.Envelope
+			}
+		}
+		if err != nil {
+			return err
+		}
+		return tx.DeleteOutbox(device, []RowID{row.Row})
+	})
+	return packet, err
+}
+
+// Pretend makes an identity that shows another's certificate.
+func (i *Identity) Pretend(other *Identity) *Identity {
+	thief := *i
+	thief.certificate = other.certificate
+	return &thief
+}
+
+// SessionStates returns the state of every session with a device.
+func (m *Messenger) SessionStates(ctx context.Context, device peer.ID) (states [][]byte, err error) {
+	err = m.store.View(ctx, func(tx Tx) error {
+		rows, err := tx.Sessions(device)
+		for _, r := range rows {
+			states = append(states, r.State)
+		}
+		return err
+	})
+	return states, err
+}
+
+// Rotate makes a new generation of keys now.
+func (m *Messenger) Rotate(ctx context.Context) error {
+	err := m.rotate(ctx, true)
+	m.publish()
+	return err
+}
+
+// StartAnew is what happens after the store went back in time.
+func (m *Messenger) StartAnew(ctx context.Context) error {
+	return m.update(ctx, m.startAnew)
+}
+
+// Revoke signs a new account record of an identity, in which a device is revoked.
+func (i *Identity) Revoke(devices ...peer.ID) {
+	r, err := wire.ParseAccountRecord(i.accountRecord)
+	if err != nil {
+		panic(err)
+	}
+	r.Sequence++
+	for _, d := range devices {
+		r.Revoked = append(r.Revoked, string(d))
+	}
+	i.accountRecord = r.Sign(i.account)
+	i.number = r.Sequence
+}
+
+// Link adds a device of a person to their account, and returns its identity. (Until devices can be linked, two identities share the
+// account key here.)
+func (i *Identity) Link(name string) *Identity {
+	second, err := NewIdentity(name)
+	if err != nil {
+		panic(err)
+	}
+	second.account = i.account
+	account := i.Account()
+	second.certificate = wire.Certificate{
+		Account: account[:], Device: string(second.Device()), Exchange: second.exchange.Public(), Name: name, Sequence: 1,
+	}.Sign(i.account)
+	r, err := wire.ParseAccountRecord(i.accountRecord)
+	if err != nil {
+		panic(err)
+	}
+	r.Sequence++
+	r.Signed = append(r.Signed, second.certificate)
+	i.accountRecord = r.Sign(i.account)
+	i.number = r.Sequence
+	second.accountRecord, second.number = i.accountRecord, i.number
+	return second
+}
+
+// BodyTypes for Forge.
+const (
+	BodyContent = wire.BodyContent
+	BodyStep    = wire.BodyStep
+	BodyHeal    = wire.BodyHeal
+)
+
+// IsFirst reports whether an envelope carries a handshake.
+func IsFirst(envelope []byte) bool {
+	p, err := seal.Parse(envelope)
+	return err == nil && p.First != nil
+}

@@ -1,0 +1,264 @@
+package chat
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"go.uber.org/zap"
+
+	"parley/chat/internal/seal"
+	"parley/chat/internal/wire"
+)
+
+// What does not open is healed by a new session: whoever could not open something begins one, to the device that the certificate
+// names, and says so in it; the other side moves what was never acknowledged to it. Nothing is ever asked for again by name: that
+// would tell whoever asks what a device holds.
+
+// unopened is called for a packet that did not open. from is the device that handed it over: of the two, only a session's own device is
+// proven, and a connection's. Strangers get nothing.
+func (m *Messenger) unopened(tx Tx, after *aftermath, from peer.ID, l *line, cause error) error {
+	m.log.Debug("a packet did not open", zap.Stringer("from", from), zap.Error(cause))
+	device := from
+	if l != nil {
+		device = l.row.Device
+	}
+	account, ok := m.owner(device)
+	if !ok {
+		return nil
+	}
+	to, ok, err := m.recipientOn(tx, account, device)
+	if err != nil || !ok {
+		return err
+	}
+	return m.heal(tx, after, to)
+}
+
+// heal begins a new session with a device and says in it that something did not open, at most so often.
+func (m *Messenger) heal(tx Tx, after *aftermath, to recipient) error {
+	all, err := after.lines.with(tx, to.device)
+	if err != nil {
+		return err
+	}
+	now, today := m.now(), 0
+	for _, l := range all {
+		age := now.Sub(l.row.At)
+		if !l.row.Heals || age < 0 || age > 24*time.Hour {
+			continue
+		}
+		if today++; age < HealEvery || today >= HealsADay {
+			return nil
+		}
+	}
+	l, err := m.begin(after, to, to.bundle())
+	if err != nil {
+		return err
+	}
+	l.row.Heals = true
+	return m.enclose(tx, after, l, wire.Body{Type: wire.BodyHeal}, OutboxRow{Row: m.clock.nextRow()})
+}
+
+// reseal moves everything that a device has not acknowledged to another session with the same account on the same device, content
+// unchanged: what was on its way in an older session counts as well as before, if it still arrives. A heal of ours moves too: it is not
+// only for its session that it says that something did not open.
+func (m *Messenger) reseal(tx Tx, after *aftermath, l *line) error {
+	rows, err := tx.OutboxOf(l.row.Device, MaxReseal)
+	if err != nil {
+		return err
+	}
+	for _, row := range rows {
+		if row.Session == l.row.ID || row.Account != l.row.Account {
+			continue
+		}
+		body, err := contentOf(tx, after, row)
+		if err != nil {
+			return err
+		}
+		if err := tx.DeleteOutbox(row.Device, []RowID{row.Row}); err != nil {
+			return err
+		}
+		if body.Type == wire.BodyStep {
+			continue // for a chain that is over
+		}
+		again := OutboxRow{Row: row.Row, Message: row.Message, Content: row.Content}
+		if err := m.enclose(tx, after, l, body, again); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// contentOf returns what a row carries, to be sealed again.
+func contentOf(tx Tx, after *aftermath, row OutboxRow) (wire.Body, error) {
+	if len(row.Content) > 0 {
+		return wire.Body{Type: wire.BodyContent, Content: row.Content}, nil
+	}
+	if !row.Message.IsZero() {
+		message, ok, err := tx.Message(row.Message)
+		if ok || err != nil {
+			return wire.Body{Type: wire.BodyContent, Content: message.Content}, err
+		}
+	}
+	l, err := after.lines.line(tx, row.Session)
+	if err == nil && l != nil && l.row.Heals {
+		return wire.Body{Type: wire.BodyHeal}, nil
+	}
+	return wire.Body{Type: wire.BodyStep}, err
+}
+
+// renew begins new sessions in the place of those that a device of an account has never answered, where these were begun with keys
+// that its record does not show any more, or with one-time keys that it may have lost.
+func (m *Messenger) renew(tx Tx, after *aftermath, account AccountID) error {
+	devices, err := m.recipients(tx, account)
+	if err != nil {
+		return err
+	}
+	for _, to := range devices {
+		all, err := after.lines.with(tx, to.device)
+		if err != nil {
+			return err
+		}
+		for _, l := range all {
+			if l.row.Account != account || !stale(l.state, to.record) {
+				continue
+			}
+			fresh, err := m.begin(after, to, to.bundle())
+			if err != nil {
+				return err
+			}
+			if err := m.reseal(tx, after, fresh); err != nil {
+				return err
+			}
+			if err := after.lines.drop(tx, l); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// stale reports whether a session waits for an answer that may never come.
+func stale(s *seal.Session, record wire.DeviceRecord) bool {
+	f, waits := s.Awaits()
+	return waits && (f.UsesOneTime() || f.Signed != wire.ID8(record.Prekey(wire.PurposeSigned)))
+}
+
+// startAnew gives up every session, after the store went back in time: a state that was used before must not be used again. What is in
+// the outbox moves to new sessions, and every contact's devices hear from us in one.
+func (m *Messenger) startAnew(tx Tx, after *aftermath) error {
+	contacts, err := tx.Contacts()
+	if err != nil {
+		return err
+	}
+	for _, c := range contacts {
+		devices, err := m.recipients(tx, c.Account)
+		if err != nil {
+			return err
+		}
+		for _, to := range devices {
+			if err := m.startAnewWith(tx, after, to); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (m *Messenger) startAnewWith(tx Tx, after *aftermath, to recipient) error {
+	all, err := after.lines.with(tx, to.device)
+	if err != nil {
+		return err
+	}
+	for _, l := range all {
+		if err := after.lines.drop(tx, l); err != nil {
+			return err
+		}
+	}
+	l, err := m.begin(after, to, to.bundle())
+	if err != nil {
+		return err
+	}
+	if err := m.reseal(tx, after, l); err != nil {
+		return err
+	}
+	return m.enclose(tx, after, l, wire.Body{Type: wire.BodyHeal}, OutboxRow{Row: m.clock.nextRow()})
+}
+
+// heed acts on the marks at the beginning of a chain: it fetches records that are newer than ours, and sends ours where they hold
+// older ones.
+func (m *Messenger) heed(tx Tx, after *aftermath, l *line, marks *wire.Marks) error {
+	if marks == nil {
+		return nil
+	}
+	account, _, err := tx.Record(accountRecordKey(l.row.Account))
+	if err != nil {
+		return err
+	}
+	device, _, err := tx.Record(deviceRecordKey(l.row.Device))
+	if err != nil {
+		return err
+	}
+	if account.Sequence < marks.Account || device.Sequence < marks.Device {
+		after.refresh = append(after.refresh, l.row.Account)
+	}
+	if marks.Held > 0 && marks.Held < m.identity.sequence() {
+		return m.sendCard(tx, after, l.row.Account)
+	}
+	return nil
+}
+
+// enforce lets nothing be left of what we share with a device that its account has revoked: no session, and nothing on its way to it.
+func (m *Messenger) enforce(tx Tx, after *aftermath, account AccountID) error {
+	row, ok, err := tx.Record(accountRecordKey(account))
+	if err != nil || !ok {
+		return err
+	}
+	record, err := m.accounts.of(row.Value)
+	if err != nil {
+		return fmt.Errorf("pinned record of %s: %w", account.Short(), err)
+	}
+	for _, id := range record.Revoked {
+		if err := m.cutOff(tx, after, account, peer.ID(id)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// cutOff ends all sessions of an account's device that was revoked. Messages that were only for it fail.
+func (m *Messenger) cutOff(tx Tx, after *aftermath, account AccountID, device peer.ID) error {
+	all, err := after.lines.with(tx, device)
+	if err != nil {
+		return err
+	}
+	for _, l := range all {
+		if l.row.Account == account {
+			if err := after.lines.drop(tx, l); err != nil {
+				return err
+			}
+		}
+	}
+	others, missing, err := m.devicesOf(tx, account)
+	if err != nil {
+		return err
+	}
+	rows, err := tx.OutboxOf(device, MaxReseal)
+	if err != nil {
+		return err
+	}
+	for _, row := range rows {
+		if row.Account != account {
+			continue
+		}
+		if err := tx.DeleteOutbox(device, []RowID{row.Row}); err != nil {
+			return err
+		}
+		if len(others)+len(missing) > 0 || row.Message.IsZero() {
+			continue
+		}
+		if err := m.advance(tx, row.Message, StateFailed, "the recipient's device was removed"); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,62 @@
+package wire
+
+import (
+	"encoding/binary"
+	"fmt"
+)
+
+// Types of bodies (chat/SPEC.md, "Bodies"); numbers are never reused.
+const (
+	BodyContent = 1 // a content
+	BodyStep    = 2 // nothing: a chain for the other side to heal from
+	BodyHeal    = 3 // nothing: the sender could not open something of the receiver's
+
+	bodyMarked = 0x80
+)
+
+// Body is what a session's packet carries.
+type Body struct {
+	Type    byte
+	Marks   *Marks // in the first packet of every chain
+	Content []byte // of a BodyContent; else empty
+}
+
+// Marks tell how new the sender's records are, and how new ours are as the sender holds them.
+type Marks struct {
+	Account uint64 // sequence of the sender's account record
+	Device  uint64 // sequence of the sending device's record
+	Held    uint64 // sequence of the receiver's account record that the sender holds; 0 for none
+}
+
+// Append appends the plaintext of a packet.
+func (b Body) Append(dst []byte) []byte {
+	if b.Marks == nil {
+		return append(append(dst, b.Type), b.Content...)
+	}
+	dst = append(dst, b.Type|bodyMarked)
+	for _, n := range []uint64{b.Marks.Account, b.Marks.Device, b.Marks.Held} {
+		dst = binary.BigEndian.AppendUint64(dst, n)
+	}
+	return append(dst, b.Content...)
+}
+
+// ParseBody reads what Append wrote. The content aliases p, and is not parsed.
+func ParseBody(p []byte) (Body, error) {
+	r := NewReader(p)
+	t := r.Byte()
+	b := Body{Type: t &^ bodyMarked}
+	if t&bodyMarked != 0 {
+		b.Marks = &Marks{Account: r.U64(), Device: r.U64(), Held: r.U64()}
+	}
+	b.Content = r.Rest()
+	switch {
+	case b.Type < BodyContent || b.Type > BodyHeal:
+		r.Fail("type %d", b.Type)
+	case (b.Type == BodyContent) != (len(b.Content) > 0):
+		r.Fail("type %d with %d bytes", b.Type, len(b.Content))
+	}
+	if err := r.Close(); err != nil {
+		return Body{}, fmt.Errorf("body: %w", err)
+	}
+	return b, nil
+}

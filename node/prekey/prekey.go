@@ -1,0 +1,117 @@
+package prekey
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"parley/node/internal/frame"
+	"parley/node/internal/pace"
+)
+
+// The first byte of an answer.
+const (
+	statusNone  = 0
+	statusGiven = 1
+)
+
+// ErrNone says that the device has no keys left to give.
+var ErrNone = errors.New("the device has no one-time keys left")
+
+// Give gives keys away, for good; nil when none are left.
+type Give func(ctx context.Context) ([]byte, error)
+
+// Server answers who asks.
+type Server struct {
+	give Give
+	pace *pace.Pace
+}
+
+// NewServer returns a server of what give gives. Serve makes it listen.
+func NewServer(give Give) *Server {
+	return &Server{give: give, pace: pace.New(KeysPerSecond, KeyBurst)}
+}
+
+// Serve answers streams that come in at h until Stop, each within Timeout.
+func (s *Server) Serve(h host.Host) { h.SetStreamHandler(Protocol, s.handle) }
+
+// Stop takes no more questions at h.
+func (s *Server) Stop(h host.Host) { h.RemoveStreamHandler(Protocol) }
+
+func (s *Server) handle(stream network.Stream) {
+	if err := stream.SetDeadline(time.Now().Add(Timeout)); err != nil {
+		_ = stream.Reset()
+		return
+	}
+	if err := stream.Scope().SetService(Service); err != nil {
+		_ = stream.ResetWithError(network.StreamResourceLimitExceeded)
+		return
+	}
+	if !s.pace.Allow(stream.Conn().RemotePeer()) {
+		_ = stream.ResetWithError(network.StreamRateLimited)
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), Timeout)
+	defer cancel()
+	if err := s.answer(ctx, stream); err != nil {
+		_ = stream.Reset()
+		return
+	}
+	_ = stream.Close()
+}
+
+func (s *Server) answer(ctx context.Context, stream network.Stream) error {
+	keys, err := s.give(ctx)
+	if err != nil {
+		return fmt.Errorf("give keys: %w", err)
+	}
+	answer := []byte{statusNone}
+	if keys != nil {
+		answer = append([]byte{statusGiven}, keys...)
+	}
+	_, err = stream.Write(frame.Append(nil, answer))
+	return err
+}
+
+// Ask asks a device that h is connected to. What it returns is not verified yet.
+func Ask(ctx context.Context, h host.Host, device peer.ID) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(network.WithNoDial(ctx, "ask a connected device"), Timeout)
+	defer cancel()
+	stream, err := h.NewStream(ctx, device, Protocol)
+	if err != nil {
+		return nil, fmt.Errorf("open prekey stream: %w", err)
+	}
+	defer context.AfterFunc(ctx, func() { _ = stream.Reset() })()
+	keys, err := question(stream)
+	if err != nil {
+		_ = stream.Reset()
+		return nil, err
+	}
+	_ = stream.Close()
+	return keys, nil
+}
+
+func question(stream network.Stream) ([]byte, error) {
+	if err := stream.CloseWrite(); err != nil {
+		return nil, fmt.Errorf("ask: %w", err)
+	}
+	in := frame.NewReader(stream, stream.Scope(), frame.NewPool(512), MaxKeys+1)
+	defer in.Close()
+	answer, err := in.Next(Timeout, Timeout)
+	if err != nil {
+		return nil, fmt.Errorf("read answer: %w", err)
+	}
+	defer in.Release(answer)
+	switch {
+	case answer[0] == statusGiven && len(answer) > 1:
+		return answer[1:], nil
+	case answer[0] == statusNone && len(answer) == 1:
+		return nil, ErrNone
+	}
+	return nil, fmt.Errorf("read answer: status %d with %d bytes", answer[0], len(answer)-1)
+}
