@@ -50,7 +50,7 @@ func ExchangeKeyOf(b []byte) (ExchangeKey, error) {
 func (k ExchangeKey) Bytes() []byte { return k.bytes[:] }
 
 // Public returns the key that others agree on secrets with.
-func (k ExchangeKey) Public() []byte { return k.private().PublicKey().Bytes() }
+func (k ExchangeKey) Public() []byte { return k.mustPrivate().PublicKey().Bytes() }
 
 // String says that there is a key, and not which.
 func (k ExchangeKey) String() string { return "[exchange key]" }
@@ -58,7 +58,7 @@ func (k ExchangeKey) String() string { return "[exchange key]" }
 // Format is String for every verb.
 func (k ExchangeKey) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(k.String())) }
 
-func (k ExchangeKey) private() *ecdh.PrivateKey {
+func (k ExchangeKey) mustPrivate() *ecdh.PrivateKey {
 	p, err := ecdh.X25519().NewPrivateKey(k.bytes[:])
 	if err != nil {
 		panic(err) // any 32 bytes are a private key
@@ -75,7 +75,7 @@ func (k ExchangeKey) agree(public []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("exchange key: %w", err)
 	}
-	return k.private().ECDH(p)
+	return k.mustPrivate().ECDH(p)
 }
 
 // KEMKey is a private ML-KEM-768 key. It never prints.
@@ -102,7 +102,7 @@ func KEMKeyOf(seed []byte) (KEMKey, error) {
 func (k KEMKey) Bytes() []byte { return k.seed[:] }
 
 // Public returns the key that others encapsulate to.
-func (k KEMKey) Public() []byte { return k.private().EncapsulationKey().Bytes() }
+func (k KEMKey) Public() []byte { return k.mustPrivate().EncapsulationKey().Bytes() }
 
 // String says that there is a key, and not which.
 func (k KEMKey) String() string { return "[KEM key]" }
@@ -110,7 +110,7 @@ func (k KEMKey) String() string { return "[KEM key]" }
 // Format is String for every verb.
 func (k KEMKey) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(k.String())) }
 
-func (k KEMKey) private() *mlkem.DecapsulationKey768 {
+func (k KEMKey) mustPrivate() *mlkem.DecapsulationKey768 {
 	p, err := mlkem.NewDecapsulationKey768(k.seed[:])
 	if err != nil {
 		panic(err) // any 64 bytes are a seed
@@ -122,7 +122,7 @@ func (k KEMKey) decapsulate(ct []byte) ([]byte, error) {
 	if len(ct) != kemTextSize {
 		return nil, errors.New("KEM ciphertext: wrong length")
 	}
-	return k.private().Decapsulate(ct)
+	return k.mustPrivate().Decapsulate(ct)
 }
 
 func encapsulate(public []byte) (ss, ct []byte, err error) {
