@@ -148,6 +148,7 @@ type aftermath struct {
 	nudge   []peer.ID   // devices that have something in the outbox
 	resolve []AccountID // accounts whose devices are wanted
 	learn   []peer.ID   // devices of contacts
+	heard   []peer.ID   // devices that have sent what was accepted
 }
 
 // update runs one transaction, and does what it asks for after the commit.
@@ -161,6 +162,9 @@ func (m *Messenger) update(ctx context.Context, fn func(Tx, *aftermath) error) e
 	// Also after an error: it may have been the answer to a commit that went through. Looking once too often changes nothing.
 	for _, device := range after.nudge {
 		m.outbox.queued(device)
+	}
+	for _, device := range after.heard {
+		m.outbox.heard(device)
 	}
 	for _, account := range after.resolve {
 		m.resolver.want(account)

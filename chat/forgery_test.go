@@ -306,3 +306,51 @@ func TestIDsBindAuthorDeviceAndContent(t *testing.T) {
 		t.Errorf("account id read back: %v, %v", got, err)
 	}
 }
+
+// TestAStreamOpensAtItsDeviceAlone has Alice seal a stream to Bob, whose record she has pinned.
+func TestAStreamOpensAtItsDeviceAlone(t *testing.T) {
+	network, _, _ := NewNetwork("home", true)
+	other, _, _ := NewNetwork("home", true)
+	aliceID, bobID, carolID := identity(t), identity(t), identity(t)
+	store := newVault(t)
+	alice, bob := messengerOf(t, aliceID, network, store), messengerOf(t, bobID, network, store)
+	if _, _, err := alice.SealStream(bobID.Device()); err == nil || !strings.Contains(err.Error(), "not known") {
+		t.Fatalf("sealed to a device that nobody knows: %v", err)
+	}
+	for name, record := range map[string][]byte{"rubbish": []byte("record"), "Carol's": carolID.deviceRecord} {
+		store.records[deviceRecordKey(bobID.Device())] = RecordRow{Value: record}
+		if _, _, err := alice.SealStream(bobID.Device()); err == nil {
+			t.Errorf("sealed to Bob by a record that is %s", name)
+		}
+	}
+	store.records[deviceRecordKey(bobID.Device())] = RecordRow{Value: bobID.deviceRecord}
+	header, next, err := alice.SealStream(bobID.Device())
+	if err != nil {
+		t.Fatal(err)
+	}
+	record, err := next([]byte("envelope"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	open, err := bob.OpenStream(aliceID.Device(), header)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := open(record); err != nil || string(got) != "envelope" {
+		t.Errorf("Bob opens %q, %v", got, err)
+	}
+	for name, m := range map[string]*Messenger{
+		"Carol": messengerOf(t, carolID, network, store), "Bob in another network": messengerOf(t, bobID, other, store),
+	} {
+		if open, err := m.OpenStream(aliceID.Device(), header); err == nil {
+			if _, err := open(record); err == nil {
+				t.Errorf("%s opens what is sealed to Bob", name)
+			}
+		}
+	}
+	for _, bad := range [][]byte{nil, header[:100], record} {
+		if _, err := bob.OpenStream(aliceID.Device(), bad); err == nil {
+			t.Errorf("%d bytes are a header", len(bad))
+		}
+	}
+}

@@ -1,8 +1,8 @@
 package chat
 
 import (
+	"cmp"
 	"context"
-	"crypto/subtle"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -14,9 +14,10 @@ import (
 )
 
 // The way from an outbox row to a device: a device wants a flight (something was queued, it came online, or its rest is over) → the
-// flight takes its oldest rows, in order → the transport hands them over → settle: rows that the device has acknowledged go, the
-// others stay for the next attempt, byte for byte the same. One flight per device at a time. Who flies and who rests is kept in
-// memory: the store belongs to one process, so a crash ends all flights and all rests, and loses none of the rows.
+// flight takes its oldest rows, in order → the transport hands them over → settle: rows that the device has accepted go, the
+// others stay for the next attempt, byte for byte the same. Rows that were taken and not accepted hold up nobody: the flight goes on
+// behind them, and what is queued during their rest flies without them. One flight per device at a time. Who flies and who rests is
+// kept in memory: the store belongs to one process, so a crash ends all flights and all rests, and loses none of the rows.
 
 // outbox knows which devices want a flight, which have one, and which rest.
 type outbox struct {
@@ -30,10 +31,13 @@ type queue struct {
 	wanted   bool
 	flying   bool
 	fresh    bool      // it came online while a flight was under way
+	heard    bool      // it sent something while a flight was under way
 	failures int       // attempts in a row that handed nothing over
 	ended    time.Time // of the last of them
 	until    time.Time // no attempt before
 	reason   string    // what the last of them ran into
+	held     RowID     // rows up to this one were handed over and stay, and rest until then; zero: none
+	behind   bool      // something was queued behind them, and may fly
 }
 
 func newOutbox() *outbox {
@@ -50,16 +54,36 @@ func (o *outbox) of(device peer.ID) *queue {
 }
 
 // queued asks for a flight because a device has something new. It shortens a rest, but a script that talks to an absent device makes
-// no storm.
+// no storm. A rest of rows that were handed over goes on: the new one flies alone.
 func (o *outbox) queued(device peer.ID) {
 	o.mu.Lock()
 	q := o.of(device)
 	q.wanted = true
-	if soon := q.ended.Add(RetryNew); soon.Before(q.until) {
-		q.until = soon
+	if q.held.IsZero() {
+		q.shorten()
+	} else {
+		q.behind = true
 	}
 	o.mu.Unlock()
 	poke(o.changed)
+}
+
+// heard shortens a rest because a device has sent what we accepted: it may accept now what it did not before.
+func (o *outbox) heard(device peer.ID) {
+	o.mu.Lock()
+	if q, ok := o.queues[device]; ok {
+		q.heard = true
+		q.shorten()
+	}
+	o.mu.Unlock()
+	poke(o.changed)
+}
+
+// shorten ends a rest early, but not before RetryNew.
+func (q *queue) shorten() {
+	if soon := q.ended.Add(RetryNew); soon.Before(q.until) {
+		q.until = soon
+	}
 }
 
 // online ends a device's rest.
@@ -72,8 +96,8 @@ func (o *outbox) online(device peer.ID) {
 	poke(o.changed)
 }
 
-// next takes a device that may fly now; else it says how long nothing will change by itself.
-func (o *outbox) next(now time.Time) (device peer.ID, ok bool, wait time.Duration) {
+// next takes a device that may fly now, and the row behind which it begins; else it says how long nothing will change by itself.
+func (o *outbox) next(now time.Time) (device peer.ID, after RowID, ok bool, wait time.Duration) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	flying := 0
@@ -84,38 +108,58 @@ func (o *outbox) next(now time.Time) (device peer.ID, ok bool, wait time.Duratio
 	}
 	wait = RetryMax
 	for id, q := range o.queues {
+		rests := q.until.After(now)
 		switch {
 		case !q.wanted || q.flying || flying >= DeliveryWorkers:
-		case q.until.After(now):
+		case rests && !q.behind:
 			wait = min(wait, q.until.Sub(now))
 		default:
-			q.wanted, q.flying, q.fresh = false, true, false
-			return id, true, 0
+			if !rests {
+				q.held = RowID{} // it is tried again
+			}
+			q.wanted, q.flying, q.fresh, q.heard, q.behind = false, true, false, false, false
+			return id, q.held, true, 0
 		}
 	}
-	return "", false, wait
+	return "", RowID{}, false, wait
 }
 
-// landed ends a flight: without a failure nothing was left, as far as it could see.
-func (o *outbox) landed(device peer.ID, now time.Time, progress bool, ceiling time.Duration, failure error) {
+// landing is how a flight ended.
+type landing struct {
+	after    RowID         // where it began
+	held     RowID         // the last row that was handed over, where some of them stay
+	progress bool          // some went
+	failure  error         // why some are left; without one none is, as far as the flight could see
+	ceiling  time.Duration // of the rest after a failure
+}
+
+// landed ends a flight. One that began behind rows that rest changes nothing for these, unless nothing could be handed over any more.
+func (o *outbox) landed(device peer.ID, now time.Time, l landing) {
 	o.mu.Lock()
 	q := o.of(device)
 	q.flying = false
 	switch {
-	case failure == nil && !q.wanted:
+	case !l.after.IsZero() && (l.failure == nil || !l.held.IsZero()):
+		q.wanted, q.behind = true, q.wanted
+		q.held = cmp.Or(l.held, l.after)
+	case l.failure == nil && !q.wanted:
 		delete(o.queues, device)
-	case failure == nil:
+	case l.failure == nil:
 		*q = queue{wanted: true}
 	default:
-		if progress {
+		if l.progress {
 			q.failures = 0
 		}
-		q.wanted, q.ended, q.reason = true, now, failure.Error()
-		q.until = now.Add(min(backoff(q.failures), ceiling))
+		q.wanted, q.behind, q.held = true, q.wanted && !l.held.IsZero(), l.held
+		q.ended, q.reason = now, l.failure.Error()
+		q.until = now.Add(min(backoff(q.failures), l.ceiling))
 		q.failures++
-		if q.fresh {
-			q.until = time.Time{}
-		}
+	}
+	if q.heard {
+		q.shorten()
+	}
+	if q.fresh {
+		q.until = time.Time{}
 	}
 	o.mu.Unlock()
 	poke(o.changed)
@@ -154,9 +198,9 @@ func (m *Messenger) dispatch(ctx context.Context) error {
 		if !loaded {
 			loaded = m.wantQueued(ctx) == nil
 		}
-		device, ok, wait := m.outbox.next(m.now())
+		device, after, ok, wait := m.outbox.next(m.now())
 		if ok {
-			flights.Go(func() { m.fly(ctx, device) })
+			flights.Go(func() { m.fly(ctx, device, after) })
 			continue
 		}
 		if !loaded || m.trouble.now() != "" {
@@ -198,28 +242,40 @@ func (m *Messenger) probe(ctx context.Context) {
 	_ = m.update(ctx, func(tx Tx, _ *aftermath) error { return tx.PutRecord(own) }) // judged already
 }
 
-// fly hands a device its rows until none is left or an attempt fails.
-func (m *Messenger) fly(ctx context.Context, device peer.ID) {
-	progress, failure := false, error(nil)
-	for failure == nil {
+// fly hands a device its rows behind one until all were offered, or an attempt fails.
+func (m *Messenger) fly(ctx context.Context, device peer.ID, after RowID) {
+	l := landing{after: after, ceiling: RetryMax}
+	var kept error
+	last := after
+	for l.failure == nil {
 		var rows []OutboxRow
-		failure = m.store.View(ctx, func(tx Tx) (err error) {
-			rows, err = tx.OutboxOf(device, FlightSize)
+		l.failure = m.store.View(ctx, func(tx Tx) (err error) {
+			rows, err = tx.OutboxOf(device, last, FlightSize)
 			return err
 		})
-		if failure != nil || len(rows) == 0 {
+		if l.failure != nil || len(rows) == 0 {
 			break
 		}
+		rows = within(rows, FlightBytes)
+		last = rows[len(rows)-1].Row
 		var gone int
-		gone, failure = m.flight(ctx, device, within(rows, FlightBytes))
-		progress = progress || gone > 0
+		var stay error
+		gone, stay, l.failure = m.flight(ctx, device, rows)
+		l.progress = l.progress || gone > 0
+		if kept == nil || errors.Is(stay, errUnaccepted) {
+			kept = stay
+		}
 	}
-	ceiling := RetryMax
-	if failure != nil {
-		ceiling = m.restCeiling(device)
-		m.log.Debug("flight ended", zap.Stringer("device", device), zap.Error(failure))
+	switch {
+	case l.failure != nil:
+		l.ceiling = m.restCeiling(device)
+	case kept != nil:
+		l.failure, l.held = kept, last
 	}
-	m.outbox.landed(device, m.now(), progress, ceiling, failure)
+	if l.failure != nil {
+		m.log.Debug("flight ended", zap.Stringer("device", device), zap.Error(l.failure))
+	}
+	m.outbox.landed(device, m.now(), l)
 }
 
 // restCeiling is shorter for a device that is connected: it is there, and what keeps it from taking our envelopes will pass.
@@ -242,69 +298,72 @@ func within(rows []OutboxRow, bytes int) []OutboxRow {
 	return rows
 }
 
-// errUnproven says that the transport handed envelopes over, but the device has not proven that it holds them.
-var errUnproven = errors.New("the device has not acknowledged everything")
+// Why rows stay.
+var (
+	errUnproven   = errors.New("the device has not acknowledged everything")
+	errUnaccepted = errors.New("the recipient's device has not accepted it yet")
+	errInMailbox  = errors.New("a mailbox keeps it until the recipient's device is back")
+)
 
-// flight makes one attempt with some rows of a device and settles what came of it. It returns how many rows went; where some stay,
-// the failure says why.
-func (m *Messenger) flight(ctx context.Context, device peer.ID, rows []OutboxRow) (gone int, failure error) {
-	envelopes := make([][]byte, len(rows))
+// flight makes one attempt with some rows of a device and settles what came of it. It returns how many rows went, why others stay that
+// were handed over, and why not all were.
+func (m *Messenger) flight(ctx context.Context, device peer.ID, rows []OutboxRow) (gone int, kept, failure error) {
+	envelopes := make([]Outgoing, len(rows))
 	for i, r := range rows {
-		envelopes[i] = r.Envelope
+		envelopes[i] = Outgoing{Packet: r.Envelope, Tag: r.Tag}
 	}
 	attempt, cancel := context.WithTimeout(ctx, FlightTimeout)
 	handed, failure := m.transport.Deliver(attempt, device, nil, envelopes)
 	cancel()
 	handed = handed[:min(len(handed), len(rows))]
+	if failure == nil && len(handed) < len(rows) {
+		failure = errUnproven
+	}
 	// What was handed over is settled even while we stop: the device has it.
-	err := m.update(context.WithoutCancel(ctx), func(tx Tx, _ *aftermath) error {
-		done, err := m.settle(tx, device, rows, handed)
-		gone = done
+	err := m.update(context.WithoutCancel(ctx), func(tx Tx, _ *aftermath) (err error) {
+		gone, kept, err = m.settle(tx, device, rows, handed)
 		return err
 	})
 	if err != nil {
-		return 0, fmt.Errorf("settle a flight: %w", err)
+		return 0, nil, fmt.Errorf("settle a flight: %w", err)
 	}
-	if failure == nil && gone < len(rows) {
-		failure = errUnproven
-	}
-	return gone, failure
+	return gone, kept, failure
 }
 
 // settle removes the rows that the device has proven to hold, and reports what became of their messages.
-func (m *Messenger) settle(tx Tx, device peer.ID, rows []OutboxRow, handed []Handed) (gone int, err error) {
+func (m *Messenger) settle(tx Tx, device peer.ID, rows []OutboxRow, handed []Handed) (gone int, kept, err error) {
 	var done []RowID
 	for i, h := range handed {
-		state, reason, final := settled(rows[i], h)
-		if final {
+		state, stays := settled(rows[i], h)
+		if stays == nil {
 			done = append(done, rows[i].Row)
+		} else if kept == nil || errors.Is(stays, errUnaccepted) {
+			kept = stays
 		}
 		if state == "" || rows[i].Message.IsZero() {
 			continue
 		}
-		if err := m.advance(tx, rows[i].Message, state, reason); err != nil {
-			return 0, err
+		if err := m.advance(tx, rows[i].Message, state, ""); err != nil {
+			return 0, nil, err
 		}
 	}
 	if len(done) == 0 {
-		return 0, nil
+		return 0, kept, nil
 	}
-	return len(done), tx.DeleteOutbox(device, done)
+	return len(done), kept, tx.DeleteOutbox(device, done)
 }
 
-// settled judges one hand-over: the state it gives the message (none: it changes nothing), and whether the row may go.
-func settled(row OutboxRow, h Handed) (state State, reason string, final bool) {
+// settled judges one hand-over: the state that it gives the message (none: it changes nothing), and why the row stays (nil: it goes).
+func settled(row OutboxRow, h Handed) (state State, stays error) {
 	switch {
-	case len(h.Tag) == 0: // a mailbox holds it: the row stays until the device says so, unless it carries receipts alone
-		return StateSent, "", row.Message.IsZero()
-	case len(h.Tag) != len(row.Tag):
-		return "", "", false
-	case subtle.ConstantTimeCompare(h.Tag, row.Tag[:]) == 1:
-		return StateDelivered, "", true
-	case AckTag(h.Tag) == AckTag{}:
-		return StateFailed, "the recipient's device did not accept it", true
+	case h.Acked:
+		return StateDelivered, nil
+	case h.Route != RouteMailbox:
+		return "", errUnaccepted
+	case row.Message.IsZero(): // receipts: nobody waits for the device to say that it has them
+		return StateSent, nil
 	}
-	return "", "", false
+	return StateSent, errInMailbox
 }
 
 // advance reports a state of a message of ours. Reports that are late or repeated change nothing.

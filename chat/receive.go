@@ -16,7 +16,8 @@ import (
 // in that order. Together with retries at the sender this makes an exactly-once effect: no other path writes messages that came in.
 
 // Receive takes envelopes that a device handed over, all in one transaction, and returns the acknowledgement tag of each. An error
-// means that nothing was kept and they must be offered again. What cannot be opened is dropped and gets a tag of zeros.
+// means that nothing was kept and they must be offered again. What cannot be opened, or is not
+// accepted, is dropped and gets a tag of zeros.
 func (m *Messenger) Receive(ctx context.Context, from peer.ID, envelopes [][]byte) ([][]byte, error) {
 	letters := m.openAll(from, envelopes)
 	tags := make([]AckTag, len(envelopes))
@@ -75,6 +76,7 @@ func (m *Messenger) take(tx Tx, after *aftermath, id EnvelopeID, l letter) (AckT
 		return AckTag{}, err
 	}
 	m.clock.merge(l.content.Clock)
+	after.heard = append(after.heard, l.device)
 	return l.tag, tx.InsertSeen(SeenRow{ID: id, Tag: l.tag, Message: l.id, At: m.now()})
 }
 

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
 
 	"parley/chat/internal/wire"
 )
@@ -81,29 +84,89 @@ func TestBackoffGrowsAndIsBounded(t *testing.T) {
 	}
 }
 
-func TestAHandOverIsJudgedByItsTag(t *testing.T) {
-	row := OutboxRow{Message: RowID{1}, Tag: AckTag{7}}
-	receipts := OutboxRow{Tag: AckTag{7}}
-	zero, good, wrong := AckTag{}, AckTag{7}, AckTag{8}
+func TestAHandOverIsJudgedByWhatTheDeviceHasProven(t *testing.T) {
+	row, receipts := OutboxRow{Message: RowID{1}, Tag: AckTag{7}}, OutboxRow{Tag: AckTag{7}}
 	for _, test := range []struct {
-		name  string
-		row   OutboxRow
-		tag   []byte
-		state State
-		final bool
+		name   string
+		row    OutboxRow
+		handed Handed
+		state  State
+		stays  error
 	}{
-		{"the device opened it", row, good[:], StateDelivered, true},
-		{"the device could not open it", row, zero[:], StateFailed, true},
-		{"a wrong tag changes nothing", row, wrong[:], "", false},
-		{"a short tag changes nothing", row, good[:8], "", false},
-		{"a mailbox holds it", row, nil, StateSent, false},
-		{"a mailbox holds a receipt", receipts, nil, StateSent, true},
+		{"the device opened it", row, Handed{RouteDirect, true}, StateDelivered, nil},
+		{"the device opened it, over a relay", row, Handed{RouteRelayed, true}, StateDelivered, nil},
+		{"the device has not accepted it", row, Handed{RouteDirect, false}, "", errUnaccepted},
+		{"the device has not accepted receipts", receipts, Handed{RouteRelayed, false}, "", errUnaccepted},
+		{"a mailbox holds it", row, Handed{RouteMailbox, false}, StateSent, errInMailbox},
+		{"a mailbox holds receipts", receipts, Handed{RouteMailbox, false}, StateSent, nil},
 	} {
-		state, reason, final := settled(test.row, Handed{Tag: test.tag})
-		if state != test.state || final != test.final || (state == StateFailed) != (reason != "") {
-			t.Errorf("%s: %q, %q, %v", test.name, state, reason, final)
+		if state, stays := settled(test.row, test.handed); state != test.state || !errors.Is(stays, test.stays) {
+			t.Errorf("%s: %q, %v", test.name, state, stays)
 		}
 	}
+}
+
+// TestTheQueueOfADevice plays what happens to one device, and asks each time whether it may fly, and behind which row.
+func TestTheQueueOfADevice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOutbox()
+		const bob = peer.ID("bob")
+		held, more := RowID{5}, RowID{6}
+		refused := landing{held: held, failure: errUnaccepted, ceiling: RetryMax}
+		land := func(l landing) { o.landed(bob, time.Now(), l) }
+		fly := func(what string, want bool, behind RowID) {
+			t.Helper()
+			device, after, ok, _ := o.next(time.Now())
+			if ok != want || after != behind || ok && device != bob {
+				t.Fatalf("%s: flies %v behind %x, want %v behind %x", what, ok, after, want, behind)
+			}
+		}
+		fly("nothing is queued", false, RowID{})
+		o.queued(bob)
+		fly("the first", true, RowID{})
+		land(refused)
+		for range 10 { // the rests grow to their longest
+			time.Sleep(RetryMax)
+			fly("after a rest", true, RowID{})
+			land(refused)
+		}
+		fly("what was refused", false, RowID{})
+		o.queued(bob)
+		fly("what is behind it", true, held)
+		o.queued(bob)
+		fly("two at once", false, RowID{})
+		land(landing{after: held})
+		fly("what came meanwhile", true, held)
+		land(landing{after: held, held: more, failure: errUnaccepted, ceiling: RetryMax})
+		fly("all that was refused", false, RowID{})
+		o.queued(bob)
+		fly("what is behind that", true, more)
+		land(landing{after: more})
+		o.heard(bob)
+		fly("right after an attempt, whoever speaks", false, RowID{})
+		time.Sleep(RetryNew)
+		fly("Bob has spoken: all of it", true, RowID{})
+		o.heard(bob)
+		land(refused)
+		time.Sleep(RetryNew)
+		fly("Bob has spoken during the flight", true, RowID{})
+		land(refused)
+		o.online(bob)
+		fly("Bob is back", true, RowID{})
+		o.queued(bob)
+		land(refused)
+		fly("something came during the flight", true, held)
+		land(landing{after: held, failure: errUnproven, ceiling: RetryMax})
+		fly("Bob is away", false, RowID{})
+		o.queued(bob)
+		time.Sleep(RetryMax)
+		fly("all of it again", true, RowID{})
+		land(landing{})
+		fly("nothing is left", false, RowID{})
+		if len(o.queues) != 0 {
+			t.Errorf("%d queues are remembered", len(o.queues))
+		}
+	})
 }
 
 func TestTroubleIsTheStoresAndEnds(t *testing.T) {

@@ -46,11 +46,11 @@ func deliverAll(t *testing.T, from, to *nodetest.Device, envelopes [][]byte) {
 	ctx := nodetest.Context(t)
 	for len(envelopes) > 0 {
 		attempt, cancel := context.WithTimeout(ctx, 5*time.Second)
-		handed, err := from.Deliver(attempt, id, nil, envelopes[:min(len(envelopes), 256)])
+		handed, err := from.Deliver(attempt, id, nil, nodetest.Letters(envelopes[:min(len(envelopes), 256)]...))
 		cancel()
 		for i, h := range handed {
-			if !slices.Equal(h.Tag, nodetest.Tag(envelopes[i])) {
-				t.Fatalf("envelope %d was acknowledged with another tag", i)
+			if !h.Acked {
+				t.Fatalf("envelope %d was not accepted", i)
 			}
 		}
 		envelopes = envelopes[len(handed):]
@@ -173,11 +173,11 @@ func TestUnreachable(t *testing.T) {
 	alice, bob := world.Device("alice").Start(), world.Device("bob")
 	bobID := nodetest.PeerID(t, bob.Config.Key)
 	start := time.Now()
-	if _, err := alice.Deliver(nodetest.Context(t), bobID, nil, letters(1)); err == nil || err.Error() != "the device is not reachable: no address known" {
+	if _, err := alice.Deliver(nodetest.Context(t), bobID, nil, nodetest.Letters(letters(1)...)); err == nil || err.Error() != "the device is not reachable: no address known" {
 		t.Errorf("nothing known: %v", err)
 	}
 	alice.Learn(bobID, append(bob.Config.Listen, "not an address"))
-	if _, err := alice.Deliver(nodetest.Context(t), bobID, nil, letters(1)); err == nil || err.Error() != "the device is not reachable: connection refused" {
+	if _, err := alice.Deliver(nodetest.Context(t), bobID, nil, nodetest.Letters(letters(1)...)); err == nil || err.Error() != "the device is not reachable: connection refused" {
 		t.Errorf("nobody there: %v", err)
 	}
 	if took := time.Since(start); took > 2*time.Second {
@@ -186,7 +186,7 @@ func TestUnreachable(t *testing.T) {
 	carol := world.Device("carol").Start()
 	daveID := nodetest.PeerID(t, world.Device("dave").Config.Key)
 	alice.Learn(daveID, carol.Config.Listen)
-	if _, err := alice.Deliver(nodetest.Context(t), daveID, nil, letters(1)); err == nil || !strings.Contains(err.Error(), "another node answers at /ip4/127.0.0.1/tcp/") {
+	if _, err := alice.Deliver(nodetest.Context(t), daveID, nil, nodetest.Letters(letters(1)...)); err == nil || !strings.Contains(err.Error(), "another node answers at /ip4/127.0.0.1/tcp/") {
 		t.Errorf("somebody else there: %v", err)
 	}
 }
@@ -207,7 +207,7 @@ func TestInterrupted(t *testing.T) {
 	deliverAll(t, alice, bob, letters(1))
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 	defer cancel()
-	_, err := alice.Deliver(ctx, bob.ID(), nil, [][]byte{[]byte("never mind")})
+	_, err := alice.Deliver(ctx, bob.ID(), nil, nodetest.Letters([]byte("never mind")))
 	if !errors.Is(err, context.DeadlineExceeded) || err.Error() != "the device has not confirmed: no answer in time" {
 		t.Errorf("got %v", err)
 	}
@@ -220,7 +220,7 @@ func TestManyAtOnce(t *testing.T) {
 	errs := make(chan error, 20)
 	for i := range cap(errs) {
 		go func() {
-			_, err := alice.Deliver(nodetest.Context(t), bob.ID(), nil, [][]byte{fmt.Appendf(nil, "from %d", i)})
+			_, err := alice.Deliver(nodetest.Context(t), bob.ID(), nil, nodetest.Letters(fmt.Appendf(nil, "from %d", i)))
 			errs <- err
 		}()
 	}

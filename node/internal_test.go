@@ -287,7 +287,7 @@ func TestReachability(t *testing.T) {
 }
 
 // nobody is a messenger without messages.
-type nobody struct{}
+type nobody struct{ Boxes }
 
 func (nobody) Receive(context.Context, peer.ID, [][]byte) ([][]byte, error) {
 	return nil, errors.New("nobody is here")

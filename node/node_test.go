@@ -56,11 +56,11 @@ func TestMeetThroughSeed(t *testing.T) {
 // send delivers one envelope and fails the test when it does not arrive.
 func send(t *testing.T, from, to *nodetest.Device, text string) {
 	t.Helper()
-	handed, err := from.Deliver(nodetest.Context(t), to.ID(), nil, [][]byte{[]byte(text)})
+	handed, err := from.Deliver(nodetest.Context(t), to.ID(), nil, nodetest.Letters([]byte(text)))
 	if err != nil {
 		t.Fatalf("%s to %s: %v", from.Name, to.Name, err)
 	}
-	if len(handed) != 1 || handed[0].Route != chat.RouteDirect || !slices.Equal(handed[0].Tag, nodetest.Tag([]byte(text))) {
+	if len(handed) != 1 || handed[0].Route != chat.RouteDirect || !handed[0].Acked {
 		t.Fatalf("%s to %s: handed %+v", from.Name, to.Name, handed)
 	}
 	if !slices.Contains(to.Inbox.Envelopes(), text) {
