@@ -1,6 +1,7 @@
 package node_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -99,6 +100,32 @@ func TestRefusedIsOfferedAgain(t *testing.T) {
 	deliverAll(t, alice, bob, letters(1000))
 	if !slices.Equal(bob.Inbox.Envelopes(), texts(letters(1000))) {
 		t.Errorf("Bob has %d envelopes, or another order", len(bob.Inbox.Envelopes()))
+	}
+}
+
+// TestNotAccepted has Bob take letters of which he accepts only some: Alice is told which, and nothing behind them is held up.
+func TestNotAccepted(t *testing.T) {
+	world := nodetest.NewWorld(t, nodetest.Private)
+	alice, bob := world.Device("alice").Start(), world.Device("bob")
+	bob.Inbox.Refuses = func(e []byte) bool { return bytes.HasSuffix(e, []byte("7")) }
+	bob.Start()
+	alice.Learn(bob.ID(), bob.Config.Listen)
+	all := letters(600)
+	handed, err := alice.Deliver(nodetest.Context(t), bob.ID(), nil, nodetest.Letters(all...))
+	if err != nil || len(handed) != len(all) {
+		t.Fatalf("%d of %d were taken: %v", len(handed), len(all), err)
+	}
+	var accepted []string
+	for i, h := range handed {
+		if h.Acked == bob.Inbox.Refuses(all[i]) || h.Route != "direct" {
+			t.Errorf("letter %d: %+v", i, h)
+		}
+		if h.Acked {
+			accepted = append(accepted, string(all[i]))
+		}
+	}
+	if !slices.Equal(bob.Inbox.Envelopes(), accepted) || bob.Inbox.Opened() != 1 {
+		t.Errorf("Bob has %d letters over %d streams", len(bob.Inbox.Envelopes()), bob.Inbox.Opened())
 	}
 }
 

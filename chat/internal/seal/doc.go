@@ -8,5 +8,5 @@
 //   - a stream (NewSealer, OpenStream) is one header and then a record for each packet, in an order that nobody can change,
 //   - Box and EnvelopeKey.Open are the interim form, with one signed message in each box.
 //
-// SPEC.md, "Boxes", has the bytes.
+// SPEC.md, "Envelopes and boxes", has the bytes.
 package seal
