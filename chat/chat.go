@@ -153,6 +153,8 @@ type aftermath struct {
 	resolve []AccountID // accounts whose devices are wanted
 	refresh []AccountID // accounts whose records are known, and are not the newest
 	learn   []recipient // devices of contacts
+	heard   []peer.ID   // devices that have sent what was accepted
+	anew    []peer.ID   // devices whose rows were sealed anew
 	lines   lines       // the sessions that it has loaded
 }
 
@@ -170,6 +172,12 @@ func (m *Messenger) update(ctx context.Context, fn func(Tx, *aftermath) error) e
 	// Also after an error: it may have been the answer to a commit that went through. Looking once too often changes nothing.
 	for _, device := range after.nudge {
 		m.outbox.queued(device)
+	}
+	for _, device := range after.anew {
+		m.outbox.online(device)
+	}
+	for _, device := range after.heard {
+		m.outbox.heard(device)
 	}
 	for _, account := range after.resolve {
 		m.resolver.want(account)

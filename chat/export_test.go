@@ -39,7 +39,7 @@ func (m *Messenger) Forge(ctx context.Context, to AccountID, device peer.ID, f F
 		if err := m.enclose(tx, after, l, body, row); err != nil {
 			return err
 		}
-		rows, err := tx.OutboxOf(device, MaxReseal)
+		rows, err := tx.OutboxOf(device, RowID{}, MaxReseal)
 		for _, r := range rows {
 			if r.Row == row.Row {
 				packet = r.Envelope

@@ -12,6 +12,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"parley/chat/internal/seal"
 	"parley/chat/internal/wire"
 )
 
@@ -207,5 +208,71 @@ func TestIDsBindAuthorDeviceAndContent(t *testing.T) {
 	}
 	if got, err := ParseAccountID(a.String()); err != nil || got != a {
 		t.Errorf("account id read back: %v, %v", got, err)
+	}
+}
+
+// withKeys gives a messenger its first keys, and returns the device record that shows them.
+func withKeys(t *testing.T, m *Messenger) ([]byte, *keyring) {
+	t.Helper()
+	g, err := seal.NewGeneration(1, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	row, err := m.signRecord(g, RecordRow{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.keys.set([]seal.Generation{g}, row.Value, row.Sequence)
+	return row.Value, m.keys
+}
+
+// TestAStreamOpensAtItsDeviceAlone has Alice seal a stream to Bob, whose record she has pinned.
+func TestAStreamOpensAtItsDeviceAlone(t *testing.T) {
+	network, _, _ := NewNetwork("home", true)
+	other, _, _ := NewNetwork("home", true)
+	aliceID, bobID, carolID := identity(t), identity(t), identity(t)
+	store := newVault(t)
+	alice, bob := messengerOf(t, aliceID, network, store), messengerOf(t, bobID, network, store)
+	carolsRecord, _ := withKeys(t, messengerOf(t, carolID, network, store))
+	bobsRecord, keys := withKeys(t, bob)
+	if _, _, err := alice.SealStream(bobID.Device()); err == nil || !strings.Contains(err.Error(), "not known") {
+		t.Fatalf("sealed to a device that nobody knows: %v", err)
+	}
+	for name, record := range map[string][]byte{"rubbish": []byte("record"), "Carol's": carolsRecord} {
+		store.records[deviceRecordKey(bobID.Device())] = RecordRow{Value: record}
+		if _, _, err := alice.SealStream(bobID.Device()); err == nil {
+			t.Errorf("sealed to Bob by a record that is %s", name)
+		}
+	}
+	store.records[deviceRecordKey(bobID.Device())] = RecordRow{Value: bobsRecord}
+	header, next, err := alice.SealStream(bobID.Device())
+	if err != nil {
+		t.Fatal(err)
+	}
+	record, err := next([]byte("envelope"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	open, err := bob.OpenStream(aliceID.Device(), header)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := open(record); err != nil || string(got) != "envelope" {
+		t.Errorf("Bob opens %q, %v", got, err)
+	}
+	for name, m := range map[string]*Messenger{
+		"Carol": messengerOf(t, carolID, network, store), "Bob in another network": messengerOf(t, bobID, other, store),
+	} {
+		m.keys = keys // even with Bob's keys
+		if open, err := m.OpenStream(aliceID.Device(), header); err == nil {
+			if _, err := open(record); err == nil {
+				t.Errorf("%s opens what is sealed to Bob", name)
+			}
+		}
+	}
+	for _, bad := range [][]byte{nil, header[:100], record} {
+		if _, err := bob.OpenStream(aliceID.Device(), bad); err == nil {
+			t.Errorf("%d bytes are a header", len(bad))
+		}
 	}
 }

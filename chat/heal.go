@@ -62,7 +62,7 @@ func (m *Messenger) heal(tx Tx, after *aftermath, to recipient) error {
 // unchanged: what was on its way in an older session counts as well as before, if it still arrives. A heal of ours moves too: it is not
 // only for its session that it says that something did not open.
 func (m *Messenger) reseal(tx Tx, after *aftermath, l *line) error {
-	rows, err := tx.OutboxOf(l.row.Device, MaxReseal)
+	rows, err := tx.OutboxOf(l.row.Device, RowID{}, MaxReseal)
 	if err != nil {
 		return err
 	}
@@ -80,6 +80,7 @@ func (m *Messenger) reseal(tx Tx, after *aftermath, l *line) error {
 		if body.Type == wire.BodyStep {
 			continue // for a chain that is over
 		}
+		after.anew = append(after.anew, row.Device)
 		again := OutboxRow{Row: row.Row, Message: row.Message, Content: row.Content}
 		if err := m.enclose(tx, after, l, body, again); err != nil {
 			return err
@@ -242,7 +243,7 @@ func (m *Messenger) cutOff(tx Tx, after *aftermath, account AccountID, device pe
 	if err != nil {
 		return err
 	}
-	rows, err := tx.OutboxOf(device, MaxReseal)
+	rows, err := tx.OutboxOf(device, RowID{}, MaxReseal)
 	if err != nil {
 		return err
 	}

@@ -44,6 +44,8 @@ const (
 	DeliveryWorkers = 16
 	// FlightTimeout ends one attempt to reach a device, dial included.
 	FlightTimeout = time.Minute
+	// KeyTimeout ends the search for a device's key in the store, with a stream waiting for it.
+	KeyTimeout = 5 * time.Second
 	// LookupTimeout ends one search for an account's records.
 	LookupTimeout = 15 * time.Second
 	// Lookups is the most searches for accounts' records at once.
@@ -78,7 +80,7 @@ const (
 	RetryMax   = 300 * time.Second
 	// RetryConnected is RetryMax for a device that is connected.
 	RetryConnected = 15 * time.Second
-	// RetryNew is how long a device rests at least, even if something new is queued for it.
+	// RetryNew is how long a device rests at least, even if something new is queued for it or has come from it.
 	RetryNew = 10 * time.Second
 	// ClockTolerance is how far ahead of ours a received clock may be before it is kept as a claim and not merged.
 	ClockTolerance = 5 * time.Minute

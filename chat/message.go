@@ -30,7 +30,7 @@ type EnvelopeID [32]byte
 // EnvelopeIDOf returns the id of an envelope.
 func EnvelopeIDOf(envelope []byte) EnvelopeID { return sha256.Sum256(envelope) }
 
-// AckTag proves that whoever sends it has opened the envelope. All zeros: taken, but it could not be opened.
+// AckTag proves that whoever sends it has opened the envelope. All zeros: taken, but not opened or not accepted.
 type AckTag [16]byte
 
 // Kind says what a content is. Numbers are on the wire and never reused.

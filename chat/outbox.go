@@ -1,8 +1,8 @@
 package chat
 
 import (
+	"cmp"
 	"context"
-	"crypto/subtle"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -14,9 +14,10 @@ import (
 )
 
 // The way from an outbox row to a device: a device wants a flight (something was queued, it came online, or its rest is over) → the
-// flight takes its oldest rows, in order → the transport hands them over → settle: rows that the device has acknowledged go, the
-// others stay for the next attempt, byte for byte the same. One flight per device at a time. Who flies and who rests is kept in
-// memory: the store belongs to one process, so a crash ends all flights and all rests, and loses none of the rows.
+// flight takes its oldest rows, in order → the transport hands them over → settle: rows that the device has accepted go, the
+// others stay for the next attempt, byte for byte the same, and hold up those behind them, so that the order stays. One flight per
+// device at a time. Who flies and who rests is kept in memory: the store belongs to one process, so a crash ends all flights and all
+// rests, and loses none of the rows.
 
 // outbox knows which devices want a flight, which have one, and which rest.
 type outbox struct {
@@ -29,7 +30,8 @@ type outbox struct {
 type queue struct {
 	wanted   bool
 	flying   bool
-	fresh    bool      // it came online while a flight was under way
+	fresh    bool      // it came online, or its rows were sealed anew, while a flight was under way
+	heard    bool      // it sent something while a flight was under way
 	failures int       // attempts in a row that handed nothing over
 	ended    time.Time // of the last of them
 	until    time.Time // no attempt before
@@ -50,19 +52,37 @@ func (o *outbox) of(device peer.ID) *queue {
 }
 
 // queued asks for a flight because a device has something new. It shortens a rest, but a script that talks to an absent device makes
-// no storm.
+// no storm, and neither does one that talks to somebody who does not accept us.
 func (o *outbox) queued(device peer.ID) {
 	o.mu.Lock()
 	q := o.of(device)
 	q.wanted = true
-	if soon := q.ended.Add(RetryNew); soon.Before(q.until) {
-		q.until = soon
+	if q.reason != errUnaccepted.Error() {
+		q.shorten(RetryNew)
 	}
 	o.mu.Unlock()
 	poke(o.changed)
 }
 
-// online ends a device's rest.
+// heard shortens a rest because a device has sent what we accepted: it may accept now what it did not before.
+func (o *outbox) heard(device peer.ID) {
+	o.mu.Lock()
+	if q, ok := o.queues[device]; ok {
+		q.heard = true
+		q.shorten(RetryFirst)
+	}
+	o.mu.Unlock()
+	poke(o.changed)
+}
+
+// shorten ends a rest early, but not so soon after the last attempt.
+func (q *queue) shorten(rest time.Duration) {
+	if soon := q.ended.Add(rest); soon.Before(q.until) {
+		q.until = soon
+	}
+}
+
+// online ends a device's rest: it can be reached now, or what it is offered is not what it did not accept.
 func (o *outbox) online(device peer.ID) {
 	o.mu.Lock()
 	if q, ok := o.queues[device]; ok {
@@ -89,30 +109,40 @@ func (o *outbox) next(now time.Time) (device peer.ID, ok bool, wait time.Duratio
 		case q.until.After(now):
 			wait = min(wait, q.until.Sub(now))
 		default:
-			q.wanted, q.flying, q.fresh = false, true, false
+			q.wanted, q.flying, q.fresh, q.heard = false, true, false, false
 			return id, true, 0
 		}
 	}
 	return "", false, wait
 }
 
-// landed ends a flight: without a failure nothing was left, as far as it could see.
-func (o *outbox) landed(device peer.ID, now time.Time, progress bool, ceiling time.Duration, failure error) {
+// landing is how a flight ended.
+type landing struct {
+	progress bool          // some rows went
+	failure  error         // why some are left; without one none is, as far as the flight could see
+	ceiling  time.Duration // of the rest after a failure
+}
+
+// landed ends a flight.
+func (o *outbox) landed(device peer.ID, now time.Time, l landing) {
 	o.mu.Lock()
 	q := o.of(device)
 	q.flying = false
 	switch {
-	case failure == nil && !q.wanted:
+	case l.failure == nil && !q.wanted:
 		delete(o.queues, device)
-	case failure == nil:
+	case l.failure == nil:
 		*q = queue{wanted: true}
 	default:
-		if progress {
+		if l.progress {
 			q.failures = 0
 		}
-		q.wanted, q.ended, q.reason = true, now, failure.Error()
-		q.until = now.Add(min(backoff(q.failures), ceiling))
+		q.wanted, q.ended, q.reason = true, now, l.failure.Error()
+		q.until = now.Add(min(backoff(q.failures), l.ceiling))
 		q.failures++
+		if q.heard {
+			q.shorten(RetryFirst)
+		}
 		if q.fresh {
 			q.until = time.Time{}
 		}
@@ -198,28 +228,32 @@ func (m *Messenger) probe(ctx context.Context) {
 	_ = m.update(ctx, func(tx Tx, _ *aftermath) error { return tx.PutRecord(own) }) // judged already
 }
 
-// fly hands a device its rows until none is left or an attempt fails.
+// fly hands a device its rows until none is left, or some stay.
 func (m *Messenger) fly(ctx context.Context, device peer.ID) {
-	progress, failure := false, error(nil)
-	for failure == nil {
+	l := landing{ceiling: RetryMax}
+	var last RowID
+	for l.failure == nil {
 		var rows []OutboxRow
-		failure = m.store.View(ctx, func(tx Tx) (err error) {
-			rows, err = tx.OutboxOf(device, FlightSize)
+		l.failure = m.store.View(ctx, func(tx Tx) (err error) {
+			rows, err = tx.OutboxOf(device, last, FlightSize)
 			return err
 		})
-		if failure != nil || len(rows) == 0 {
+		if l.failure != nil || len(rows) == 0 {
 			break
 		}
+		rows = within(rows, FlightBytes)
+		last = rows[len(rows)-1].Row
 		var gone int
-		gone, failure = m.flight(ctx, device, within(rows, FlightBytes))
-		progress = progress || gone > 0
+		gone, l.failure = m.flight(ctx, device, rows)
+		l.progress = l.progress || gone > 0
 	}
-	ceiling := RetryMax
-	if failure != nil {
-		ceiling = m.restCeiling(device)
-		m.log.Debug("flight ended", zap.Stringer("device", device), zap.Error(failure))
+	if l.failure != nil && !errors.Is(l.failure, errUnaccepted) {
+		l.ceiling = m.restCeiling(device)
 	}
-	m.outbox.landed(device, m.now(), progress, ceiling, failure)
+	if l.failure != nil {
+		m.log.Debug("flight ended", zap.Stringer("device", device), zap.Error(l.failure))
+	}
+	m.outbox.landed(device, m.now(), l)
 }
 
 // restCeiling is shorter for a device that is connected: it is there, and what keeps it from taking our envelopes will pass.
@@ -242,58 +276,65 @@ func within(rows []OutboxRow, bytes int) []OutboxRow {
 	return rows
 }
 
-// errUnproven says that the transport handed envelopes over, but the device has not proven that it holds them.
-var errUnproven = errors.New("the device has not acknowledged everything")
+// Why rows stay.
+var (
+	errUnproven   = errors.New("the device has not acknowledged everything")
+	errUnaccepted = errors.New("the recipient's device has not accepted it yet")
+)
 
-// flight makes one attempt with some rows of a device and settles what came of it. It returns how many rows went; where some stay,
-// the failure says why.
+// flight makes one attempt with some rows of a device and settles what came of it. It returns how many rows went; where some stay that
+// should not, the failure says why. (What a mailbox has taken stays, and holds up nothing.)
 func (m *Messenger) flight(ctx context.Context, device peer.ID, rows []OutboxRow) (gone int, failure error) {
-	envelopes := make([][]byte, len(rows))
+	envelopes := make([]Outgoing, len(rows))
 	for i, r := range rows {
-		envelopes[i] = r.Envelope
+		envelopes[i] = Outgoing{Packet: r.Envelope, Tag: r.Tag}
 	}
 	attempt, cancel := context.WithTimeout(ctx, FlightTimeout)
 	handed, failure := m.transport.Deliver(attempt, device, nil, envelopes)
 	cancel()
 	handed = handed[:min(len(handed), len(rows))]
+	if failure == nil && len(handed) < len(rows) {
+		failure = errUnproven
+	}
 	// What was handed over is settled even while we stop: the device has it.
-	err := m.update(context.WithoutCancel(ctx), func(tx Tx, after *aftermath) error {
-		done, err := m.settle(tx, after, device, rows, handed)
-		gone = done
+	unaccepted := false
+	err := m.update(context.WithoutCancel(ctx), func(tx Tx, after *aftermath) (err error) {
+		gone, unaccepted, err = m.settle(tx, after, device, rows, handed)
 		return err
 	})
 	if err != nil {
 		return 0, fmt.Errorf("settle a flight: %w", err)
 	}
-	if failure == nil && gone < len(rows) {
-		failure = errUnproven
+	if unaccepted {
+		failure = cmp.Or(failure, errUnaccepted)
 		m.resolver.refresh(rows[0].Account) // it may have other keys by now: renew
 	}
 	return gone, failure
 }
 
 // settle removes the rows that the device has proven to hold, and reports what became of their messages.
-func (m *Messenger) settle(tx Tx, after *aftermath, device peer.ID, rows []OutboxRow, handed []Handed) (gone int, err error) {
+func (m *Messenger) settle(tx Tx, after *aftermath, device peer.ID, rows []OutboxRow, handed []Handed) (gone int, unaccepted bool, err error) {
 	var done []RowID
 	for i, h := range handed {
-		state, reason, final := settled(rows[i], h)
+		state, final := settled(rows[i], h)
 		if final {
 			done = append(done, rows[i].Row)
 			if err := confirm(tx, after, rows[i]); err != nil {
-				return 0, err
+				return 0, false, err
 			}
 		}
+		unaccepted = unaccepted || state == ""
 		if state == "" || rows[i].Message.IsZero() {
 			continue
 		}
-		if err := m.advance(tx, rows[i].Message, state, reason); err != nil {
-			return 0, err
+		if err := m.advance(tx, rows[i].Message, state, ""); err != nil {
+			return 0, false, err
 		}
 	}
 	if len(done) == 0 {
-		return 0, nil
+		return 0, unaccepted, nil
 	}
-	return len(done), tx.DeleteOutbox(device, done)
+	return len(done), unaccepted, tx.DeleteOutbox(device, done)
 }
 
 // confirm notes in a row's session that the other side has it.
@@ -306,19 +347,15 @@ func confirm(tx Tx, after *aftermath, row OutboxRow) error {
 	return nil
 }
 
-// settled judges one hand-over: the state it gives the message (none: it changes nothing), and whether the row may go.
-func settled(row OutboxRow, h Handed) (state State, reason string, final bool) {
+// settled judges one hand-over: the state that it gives the message (none: the device has not accepted it), and whether the row may go.
+func settled(row OutboxRow, h Handed) (state State, final bool) {
 	switch {
-	case len(h.Tag) == 0: // a mailbox holds it: the row stays until the device says so, unless it carries receipts alone
-		return StateSent, "", row.Message.IsZero()
-	case len(h.Tag) != len(row.Tag):
-		return "", "", false
-	case subtle.ConstantTimeCompare(h.Tag, row.Tag[:]) == 1:
-		return StateDelivered, "", true
-	case AckTag(h.Tag) == AckTag{}:
-		return "", "", false // not opened, or not accepted yet: it may be, later
+	case h.Acked:
+		return StateDelivered, true
+	case h.Route != RouteMailbox:
+		return "", false
 	}
-	return "", "", false
+	return StateSent, row.Message.IsZero() // receipts: nobody waits for the device to say that it has them
 }
 
 // advance reports a state of a message of ours. Reports that are late or repeated change nothing.

@@ -113,6 +113,67 @@ func TestAWrongAcknowledgementIsAnAttemptLikeAnother(t *testing.T) {
 	})
 }
 
+// TestNoStormToSomebodyWhoDoesNotAcceptUs has Bob's device take everything and accept nothing for a day, and then accept all.
+func TestNoStormToSomebodyWhoDoesNotAcceptUs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := chattest.NewScene(t, 9)
+		alice, bob := s.Started("Alice", chattest.NewMemStore()), s.Started("Bob", chattest.NewMemStore())
+		alice.Befriend(bob)
+		alice.Sees(alice.Say(bob, "first"), chat.StateDelivered)
+		s.Net.SetFaults(chattest.Faults{Refuse: 1})
+		before := s.Net.Attempts()
+		m := alice.Say(bob, "second")
+		time.Sleep(24 * time.Hour)
+		if n, limit := s.Net.Attempts()-before, int(24*time.Hour/(chat.RetryMax/2))+12; n < 24 || n > limit {
+			t.Errorf("%d attempts in a day, at most %d expected, though Bob is connected", n, limit)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		got, err := alice.Wait(ctx, m.ID, chat.StateSent)
+		if got.State != chat.StateQueued || got.Reason != "the recipient's device has not accepted it yet" || chat.CodeOf(err) != chat.CodeNotReached {
+			t.Errorf("the message is %s because %q, %v", got.State, got.Reason, err)
+		}
+		s.Net.SetFaults(chattest.Faults{})
+		asked := time.Now()
+		bob.Say(alice, "now I know you")
+		alice.Sees(m, chat.StateDelivered)
+		if waited := time.Since(asked); waited > chat.RetryNew+chat.RetryFirst {
+			t.Errorf("Alice tried again %v after Bob wrote", waited)
+		}
+		alice.Stop()
+		bob.Stop()
+	})
+}
+
+// TestWhatIsNotAcceptedKeepsItsPlace has Bob's device accept none of more rows than fit a flight, and then everything that comes.
+func TestWhatIsNotAcceptedKeepsItsPlace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := chattest.NewScene(t, 10)
+		alice, bob := s.Started("Alice", chattest.NewMemStore()), s.Started("Bob", chattest.NewMemStore())
+		alice.Befriend(bob)
+		alice.Sees(alice.Say(bob, "first"), chat.StateDelivered)
+		s.Net.SetFaults(chattest.Faults{Refuse: 1})
+		const n = 2*chat.FlightSize + 1
+		for i := range n {
+			alice.Say(bob, fmt.Sprint(i))
+		}
+		time.Sleep(time.Hour)
+		s.Net.SetFaults(chattest.Faults{})
+		alice.Sees(alice.Say(bob, fmt.Sprint(n)), chat.StateDelivered)
+		texts := bob.Texts(alice)[1:]
+		for i, text := range texts {
+			if text != fmt.Sprint(i) {
+				t.Fatalf("message %d is %q", i, text)
+			}
+		}
+		if len(texts) != n+1 {
+			t.Errorf("Bob has %d messages of %d", len(texts), n+1)
+		}
+		alice.Stop()
+		bob.Stop()
+	})
+}
+
 // TestSlowFailuresKeepTheirRests has every attempt take ten seconds before it fails.
 func TestSlowFailuresKeepTheirRests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

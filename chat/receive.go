@@ -87,6 +87,7 @@ func (m *Messenger) takeSign(tx Tx, after *aftermath, id EnvelopeID, c parcel) (
 			return AckTag{}, err
 		}
 	}
+	after.heard = append(after.heard, c.line.row.Device)
 	return c.tag, tx.InsertSeen(SeenRow{ID: id, Tag: c.tag, At: m.now()})
 }
 
@@ -110,6 +111,7 @@ func (m *Messenger) take(tx Tx, after *aftermath, id EnvelopeID, l letter) (AckT
 		return AckTag{}, err
 	}
 	m.clock.merge(l.content.Clock)
+	after.heard = append(after.heard, l.device)
 	return l.tag, tx.InsertSeen(SeenRow{ID: id, Tag: l.tag, Message: l.id, At: m.now()})
 }
 

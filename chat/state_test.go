@@ -5,7 +5,10 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
 
 	"parley/chat/internal/wire"
 )
@@ -81,29 +84,68 @@ func TestBackoffGrowsAndIsBounded(t *testing.T) {
 	}
 }
 
-func TestAHandOverIsJudgedByItsTag(t *testing.T) {
-	row := OutboxRow{Message: RowID{1}, Tag: AckTag{7}}
-	receipts := OutboxRow{Tag: AckTag{7}}
-	zero, good, wrong := AckTag{}, AckTag{7}, AckTag{8}
+func TestAHandOverIsJudgedByWhatTheDeviceHasProven(t *testing.T) {
+	row, receipts := OutboxRow{Message: RowID{1}, Tag: AckTag{7}}, OutboxRow{Tag: AckTag{7}}
 	for _, test := range []struct {
-		name  string
-		row   OutboxRow
-		tag   []byte
-		state State
-		final bool
+		name   string
+		row    OutboxRow
+		handed Handed
+		state  State
+		final  bool
 	}{
-		{"the device opened it", row, good[:], StateDelivered, true},
-		{"the device has not opened it", row, zero[:], "", false},
-		{"a wrong tag changes nothing", row, wrong[:], "", false},
-		{"a short tag changes nothing", row, good[:8], "", false},
-		{"a mailbox holds it", row, nil, StateSent, false},
-		{"a mailbox holds a receipt", receipts, nil, StateSent, true},
+		{"the device opened it", row, Handed{RouteDirect, true}, StateDelivered, true},
+		{"the device opened it, over a relay", row, Handed{RouteRelayed, true}, StateDelivered, true},
+		{"the device has not accepted it", row, Handed{RouteDirect, false}, "", false},
+		{"the device has not accepted receipts", receipts, Handed{RouteRelayed, false}, "", false},
+		{"a mailbox holds it", row, Handed{RouteMailbox, false}, StateSent, false},
+		{"a mailbox holds receipts", receipts, Handed{RouteMailbox, false}, StateSent, true},
 	} {
-		state, reason, final := settled(test.row, Handed{Tag: test.tag})
-		if state != test.state || final != test.final || (state == StateFailed) != (reason != "") {
-			t.Errorf("%s: %q, %q, %v", test.name, state, reason, final)
+		if state, final := settled(test.row, test.handed); state != test.state || final != test.final {
+			t.Errorf("%s: %q, %v", test.name, state, final)
 		}
 	}
+}
+
+// TestTheQueueOfADevice plays what happens to one device, and asks each time whether it may fly.
+func TestTheQueueOfADevice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOutbox()
+		const bob = peer.ID("bob")
+		refused := landing{failure: errUnaccepted, ceiling: RetryMax}
+		land := func(l landing) { o.landed(bob, time.Now(), l) }
+		fly := func(what string, want bool) {
+			t.Helper()
+			if device, ok, _ := o.next(time.Now()); ok != want || ok && device != bob {
+				t.Fatalf("%s: flies %v, want %v", what, ok, want)
+			}
+		}
+		fly("nothing is queued", false)
+		o.queued(bob)
+		fly("the first", true)
+		o.queued(bob)
+		fly("two at once", false)
+		land(refused)
+		for range 10 { // the rests grow to their longest
+			time.Sleep(RetryMax)
+			fly("after a rest", true)
+			land(refused)
+		}
+		time.Sleep(RetryNew)
+		o.queued(bob)
+		fly("something new, for somebody who accepts nothing", false)
+		o.heard(bob)
+		fly("Bob has spoken", true)
+		o.heard(bob)
+		land(refused)
+		fly("right after an attempt, whoever speaks", false)
+		time.Sleep(RetryFirst)
+		fly("Bob spoke meanwhile", true)
+		o.online(bob)
+		land(refused)
+		fly("he came online meanwhile", true)
+		land(landing{})
+		fly("nothing is left", false)
+	})
 }
 
 func TestTroubleIsTheStoresAndEnds(t *testing.T) {

@@ -54,8 +54,8 @@ type senderTx interface {
 type outboxTx interface {
 	// OutboxDevices lists the devices with at least one outbox row.
 	OutboxDevices() ([]peer.ID, error)
-	// OutboxOf lists a device's rows in the order they were queued (by Row), at most limit.
-	OutboxOf(device peer.ID, limit int) ([]OutboxRow, error)
+	// OutboxOf lists a device's rows behind one (the zero row: from the first) in the order they were queued (by Row), at most limit.
+	OutboxOf(device peer.ID, after RowID, limit int) ([]OutboxRow, error)
 	// DeleteOutbox removes rows of one device; rows that are gone already are no error.
 	DeleteOutbox(device peer.ID, rows []RowID) error
 	// AddUnaddressed notes that a message waits until a device can be written to.

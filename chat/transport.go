@@ -7,12 +7,12 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
-// Transport hands sealed envelopes to devices.
+// Transport hands envelopes to devices, in boxes that it asks us to seal (SealStream, OpenStream).
 type Transport interface {
-	// Deliver hands envelopes to one device, in their order. It returns one Handed for each envelope that the device, or enough
-	// of its mailboxes, has stored durably: always a prefix of what was asked. The error says why the rest was not handed over;
+	// Deliver hands envelopes to one device, in their order. It returns one Handed for each envelope that the device has taken, or that
+	// enough of its mailboxes have stored durably: always a prefix of what was asked. The error says why the rest was not handed over;
 	// try those again later, byte for byte the same.
-	Deliver(ctx context.Context, device peer.ID, mailboxes []peer.ID, envelopes [][]byte) ([]Handed, error)
+	Deliver(ctx context.Context, device peer.ID, mailboxes []peer.ID, envelopes []Outgoing) ([]Handed, error)
 	// Learn says that a device is a contact's, and where it may be reached: multiaddrs without the /p2p part, or none. What does not
 	// parse is skipped.
 	Learn(device peer.ID, addrs []string)
@@ -34,13 +34,19 @@ type Directory interface {
 	OneTime(ctx context.Context, device peer.ID) ([]byte, error)
 }
 
-// Handed says how one envelope was handed over. (Handed and Peer are aliases of unnamed structs, so that the node can return
-// them without importing this package.)
+// Outgoing is one envelope, and the tag by which its device proves that it has opened and stored it. (Outgoing, Handed and Peer are
+// aliases of unnamed structs, so that the node can name them without importing this package.)
+type Outgoing = struct {
+	Packet []byte
+	Tag    [16]byte
+}
+
+// Handed says how one envelope was handed over.
 type Handed = struct {
 	Route string
-	// Tag is the device's acknowledgement tag; empty when a mailbox took the envelope, all zeros when the device took it but
-	// could not open it.
-	Tag []byte
+	// Acked says that the device has proven by the tag that it opened and stored the envelope. On a direct or relayed route without it, the
+	// device took the envelope and has not accepted it, or not yet; on RouteMailbox a mailbox stores it.
+	Acked bool
 }
 
 // Peer is one connected node, for people to look at.

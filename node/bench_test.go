@@ -11,6 +11,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/security/noise"
 
+	"parley/node"
+	"parley/node/direct/directtest"
 	"parley/node/nodetest"
 )
 
@@ -68,13 +70,16 @@ func BenchmarkRawBulk(b *testing.B) {
 	}
 }
 
-// taker acknowledges everything and keeps nothing.
-type taker struct{ tag []byte }
+// taker acknowledges everything and keeps nothing. All letters have one tag.
+type taker struct {
+	*directtest.Boxes
+	tag [16]byte
+}
 
 func (t taker) Receive(_ context.Context, _ peer.ID, envelopes [][]byte) ([][]byte, error) {
 	tags := make([][]byte, len(envelopes))
 	for i := range tags {
-		tags[i] = t.tag
+		tags[i] = t.tag[:]
 	}
 	return tags, nil
 }
@@ -86,12 +91,13 @@ func (taker) Connected(peer.ID)                       {}
 func benchDeliver(b *testing.B, n, size int) {
 	world := nodetest.NewWorld(b, nodetest.Private)
 	alice, bob := world.Device("alice").Start(), world.Device("bob")
-	bob.Messenger = taker{tag: make([]byte, 16)}
+	tag := [16]byte{1}
+	bob.Messenger = taker{bob.Inbox.Boxes, tag}
 	bob.Start()
 	alice.Learn(bob.ID(), bob.Config.Listen)
-	letters := make([][]byte, n)
+	letters := make([]node.Outgoing, n)
 	for i := range letters {
-		letters[i] = make([]byte, size)
+		letters[i] = node.Outgoing{Packet: make([]byte, size), Tag: tag}
 	}
 	if _, err := alice.Deliver(b.Context(), bob.ID(), nil, letters); err != nil {
 		b.Fatal(err)

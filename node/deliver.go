@@ -12,13 +12,16 @@ import (
 	"parley/node/internal/book"
 )
 
-// Handed says how one envelope was handed over. (Handed and Peer are aliases of unnamed structs, so that a messenger can name the
-// same types without importing this package.)
+// Outgoing is one envelope and the acknowledgement tag that proves that its device has opened and kept it. (Outgoing, Handed and Peer are
+// aliases of unnamed structs, so that a messenger can name the same types without importing this package.)
+type Outgoing = direct.Outgoing
+
+// Handed says how one envelope was handed over.
 type Handed = struct {
 	Route string
-	// Tag is the device's acknowledgement tag; empty when a mailbox took the envelope, all zeros when the device took it but
-	// could not open it.
-	Tag []byte
+	// Acked says that the device has proven by the tag that it opened and kept the envelope. On a direct or relayed route without it,
+	// the device took the envelope and has not accepted it.
+	Acked bool
 }
 
 // The routes of an envelope or a connection.
@@ -28,20 +31,24 @@ const (
 )
 
 // Deliver hands envelopes to a device in their order: over the connection that there is, or over a new one to the addresses that
-// are remembered or found in the DHT. It returns one Handed for each envelope that the device has acknowledged, always a prefix,
-// and an error in one line when that is not all. There is no mailbox protocol yet: mailboxes are ignored.
-func (n *Node) Deliver(ctx context.Context, device peer.ID, _ []peer.ID, envelopes [][]byte) ([]Handed, error) {
+// are remembered or found in the DHT. It returns one Handed for each envelope that the device has taken, always a prefix, and an error in
+// one line when that is not all. Before Run serves it waits. There is no mailbox protocol yet: mailboxes are ignored.
+func (n *Node) Deliver(ctx context.Context, device peer.ID, _ []peer.ID, envelopes []Outgoing) ([]Handed, error) {
+	select {
+	case <-n.serving:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	if err := n.reach(ctx, device); err != nil {
 		return nil, &failure{text: "the device is not reachable: " + reason(err, n.cfg.Network.PSK != nil), cause: err}
 	}
-	tags, err := n.sender.Deliver(ctx, device, envelopes)
+	accepted, err := n.sender.Deliver(ctx, device, envelopes)
 	if err != nil {
 		err = &failure{text: "the device has not confirmed: " + n.streamReason(device, err), cause: err}
 	}
-	route := n.route(device)
-	handed := make([]Handed, 0, len(tags))
-	for _, tag := range tags {
-		handed = append(handed, Handed{Route: route, Tag: tag})
+	handed, route := make([]Handed, len(accepted)), n.route(device)
+	for i, acked := range accepted {
+		handed[i] = Handed{Route: route, Acked: acked}
 	}
 	return handed, err
 }

@@ -1,6 +1,7 @@
 package node_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -46,11 +47,11 @@ func deliverAll(t *testing.T, from, to *nodetest.Device, envelopes [][]byte) {
 	ctx := nodetest.Context(t)
 	for len(envelopes) > 0 {
 		attempt, cancel := context.WithTimeout(ctx, 5*time.Second)
-		handed, err := from.Deliver(attempt, id, nil, envelopes[:min(len(envelopes), 256)])
+		handed, err := from.Deliver(attempt, id, nil, nodetest.Letters(envelopes[:min(len(envelopes), 256)]...))
 		cancel()
 		for i, h := range handed {
-			if !slices.Equal(h.Tag, nodetest.Tag(envelopes[i])) {
-				t.Fatalf("envelope %d was acknowledged with another tag", i)
+			if !h.Acked {
+				t.Fatalf("envelope %d was not accepted", i)
 			}
 		}
 		envelopes = envelopes[len(handed):]
@@ -99,6 +100,32 @@ func TestRefusedIsOfferedAgain(t *testing.T) {
 	deliverAll(t, alice, bob, letters(1000))
 	if !slices.Equal(bob.Inbox.Envelopes(), texts(letters(1000))) {
 		t.Errorf("Bob has %d envelopes, or another order", len(bob.Inbox.Envelopes()))
+	}
+}
+
+// TestNotAccepted has Bob take letters of which he accepts only some: Alice is told which, and nothing behind them is held up.
+func TestNotAccepted(t *testing.T) {
+	world := nodetest.NewWorld(t, nodetest.Private)
+	alice, bob := world.Device("alice").Start(), world.Device("bob")
+	bob.Inbox.Refuses = func(e []byte) bool { return bytes.HasSuffix(e, []byte("7")) }
+	bob.Start()
+	alice.Learn(bob.ID(), bob.Config.Listen)
+	all := letters(600)
+	handed, err := alice.Deliver(nodetest.Context(t), bob.ID(), nil, nodetest.Letters(all...))
+	if err != nil || len(handed) != len(all) {
+		t.Fatalf("%d of %d were taken: %v", len(handed), len(all), err)
+	}
+	var accepted []string
+	for i, h := range handed {
+		if h.Acked == bob.Inbox.Refuses(all[i]) || h.Route != "direct" {
+			t.Errorf("letter %d: %+v", i, h)
+		}
+		if h.Acked {
+			accepted = append(accepted, string(all[i]))
+		}
+	}
+	if !slices.Equal(bob.Inbox.Envelopes(), accepted) || bob.Inbox.Opened() != 1 {
+		t.Errorf("Bob has %d letters over %d streams", len(bob.Inbox.Envelopes()), bob.Inbox.Opened())
 	}
 }
 
@@ -173,11 +200,11 @@ func TestUnreachable(t *testing.T) {
 	alice, bob := world.Device("alice").Start(), world.Device("bob")
 	bobID := nodetest.PeerID(t, bob.Config.Key)
 	start := time.Now()
-	if _, err := alice.Deliver(nodetest.Context(t), bobID, nil, letters(1)); err == nil || err.Error() != "the device is not reachable: no address known" {
+	if _, err := alice.Deliver(nodetest.Context(t), bobID, nil, nodetest.Letters(letters(1)...)); err == nil || err.Error() != "the device is not reachable: no address known" {
 		t.Errorf("nothing known: %v", err)
 	}
 	alice.Learn(bobID, append(bob.Config.Listen, "not an address"))
-	if _, err := alice.Deliver(nodetest.Context(t), bobID, nil, letters(1)); err == nil || err.Error() != "the device is not reachable: connection refused" {
+	if _, err := alice.Deliver(nodetest.Context(t), bobID, nil, nodetest.Letters(letters(1)...)); err == nil || err.Error() != "the device is not reachable: connection refused" {
 		t.Errorf("nobody there: %v", err)
 	}
 	if took := time.Since(start); took > 2*time.Second {
@@ -186,7 +213,7 @@ func TestUnreachable(t *testing.T) {
 	carol := world.Device("carol").Start()
 	daveID := nodetest.PeerID(t, world.Device("dave").Config.Key)
 	alice.Learn(daveID, carol.Config.Listen)
-	if _, err := alice.Deliver(nodetest.Context(t), daveID, nil, letters(1)); err == nil || !strings.Contains(err.Error(), "another node answers at /ip4/127.0.0.1/tcp/") {
+	if _, err := alice.Deliver(nodetest.Context(t), daveID, nil, nodetest.Letters(letters(1)...)); err == nil || !strings.Contains(err.Error(), "another node answers at /ip4/127.0.0.1/tcp/") {
 		t.Errorf("somebody else there: %v", err)
 	}
 }
@@ -207,7 +234,7 @@ func TestInterrupted(t *testing.T) {
 	deliverAll(t, alice, bob, letters(1))
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 	defer cancel()
-	_, err := alice.Deliver(ctx, bob.ID(), nil, [][]byte{[]byte("never mind")})
+	_, err := alice.Deliver(ctx, bob.ID(), nil, nodetest.Letters([]byte("never mind")))
 	if !errors.Is(err, context.DeadlineExceeded) || err.Error() != "the device has not confirmed: no answer in time" {
 		t.Errorf("got %v", err)
 	}
@@ -220,7 +247,7 @@ func TestManyAtOnce(t *testing.T) {
 	errs := make(chan error, 20)
 	for i := range cap(errs) {
 		go func() {
-			_, err := alice.Deliver(nodetest.Context(t), bob.ID(), nil, [][]byte{fmt.Appendf(nil, "from %d", i)})
+			_, err := alice.Deliver(nodetest.Context(t), bob.ID(), nil, nodetest.Letters(fmt.Appendf(nil, "from %d", i)))
 			errs <- err
 		}()
 	}

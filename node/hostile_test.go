@@ -88,7 +88,7 @@ func TestStreamFlood(t *testing.T) {
 		wire []byte
 		most int
 	}{
-		direct.Protocol:    {[]byte{0x80, 0x80, 0x08, 'x'}, direct.PeerStreams}, // the largest frame, begun
+		direct.Protocol:    {[]byte{0xea, 0x08, 'x'}, direct.PeerStreams}, // a header, begun
 		directory.Protocol: {[]byte{0x7f, '/'}, directory.PeerStreams},
 	} {
 		if held := flood(t, h, bob, p, 40, c.wire); held == 0 || held > c.most {
@@ -103,7 +103,7 @@ func TestStreamFlood(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
-	if handed, err := alice.Deliver(ctx, bob.ID(), nil, letters(200)[1:]); err != nil {
+	if handed, err := alice.Deliver(ctx, bob.ID(), nil, nodetest.Letters(letters(200)[1:]...)); err != nil {
 		t.Errorf("%d of Alice's letters were taken: %v", len(handed), err)
 	}
 	if got := bob.Inbox.Envelopes(); !slices.Equal(got, texts(letters(200))) {

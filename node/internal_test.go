@@ -286,8 +286,18 @@ func TestReachability(t *testing.T) {
 	}
 }
 
+// TestNoDeliveryBeforeRun waits for Run, which brings the boxes.
+func TestNoDeliveryBeforeRun(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	n := lone(t)
+	if _, err := n.Deliver(ctx, n.ID(), nil, nil); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+}
+
 // nobody is a messenger without messages.
-type nobody struct{}
+type nobody struct{ Boxes }
 
 func (nobody) Receive(context.Context, peer.ID, [][]byte) ([][]byte, error) {
 	return nil, errors.New("nobody is here")

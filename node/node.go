@@ -22,11 +22,20 @@ import (
 	"parley/node/prekey"
 )
 
+// Boxes seals envelopes to devices and opens what was sealed to us. No method shows a plaintext: what is inside is a session packet.
+type Boxes interface {
+	// SealStream begins a stream to a device: the header goes first, and then what seal makes of each envelope.
+	SealStream(device peer.ID) (header []byte, seal func(envelope []byte) ([]byte, error), err error)
+	// OpenStream reads the header of a stream. An error of it, or of open, means that nothing on the stream is of any use.
+	OpenStream(from peer.ID, header []byte) (open func(record []byte) ([]byte, error), err error)
+}
+
 // Messenger is who the node works for.
 type Messenger interface {
+	Boxes
 	// Receive takes envelopes from a device, in their order, and returns an acknowledgement tag of 16 bytes for each once all are
-	// kept for good; a tag of zeros says that the envelope was taken but could not be opened. An error says that all of them must
-	// be offered again.
+	// kept for good; a tag of zeros says that the envelope was taken and not accepted. An error says that all of them must be
+	// offered again.
 	Receive(ctx context.Context, from peer.ID, envelopes [][]byte) (tags [][]byte, err error)
 	// OneTime gives keys away that are to be used once, signed; nil when none are left.
 	OneTime(ctx context.Context) ([]byte, error)
@@ -42,7 +51,7 @@ type Node struct {
 	announced []ma.Multiaddr
 	seeds     []peer.AddrInfo // without ourselves
 
-	sender  *direct.Sender
+	sender  *direct.Sender // nil until the node serves
 	shelf   *directory.Shelf
 	dials   *dials
 	table   atomic.Pointer[dht.IpfsDHT] // nil while the node does not run
@@ -100,7 +109,6 @@ func assemble(cfg Config, h host.Host, announced []ma.Multiaddr) *Node {
 		trouble:   &trouble{},
 		serving:   make(chan struct{}),
 	}
-	n.sender = direct.NewSender(n.openDirect)
 	for _, s := range cfg.Network.Seeds {
 		if s.ID != h.ID() {
 			n.seeds = append(n.seeds, s)
@@ -122,7 +130,8 @@ func (n *Node) Run(ctx context.Context, m Messenger) (err error) {
 	}
 	n.recall(ctx)
 
-	receiver := direct.NewReceiver(m.Receive)
+	n.sender = direct.NewSender(n.openDirect, m)
+	receiver := direct.NewReceiver(m.Receive, m)
 	receiver.Serve(n.host)
 	answerer := directory.NewServer(n.shelf)
 	answerer.Serve(n.host)

@@ -1,6 +1,7 @@
 package node_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"testing"
@@ -9,6 +10,7 @@ import (
 	"go.uber.org/goleak"
 
 	"parley/chat"
+	"parley/chat/chattest"
 	"parley/node"
 	"parley/node/direct"
 	"parley/node/nodetest"
@@ -56,16 +58,73 @@ func TestMeetThroughSeed(t *testing.T) {
 // send delivers one envelope and fails the test when it does not arrive.
 func send(t *testing.T, from, to *nodetest.Device, text string) {
 	t.Helper()
-	handed, err := from.Deliver(nodetest.Context(t), to.ID(), nil, [][]byte{[]byte(text)})
+	handed, err := from.Deliver(nodetest.Context(t), to.ID(), nil, nodetest.Letters([]byte(text)))
 	if err != nil {
 		t.Fatalf("%s to %s: %v", from.Name, to.Name, err)
 	}
-	if len(handed) != 1 || handed[0].Route != chat.RouteDirect || !slices.Equal(handed[0].Tag, nodetest.Tag([]byte(text))) {
+	if len(handed) != 1 || handed[0].Route != chat.RouteDirect || !handed[0].Acked {
 		t.Fatalf("%s to %s: handed %+v", from.Name, to.Name, handed)
 	}
 	if !slices.Contains(to.Inbox.Envelopes(), text) {
 		t.Fatalf("%s has not got %q", to.Name, text)
 	}
+}
+
+// TestMessengers lets two real messengers seal, open and acknowledge over real nodes. Alice knows of Bob what is in his link.
+func TestMessengers(t *testing.T) {
+	world := nodetest.NewWorld(t, nodetest.Private)
+	network := chat.Network{Name: "home", ID: world.Network.ID, PSK: world.Network.PSK}
+	alice, bob := messenger(t, world, network, "alice"), messenger(t, world, network, "bob")
+	link, err := bob.ContactLink(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	contact, err := alice.AddContact(t.Context(), link.Link, "bob")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 10 {
+		m, err := alice.Send(t.Context(), chat.Draft{Conversation: contact.Conversation, Text: fmt.Sprint("letter ", i)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m, err = alice.Wait(nodetest.Context(t), m.ID, chat.StateDelivered); err != nil {
+			t.Fatalf("letter %d is %s, %v", i, m.State, err)
+		}
+	}
+	got, err := bob.Unread(t.Context(), contact.Conversation, 20)
+	if err != nil || len(got) != 10 || got[9].Text != "letter 9" {
+		t.Errorf("Bob has %d letters, %v", len(got), err)
+	}
+}
+
+// messenger starts a device with a messenger that runs until the end of the test.
+func messenger(t *testing.T, world *nodetest.World, network chat.Network, name string) *chat.Messenger {
+	t.Helper()
+	identity, err := chat.NewIdentity(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	device := world.Device(name)
+	device.Config.Key, device.Config.Validators = identity.DeviceKey(), chat.Validators()
+	m := chat.New(chat.Config{
+		Identity: identity, Name: name, Network: network, Store: chattest.NewMemStore(), Transport: device, Directory: device,
+	})
+	if err := m.Resume(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	device.Messenger = m
+	device.Start()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- m.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("%s's messenger ended: %v", name, err)
+		}
+	})
+	return m
 }
 
 // TestEnd checks that a node that has nothing under way ends within a second and leaves no goroutine.

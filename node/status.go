@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"parley/node/direct"
 	"parley/node/internal/book"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -127,6 +128,8 @@ func (n *Node) streamReason(device peer.ID, err error) string {
 		return "no answer in time"
 	case errors.Is(err, context.Canceled):
 		return "interrupted"
+	case errors.Is(err, direct.ErrNoBox):
+		return "its key is not known here"
 	case !n.connected(device):
 		return "the connection broke"
 	}

@@ -116,7 +116,7 @@ func TestSenderRestarts(t *testing.T) {
 	bob.Inbox.Before = func(context.Context, peer.ID, [][]byte) error { cancel(); return nil }
 	bob.Stop()
 	bob.Start()
-	handed, err := alice.Deliver(ctx, bob.ID(), nil, all)
+	handed, err := alice.Deliver(ctx, bob.ID(), nil, nodetest.Letters(all...))
 	if err == nil {
 		t.Fatal("the end of the context went unnoticed")
 	}
@@ -166,7 +166,7 @@ func TestEndFinishesWhatItHolds(t *testing.T) {
 	}
 	delivered := make(chan outcome, 1)
 	go func() {
-		handed, err := alice.Deliver(nodetest.Context(t), bob.ID(), nil, [][]byte{[]byte("last")})
+		handed, err := alice.Deliver(nodetest.Context(t), bob.ID(), nil, nodetest.Letters([]byte("last")))
 		delivered <- outcome{handed, err}
 	}()
 	<-entered
@@ -226,7 +226,7 @@ func TestDeliverNothing(t *testing.T) {
 	if handed, err := alice.Deliver(nodetest.Context(t), bob.ID(), nil, nil); err != nil || len(handed) != 0 {
 		t.Errorf("nothing: %v, %v", handed, err)
 	}
-	if _, err := alice.Deliver(nodetest.Context(t), bob.ID(), nil, [][]byte{{}}); err == nil {
+	if _, err := alice.Deliver(nodetest.Context(t), bob.ID(), nil, nodetest.Letters([]byte{})); err == nil {
 		t.Error("an empty envelope was delivered")
 	}
 }
@@ -236,7 +236,7 @@ func TestUseAfterEnd(t *testing.T) {
 	alice, bob := couple(t, nodetest.Private)
 	deliverAll(t, alice, bob, letters(1))
 	alice.Stop()
-	if _, err := alice.Deliver(nodetest.Context(t), bob.ID(), nil, letters(1)); err == nil {
+	if _, err := alice.Deliver(nodetest.Context(t), bob.ID(), nil, nodetest.Letters(letters(1)...)); err == nil {
 		t.Error("a node delivers after its end")
 	}
 	if _, err := alice.Lookup(nodetest.Context(t), nodetest.NoteKey(bob.Config.Key), bob.ID()); err == nil {
@@ -276,7 +276,7 @@ func TestLogs(t *testing.T) {
 	bob.Inbox.Before = func(context.Context, peer.ID, [][]byte) error { return errors.New("not now") }
 	bob.Start()
 	alice.Learn(bob.ID(), bob.Config.Listen)
-	if _, err := alice.Deliver(nodetest.Context(t), bob.ID(), nil, [][]byte{[]byte(canary)}); err == nil {
+	if _, err := alice.Deliver(nodetest.Context(t), bob.ID(), nil, nodetest.Letters([]byte(canary))); err == nil {
 		t.Error("Bob took it")
 	}
 	bob.Publish(nodetest.NoteKey(bob.Config.Key), nodetest.Note(bob.Config.Key, 2, canary))

@@ -17,7 +17,7 @@ const (
 	outboxInsert = `INSERT INTO outbox (device, row_id, account, message_row, content, session_id, chain_id, envelope_id, ack_tag, envelope)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`
 	outboxOf = `SELECT device, row_id, account, message_row, content, session_id, chain_id, envelope_id, ack_tag, envelope
-		FROM outbox WHERE device = $1 ORDER BY row_id LIMIT $2`
+		FROM outbox WHERE device = $1 AND row_id > $2 ORDER BY row_id LIMIT $3`
 	outboxDelete = `DELETE FROM outbox WHERE device = $1 AND row_id IN `
 
 	// One step from device to device along the primary key: the rows between, envelopes and all, are not read.
@@ -53,11 +53,11 @@ func (t *tx) OutboxDevices() ([]peer.ID, error) {
 }
 
 // OutboxOf implements chat.Tx.
-func (t *tx) OutboxOf(device peer.ID, limit int) ([]chat.OutboxRow, error) {
+func (t *tx) OutboxOf(device peer.ID, after chat.RowID, limit int) ([]chat.OutboxRow, error) {
 	return list(t, func(rows *sql.Rows) (o chat.OutboxRow, err error) {
 		return o, rows.Scan(&o.Device, id(o.Row[:]), id(o.Account[:]), id(o.Message[:]), &o.Content, id(o.Session[:]), id(o.Chain[:]),
 			id(o.ID[:]), id(o.Tag[:]), &o.Envelope)
-	}, outboxOf, bytesOf(device), limitOf(limit))
+	}, outboxOf, bytesOf(device), after[:], limitOf(limit))
 }
 
 // DeleteOutbox implements chat.Tx. Lists are filled up to a power of two, so that few statements have to be kept.

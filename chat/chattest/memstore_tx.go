@@ -93,13 +93,15 @@ func (t *memTx) OutboxDevices() ([]peer.ID, error) {
 }
 
 // OutboxOf implements chat.Tx.
-func (t *memTx) OutboxOf(device peer.ID, limit int) ([]chat.OutboxRow, error) {
+func (t *memTx) OutboxOf(device peer.ID, after chat.RowID, limit int) ([]chat.OutboxRow, error) {
 	var rows []chat.OutboxRow
-	for _, o := range t.rows.outbox.from(devicePrefix(device)) {
+	for _, o := range t.rows.outbox.from(outboxKey(device, after)) {
 		if o.Device != device || len(rows) >= limit {
 			break
 		}
-		rows = append(rows, copyOutbox(o))
+		if o.Row != after {
+			rows = append(rows, copyOutbox(o))
+		}
 	}
 	return rows, t.err
 }

@@ -26,7 +26,8 @@ type Faults struct {
 	NoAck  float64 // the envelopes arrive, the acknowledgement does not
 	Partly float64 // only the first half arrives and is acknowledged
 	Twice  float64 // the envelopes arrive twice
-	BadTag float64 // the envelopes arrive, and the acknowledgement shows wrong tags
+	BadTag float64 // the envelopes arrive, and the acknowledgement is not true: nothing of it counts
+	Refuse float64 // the device takes the envelopes and accepts none of them
 	Mangle float64 // a byte of an envelope is flipped, and the connection breaks right behind it
 
 	Delay time.Duration // how long each attempt takes before anything happens
@@ -129,11 +130,15 @@ type Port struct {
 var (
 	errAway = errors.New("the device is away")
 	errLost = errors.New("the connection broke")
+	errLie  = errors.New("the acknowledgement is not true")
 )
 
 // Deliver hands envelopes over, or has one of the network's faults.
-func (p *Port) Deliver(ctx context.Context, device peer.ID, _ []peer.ID, envelopes [][]byte) ([]chat.Handed, error) {
-	n := p.net
+func (p *Port) Deliver(ctx context.Context, device peer.ID, _ []peer.ID, outgoing []chat.Outgoing) ([]chat.Handed, error) {
+	n, envelopes := p.net, make([][]byte, len(outgoing))
+	for i, o := range outgoing {
+		envelopes[i] = o.Packet
+	}
 	n.mu.Lock()
 	receiver, up := n.online[device], n.online[p.device] != nil
 	f := n.draw(len(envelopes))
@@ -154,6 +159,9 @@ func (p *Port) Deliver(ctx context.Context, device peer.ID, _ []peer.ID, envelop
 	if f.lose {
 		return nil, errLost
 	}
+	if f.refuse {
+		return slices.Repeat([]chat.Handed{{Route: chat.RouteDirect}}, len(outgoing)), nil
+	}
 	if f.partly {
 		envelopes = envelopes[:(len(envelopes)+1)/2]
 	}
@@ -170,23 +178,32 @@ func (p *Port) Deliver(ctx context.Context, device peer.ID, _ []peer.ID, envelop
 	if err != nil || f.noAck || f.mangle >= 0 {
 		return nil, errLost
 	}
+	handed, err := prove(outgoing, tags)
+	switch {
+	case err != nil || f.badTag:
+		return nil, errLie
+	case f.partly:
+		return handed, errLost
+	}
+	return handed, nil
+}
+
+// prove holds the tags that a device shows against those that it should.
+func prove(outgoing []chat.Outgoing, tags [][]byte) ([]chat.Handed, error) {
 	handed := make([]chat.Handed, len(tags))
 	for i, tag := range tags {
-		if f.badTag {
-			tag = slices.Repeat([]byte{7}, len(tag))
+		handed[i] = chat.Handed{Route: chat.RouteDirect, Acked: [16]byte(tag) == outgoing[i].Tag}
+		if !handed[i].Acked && [16]byte(tag) != [16]byte{} {
+			return nil, errLie
 		}
-		handed[i] = chat.Handed{Route: chat.RouteDirect, Tag: tag}
-	}
-	if f.partly {
-		return handed, errLost
 	}
 	return handed, nil
 }
 
 // fate is what befalls one delivery.
 type fate struct {
-	lose, noAck, partly, twice, badTag bool
-	mangle, at                         int // which envelope, -1 for none, and where
+	lose, noAck, partly, twice, badTag, refuse bool
+	mangle, at                                 int // which envelope, -1 for none, and where
 }
 
 func (n *Network) draw(envelopes int) fate {
@@ -197,6 +214,9 @@ func (n *Network) draw(envelopes int) fate {
 	}
 	if n.rng.Float64() < n.faults.Mangle {
 		f.mangle, f.at = n.rng.IntN(envelopes), n.rng.IntN(1<<16)
+	}
+	if n.faults.Refuse > 0 { // so that the other faults are drawn as ever
+		f.refuse = n.rng.Float64() < n.faults.Refuse
 	}
 	return f
 }

@@ -125,10 +125,16 @@ func (l ledger) message(row chat.RowID) (m chat.MessageRow, ok bool) {
 }
 
 // outbox returns what is queued for a device.
-func (l ledger) outbox(device peer.ID, limit int) (rows []chat.OutboxRow) {
+func (l ledger) outbox(device peer.ID, limit int) []chat.OutboxRow {
+	l.Helper()
+	return l.outboxAfter(device, chat.RowID{}, limit)
+}
+
+// outboxAfter returns what is queued for a device behind a row.
+func (l ledger) outboxAfter(device peer.ID, after chat.RowID, limit int) (rows []chat.OutboxRow) {
 	l.Helper()
 	l.view(func(tx chat.Tx) (err error) {
-		rows, err = tx.OutboxOf(device, limit)
+		rows, err = tx.OutboxOf(device, after, limit)
 		return err
 	})
 	return rows

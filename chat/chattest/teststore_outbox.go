@@ -25,6 +25,10 @@ func testOutbox(l ledger) {
 	l.same("all zero", l.outbox("b", 10), []chat.OutboxRow{bare})
 	l.same("another device, whose id is the beginning of one", len(l.outbox("bob's phon", 10)), 0)
 	l.same("no room", len(l.outbox("bob's phone", 0)), 0)
+	for after, want := range map[int][]chat.RowID{1: numbers(2, 3), 2: numbers(3), 3: nil, 99: nil} {
+		l.same("behind a row", rowsOf(l.outboxAfter("bob's phone", rowOf(after), 10), outboxRow), want)
+	}
+	l.same("one behind a row", rowsOf(l.outboxAfter("bob's phone", rowOf(1), 1), outboxRow), numbers(2))
 
 	l.refused("same row", func(tx chat.Tx) error { return tx.InsertOutbox(envelopeFor("bob's phone", 3)) })
 	l.refused("no device", func(tx chat.Tx) error { return tx.InsertOutbox(envelopeFor("", 4)) })

@@ -30,7 +30,7 @@ func (l ledger) empty(after string) {
 	l.view(func(tx chat.Tx) error {
 		_, message, err1 := tx.Message(rowOf(1))
 		_, conversation, err2 := tx.Conversation(talk("Bob"))
-		outbox, err3 := tx.OutboxOf("bob", 1)
+		outbox, err3 := tx.OutboxOf("bob", chat.RowID{}, 1)
 		waiting, err4 := tx.WaitingAccounts()
 		_, seen, err5 := tx.Seen(chat.EnvelopeIDOf(nil))
 		contacts, err6 := tx.Contacts()
@@ -125,7 +125,7 @@ func testSlicesBelongToTheCaller(l ledger) {
 	for range 2 {
 		l.view(func(tx chat.Tx) error {
 			m, _, err1 := tx.Message(rowOf(1))
-			rows, err2 := tx.OutboxOf("bob", 1)
+			rows, err2 := tx.OutboxOf("bob", chat.RowID{}, 1)
 			c, _, err3 := tx.Conversation(talk("Bob"))
 			if err := errors.Join(err1, err2, err3); err != nil {
 				return err

@@ -15,6 +15,9 @@ import (
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+
+	"parley/node/direct/directtest"
+	"parley/node/internal/pace"
 )
 
 // scene is Alice who sends, and Bob who receives, on two connected hosts.
@@ -24,12 +27,14 @@ type scene struct {
 	sender     *Sender
 	opened     int // streams that Alice has opened
 	inbox      *inbox
+	boxes      *directtest.Boxes // Bob's
 	receiver   *Receiver
 }
 
-// inbox keeps what arrives. before is asked first.
+// inbox keeps what arrives. before is asked first, and refuses says what is taken and not accepted.
 type inbox struct {
-	before func(envelopes [][]byte) error
+	before  func(envelopes [][]byte) error
+	refuses func(envelope []byte) bool
 
 	mu   sync.Mutex
 	kept []string
@@ -45,8 +50,13 @@ func (i *inbox) receive(_ context.Context, _ peer.ID, envelopes [][]byte) ([][]b
 	defer i.mu.Unlock()
 	var tags [][]byte
 	for _, e := range envelopes {
+		if i.refuses != nil && i.refuses(e) {
+			tags = append(tags, make([]byte, TagSize))
+			continue
+		}
 		i.kept = append(i.kept, string(e))
-		tags = append(tags, tag(e))
+		tag := tagOf(e)
+		tags = append(tags, tag[:])
 	}
 	return tags, nil
 }
@@ -57,9 +67,16 @@ func (i *inbox) all() []string {
 	return slices.Clone(i.kept)
 }
 
-func tag(envelope []byte) []byte {
+func tagOf(envelope []byte) [TagSize]byte {
 	sum := sha256.Sum256(envelope)
-	return sum[:TagSize]
+	return [TagSize]byte(sum[:])
+}
+
+func tagged(envelopes ...[]byte) (all []Outgoing) {
+	for _, e := range envelopes {
+		all = append(all, Outgoing{Packet: e, Tag: tagOf(e)})
+	}
+	return all
 }
 
 func newHost(t testing.TB) host.Host {
@@ -78,33 +95,36 @@ func newScene(t testing.TB) *scene {
 	if err := s.alice.Connect(t.Context(), peer.AddrInfo{ID: s.bob.ID(), Addrs: s.bob.Addrs()}); err != nil {
 		t.Fatal(err)
 	}
+	s.boxes = directtest.NewBoxes(s.bob.ID())
 	s.sender = NewSender(func(ctx context.Context, device peer.ID) (network.Stream, error) {
 		s.opened++
 		return s.alice.NewStream(ctx, device, Protocol)
-	})
+	}, directtest.NewBoxes(s.alice.ID()))
 	s.listen(patience{FirstFrame, WholeFrame, WriteTimeout})
 	return s
 }
 
-// listen makes Bob receive, with a receiver of his own patience.
+// listen makes Bob receive, with a receiver of his own patience that opens as many streams as tests need.
 func (s *scene) listen(p patience) {
-	r := NewReceiver(s.inbox.receive)
+	r := NewReceiver(s.inbox.receive, s.boxes)
 	r.patience = p
+	r.keys = pace.New(1000, 1000)
+	r.allKeys = r.keys
 	s.receiver = r
 	r.Serve(s.bob)
 	s.t.Cleanup(func() { r.Stop(s.bob, time.Second) })
 }
 
-// deliver sends envelopes and fails the test when a tag is wrong.
+// deliver sends envelopes and fails the test when it is said that Bob has accepted what he refuses, or the other way.
 func (s *scene) deliver(ctx context.Context, envelopes ...[]byte) (int, error) {
 	s.t.Helper()
-	tags, err := s.sender.Deliver(ctx, s.bob.ID(), envelopes)
-	for i, got := range tags {
-		if string(got) != string(tag(envelopes[i])) {
-			s.t.Fatalf("envelope %d was acknowledged with the tag of another", i)
+	accepted, err := s.sender.Deliver(ctx, s.bob.ID(), tagged(envelopes...))
+	for i, got := range accepted {
+		if want := s.inbox.refuses == nil || !s.inbox.refuses(envelopes[i]); got != want {
+			s.t.Fatalf("envelope %d: accepted %v, want %v", i, got, want)
 		}
 	}
-	return len(tags), err
+	return len(accepted), err
 }
 
 func (s *scene) mustDeliver(envelopes ...[]byte) {
@@ -287,7 +307,7 @@ func TestCancelledNeighbour(t *testing.T) {
 		t.Fatalf("got %v", err)
 	}
 	close(proceed)
-	<-first // delivered or not, with true tags: deliver has checked
+	<-first // delivered or not, and that truly: deliver has checked
 	s.mustDeliver([]byte("next"))
 }
 
@@ -315,7 +335,9 @@ func TestForget(t *testing.T) {
 
 // TestBadTags shows that an answer which is none resets the stream instead of reaching Alice.
 func TestBadTags(t *testing.T) {
-	for name, tags := range map[string][][]byte{"too few": {}, "too many": {tag(nil), tag(nil)}, "too short": {make([]byte, TagSize-1)}} {
+	for name, tags := range map[string][][]byte{
+		"too few": {}, "too many": {make([]byte, TagSize), make([]byte, TagSize)}, "too short": {make([]byte, TagSize-1)},
+	} {
 		t.Run(name, func(t *testing.T) {
 			s := newScene(t)
 			s.receiver.receive = func(context.Context, peer.ID, [][]byte) ([][]byte, error) { return tags, nil }
@@ -323,5 +345,77 @@ func TestBadTags(t *testing.T) {
 				t.Errorf("%d delivered, %v", n, err)
 			}
 		})
+	}
+}
+
+// TestRefusedByName delivers letters of which Bob takes some without accepting them: Alice learns which, in whatever batches they come.
+func TestRefusedByName(t *testing.T) {
+	s := newScene(t)
+	s.inbox.refuses = func(e []byte) bool { return len(e)%3 == 0 }
+	all := letters(3 * Batch)
+	for _, part := range [][][]byte{all[:1], all[1:10], all[10:]} {
+		s.mustDeliver(part...)
+	}
+	s.inbox.refuses = func([]byte) bool { return true }
+	s.mustDeliver(letters(2 * Batch)...)
+	s.inbox.refuses = nil
+	s.mustDeliver(all...)
+	if s.opened != 1 {
+		t.Errorf("%d streams were opened", s.opened)
+	}
+}
+
+// TestRenewal gives each stream five records, and then no time at all: Alice begins another, and everything arrives once and in order.
+func TestRenewal(t *testing.T) {
+	s := newScene(t)
+	s.sender.renewal.records = 5
+	all := letters(20)
+	for start := 0; start < len(all); start += 2 { // the fifth record of a stream is left out
+		s.mustDeliver(all[start : start+2]...)
+	}
+	if s.opened != 5 || s.boxes.Opened() != 5 {
+		t.Errorf("%d streams for 20 envelopes, two at a time; %d boxes", s.opened, s.boxes.Opened())
+	}
+	s.sender.renewal = renewal{records: StreamRecords}
+	var calls sync.WaitGroup
+	for range 10 {
+		calls.Go(func() { s.mustDeliver([]byte("late")) })
+	}
+	calls.Wait()
+	if want := append(texts(all), slices.Repeat([]string{"late"}, 10)...); !slices.Equal(s.inbox.all(), want) || s.opened != 15 {
+		t.Errorf("Bob has %d envelopes over %d streams", len(s.inbox.all()), s.opened)
+	}
+	for _, c := range s.alice.Network().ConnsToPeer(s.bob.ID()) {
+		open := 0
+		for _, stream := range c.GetStreams() {
+			if stream.Protocol() == Protocol {
+				open++
+			}
+		}
+		if open > 1 {
+			t.Errorf("%d streams are open at the end", open)
+		}
+	}
+}
+
+// keyless is Alice's boxes when she does not know the key of anybody.
+type keyless struct{ *directtest.Boxes }
+
+func (keyless) SealStream(peer.ID) ([]byte, func([]byte) ([]byte, error), error) {
+	return nil, nil, errors.New("no key of Bob")
+}
+
+// TestNoKey opens no stream to a device whose key is not known, and says so.
+func TestNoKey(t *testing.T) {
+	s := newScene(t)
+	s.sender.boxes = keyless{}
+	if n, err := s.deliver(t.Context(), []byte("hello")); n != 0 || !errors.Is(err, ErrNoBox) || !strings.Contains(err.Error(), "no key of Bob") {
+		t.Errorf("%d delivered, %v", n, err)
+	}
+	if s.opened != 0 {
+		t.Error("a stream was opened")
+	}
+	if _, err := s.sender.Deliver(t.Context(), s.bob.ID(), []Outgoing{{Packet: []byte("x")}}); err == nil || !strings.Contains(err.Error(), "no tag") {
+		t.Errorf("an envelope without a tag: %v", err)
 	}
 }

@@ -1,6 +1,7 @@
 package direct
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,15 +17,17 @@ import (
 	"parley/node/internal/pace"
 )
 
-// Receive takes envelopes from a device, in their order, and returns a tag of TagSize bytes for each once all are kept for good.
-// An error means that they must be offered again.
+// Receive takes envelopes from a device, in their order, and returns a tag of TagSize bytes for each once all are kept for good; a tag of
+// zeros says that the envelope was taken and not accepted. An error means that all must be offered again.
 type Receive func(ctx context.Context, from peer.ID, envelopes [][]byte) (tags [][]byte, err error)
 
 // Receiver serves the streams of senders.
 type Receiver struct {
 	receive   Receive
+	boxes     Boxes
 	buffers   *frame.Pool
-	streams   *pace.Pace
+	keys      *pace.Pace // of each peer
+	allKeys   *pace.Pace // of all together
 	envelopes *pace.Pace
 	patience  patience
 
@@ -40,13 +43,15 @@ type Receiver struct {
 // patience is how long a receiver waits for what.
 type patience struct{ first, whole, write time.Duration }
 
-// NewReceiver returns a receiver that hands envelopes to receive. Serve makes it listen.
-func NewReceiver(receive Receive) *Receiver {
+// NewReceiver returns a receiver that opens streams with boxes and hands the envelopes to receive. Serve makes it listen.
+func NewReceiver(receive Receive, boxes Boxes) *Receiver {
 	ctx, cancel := context.WithCancel(context.Background())
 	return &Receiver{
 		receive:   receive,
+		boxes:     boxes,
 		buffers:   frame.NewPool(ReadBuffer),
-		streams:   pace.New(StreamsPerSecond, StreamBurst),
+		keys:      pace.New(KeysPerSecond, KeysPerSecond),
+		allKeys:   pace.New(AllKeysPerSecond, AllKeysPerSecond),
 		envelopes: pace.New(EnvelopesPerSecond, EnvelopeBurst),
 		patience:  patience{first: FirstFrame, whole: WholeFrame, write: WriteTimeout},
 		ctx:       ctx,
@@ -90,7 +95,7 @@ func (r *Receiver) handle(s network.Stream) {
 		_ = s.ResetWithError(network.StreamResourceLimitExceeded)
 		return
 	}
-	if !r.streams.Allow(from) {
+	if !r.keys.Allow(from) || !r.allKeys.Allow("") { // who floods us does not use up what is for all
 		_ = s.ResetWithError(network.StreamRateLimited)
 		return
 	}
@@ -99,7 +104,9 @@ func (r *Receiver) handle(s network.Stream) {
 		return
 	}
 	defer r.leave(s)
-	if err := r.serve(s, from); err != nil {
+	if err := r.serve(&incoming{
+		stream: s, from: from, frames: frame.NewReader(s, s.Scope(), r.buffers, HeaderSize),
+	}); err != nil {
 		_ = s.Reset()
 		return
 	}
@@ -131,66 +138,101 @@ func (r *Receiver) leave(s network.Stream) {
 	r.running.Done()
 }
 
-// serve takes batch after batch. A sender that has sent a first frame may be silent as long as its connection lives.
-func (r *Receiver) serve(s network.Stream, from peer.ID) error {
-	in := frame.NewReader(s, s.Scope(), r.buffers, MaxEnvelope)
-	defer in.Close()
+// incoming is one stream of a sender.
+type incoming struct {
+	stream network.Stream
+	from   peer.ID
+	frames *frame.Reader
+	open   func(record []byte) ([]byte, error)
+	opened int // records
+	taken  tally
+}
+
+// serve takes the header, and then batch after batch. A sender that has sent a first record may be silent as long as its connection
+// lives.
+func (r *Receiver) serve(in *incoming) error {
+	defer in.frames.Close()
+	if err := r.begin(in); err != nil {
+		return err
+	}
 	for idle := r.patience.first; ; idle = 0 {
-		batch, err := r.batch(in, idle)
+		batch, held, err := r.batch(in, idle)
 		if errors.Is(err, io.EOF) || err != nil && r.stopping() {
-			return nil // a reset would overtake the last acknowledgement
+			err, batch = nil, nil // a reset would overtake the last acknowledgement
+		} else if err == nil {
+			err = r.take(in, batch)
 		}
-		if err != nil {
-			return err
-		}
-		err = r.take(s, from, batch)
-		for _, e := range batch {
-			in.Release(e)
-		}
-		if err != nil {
+		in.stream.Scope().ReleaseMemory(held)
+		if err != nil || batch == nil {
 			return err
 		}
 	}
 }
 
-// batch waits for one envelope and adds those that are there already.
-func (r *Receiver) batch(in *frame.Reader, idle time.Duration) (batch [][]byte, err error) {
-	for size := 0; len(batch) == 0 || len(batch) < Batch && size < BatchBytes && in.Ready(); {
-		e, err := in.Next(idle, r.patience.whole)
-		if err != nil {
-			for _, e := range batch {
-				in.Release(e)
-			}
-			return nil, err
-		}
-		batch = append(batch, e)
-		size += len(e)
+// begin reads the header.
+func (r *Receiver) begin(in *incoming) error {
+	header, err := in.frames.Next(r.patience.first, r.patience.whole)
+	if err != nil {
+		return fmt.Errorf("read header: %w", err)
 	}
-	return batch, nil
+	in.frames.Release(header)
+	if in.open, err = r.boxes.OpenStream(in.from, header); err != nil {
+		return fmt.Errorf("open stream: %w", err)
+	}
+	in.frames.Limit(MaxEnvelope + RecordOverhead)
+	return nil
 }
+
+// batch waits for one envelope and adds those that are there already. It returns how much memory is reserved for them, also when it
+// fails.
+func (r *Receiver) batch(in *incoming, idle time.Duration) (batch [][]byte, held int, err error) {
+	for len(batch) == 0 || len(batch) < Batch && held < BatchBytes && in.frames.Ready() {
+		record, err := in.frames.Next(idle, r.patience.whole)
+		if err != nil {
+			return nil, held, err
+		}
+		held += len(record)
+		if in.opened++; in.opened > StreamRecords {
+			return nil, held, fmt.Errorf("more than %d records on one stream", StreamRecords)
+		}
+		envelope, err := in.open(record)
+		if err != nil || len(envelope) == 0 {
+			return nil, held, fmt.Errorf("open record %d: %w", in.opened, cmp.Or(err, errEmpty))
+		}
+		batch = append(batch, envelope)
+	}
+	return batch, held, nil
+}
+
+// errEmpty says that there is no envelope in a record.
+var errEmpty = errors.New("it is empty")
 
 // take hands a batch to the messenger and acknowledges it.
-func (r *Receiver) take(s network.Stream, from peer.ID, batch [][]byte) error {
-	if err := r.envelopes.Wait(r.ctx, from, len(batch)); err != nil {
+func (r *Receiver) take(in *incoming, batch [][]byte) error {
+	if err := r.envelopes.Wait(r.ctx, in.from, len(batch)); err != nil {
 		return fmt.Errorf("wait for a turn: %w", err)
 	}
-	tags, err := r.receive(r.ctx, from, batch)
+	tags, err := r.receive(r.ctx, in.from, batch)
 	if err != nil {
 		return fmt.Errorf("receive %d envelopes: %w", len(batch), err)
 	}
 	if len(tags) != len(batch) {
 		return fmt.Errorf("receive %d envelopes: got %d tags", len(batch), len(tags))
 	}
-	ack := make([]byte, 0, len(tags)*TagSize)
+	a := ack{tally: in.taken}
 	for _, t := range tags {
 		if len(t) != TagSize {
 			return fmt.Errorf("receive %d envelopes: got a tag of %d bytes", len(batch), len(t))
 		}
-		ack = append(ack, t...)
+		tag := [TagSize]byte(t)
+		if a.add(tag); tag == [TagSize]byte{} {
+			a.refused = append(a.refused, a.k)
+		}
 	}
-	if err := s.SetWriteDeadline(time.Now().Add(r.patience.write)); err != nil {
+	in.taken = a.tally
+	if err := in.stream.SetWriteDeadline(time.Now().Add(r.patience.write)); err != nil {
 		return fmt.Errorf("set write deadline: %w", err)
 	}
-	_, err = s.Write(frame.Append(nil, ack))
+	_, err = in.stream.Write(frame.Append(nil, marshalAck(a)))
 	return err
 }

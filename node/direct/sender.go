@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -17,41 +16,75 @@ import (
 // Open opens a stream to a device that speaks Protocol.
 type Open func(ctx context.Context, device peer.ID) (network.Stream, error)
 
+// Boxes seals the streams to devices, and opens those that were sealed to us. Each function that it returns takes the envelopes or
+// records of one stream, in their order, and is used by one goroutine at a time.
+type Boxes interface {
+	// SealStream begins a stream: the header goes first, and then what seal makes of each envelope.
+	SealStream(device peer.ID) (header []byte, seal func(envelope []byte) ([]byte, error), err error)
+	// OpenStream reads the header of a stream. An error of it, or of open, means that nothing on the stream is of any use.
+	OpenStream(from peer.ID, header []byte) (open func(record []byte) ([]byte, error), err error)
+}
+
+// Outgoing is one envelope with the acknowledgement tag that proves that its device has opened and kept it; the tag is not all zeros.
+// (It is an alias of an unnamed struct, so that others can name the type without importing this package.)
+type Outgoing = struct {
+	Packet []byte
+	Tag    [TagSize]byte
+}
+
+// ErrNoBox is in the chain of what Deliver returns when nothing can be sealed to a device: its key is not known.
+var ErrNoBox = errors.New("seal to the device")
+
 // Sender delivers envelopes. It keeps one stream per device.
 type Sender struct {
-	open Open
-	acks *frame.Pool
+	open    Open
+	boxes   Boxes
+	acks    *frame.Pool
+	renewal renewal
 
 	mu    sync.Mutex
 	links map[peer.ID]*link
 }
 
-// NewSender returns a sender that opens its streams with open.
-func NewSender(open Open) *Sender {
-	return &Sender{open: open, acks: frame.NewPool(Batch*TagSize + 2), links: make(map[peer.ID]*link)}
+// renewal is when a stream is replaced by another.
+type renewal struct {
+	after   time.Duration
+	records int
 }
 
-// Deliver hands envelopes to a device in their order and returns one tag for each that the device has acknowledged, always a
-// prefix; the error says why the rest was not. Calls for one device are served one after another, each pipelined behind the one
-// before. When ctx ends the stream is reset: a call that is cut short leaves nothing half done, and cuts short its neighbours.
-func (s *Sender) Deliver(ctx context.Context, device peer.ID, envelopes [][]byte) ([][]byte, error) {
+// NewSender returns a sender that opens its streams with open and seals them with boxes.
+func NewSender(open Open, boxes Boxes) *Sender {
+	return &Sender{
+		open: open, boxes: boxes, acks: frame.NewPool(maxAck + frameRoom),
+		renewal: renewal{after: StreamAge, records: StreamRecords}, links: make(map[peer.ID]*link),
+	}
+}
+
+// Deliver hands envelopes to a device in their order. It says of each that the device has taken whether the device has proven that it
+// accepted it; these are always the first, and the error says why not all. Calls for one device are served one after another, each
+// pipelined behind the one before. When ctx ends the stream is reset: a call that is cut short leaves nothing half done, and cuts short
+// its neighbours.
+func (s *Sender) Deliver(ctx context.Context, device peer.ID, envelopes []Outgoing) (accepted []bool, err error) {
 	for i, e := range envelopes {
-		if len(e) == 0 || len(e) > MaxEnvelope {
-			return nil, fmt.Errorf("deliver envelope %d of %d: it has %d bytes, not 1 to %d", i+1, len(envelopes), len(e), MaxEnvelope)
+		if len(e.Packet) == 0 || len(e.Packet) > MaxEnvelope {
+			return nil, fmt.Errorf("deliver envelope %d of %d: it has %d bytes, not 1 to %d", i+1, len(envelopes), len(e.Packet), MaxEnvelope)
+		}
+		if e.Tag == [TagSize]byte{} {
+			return nil, fmt.Errorf("deliver envelope %d of %d: it has no tag", i+1, len(envelopes))
 		}
 	}
 	l := s.link(device)
 	defer s.leave(l)
-	tags := make([][]byte, 0, len(envelopes))
-	for len(tags) < len(envelopes) {
-		rest := envelopes[len(tags):]
+	accepted = make([]bool, 0, len(envelopes))
+	for len(accepted) < len(envelopes) {
+		rest := envelopes[len(accepted):]
 		got, err := l.flight(ctx, rest[:min(len(rest), Window)])
-		tags = append(tags, got...)
+		accepted = append(accepted, got...)
 		if err != nil {
-			return tags, fmt.Errorf("deliver %d envelopes: %w", len(rest)-len(got), err)
+			return accepted, fmt.Errorf("deliver %d envelopes: %w", len(rest)-len(got), err)
 		}
 	}
-	return tags, nil
+	return accepted, nil
 }
 
 func (s *Sender) link(device peer.ID) *link {
@@ -96,34 +129,34 @@ type link struct {
 
 // flight delivers at most Window envelopes. A stream that was open already may have died unnoticed: one that fails before it
 // acknowledged anything gets one successor.
-func (l *link) flight(ctx context.Context, envelopes [][]byte) ([][]byte, error) {
-	tags, fresh, err := l.attempt(ctx, envelopes)
-	if err != nil && !fresh && len(tags) == 0 && ctx.Err() == nil {
-		tags, _, err = l.attempt(ctx, envelopes)
+func (l *link) flight(ctx context.Context, envelopes []Outgoing) ([]bool, error) {
+	accepted, fresh, err := l.attempt(ctx, envelopes)
+	if err != nil && !fresh && len(accepted) == 0 && ctx.Err() == nil {
+		accepted, _, err = l.attempt(ctx, envelopes)
 	}
-	return tags, err
+	return accepted, err
 }
 
-func (l *link) attempt(ctx context.Context, envelopes [][]byte) (tags [][]byte, fresh bool, err error) {
+func (l *link) attempt(ctx context.Context, envelopes []Outgoing) (accepted []bool, fresh bool, err error) {
 	if err := lock(ctx, l.writing); err != nil {
 		return nil, true, err
 	}
-	o, fresh, err := l.stream(ctx)
+	o, fresh, err := l.stream(ctx, len(envelopes))
 	if err != nil {
 		<-l.writing
 		return nil, true, err
 	}
 	defer context.AfterFunc(ctx, o.reset)()
-	tags, err = l.exchange(ctx, o, envelopes)
+	accepted, err = l.exchange(ctx, o, envelopes)
 	if err != nil && ctx.Err() != nil {
 		err = ctx.Err()
 	}
-	return tags, fresh, err
+	return accepted, fresh, err
 }
 
-// exchange writes envelopes and reads their tags. It is entered with writing held and returns with neither; a stream that failed
+// exchange writes envelopes and reads what became of them. It is entered with writing held and returns with neither; a stream that failed
 // is dropped before its next reader has its turn, who would take the acknowledgements of others for its own.
-func (l *link) exchange(ctx context.Context, o *outgoing, envelopes [][]byte) ([][]byte, error) {
+func (l *link) exchange(ctx context.Context, o *outgoing, envelopes []Outgoing) ([]bool, error) {
 	err := o.write(envelopes)
 	if err == nil {
 		err = lock(ctx, l.reading)
@@ -134,12 +167,12 @@ func (l *link) exchange(ctx context.Context, o *outgoing, envelopes [][]byte) ([
 		return nil, err
 	}
 	<-l.writing
-	tags, err := o.read(len(envelopes))
+	accepted, err := o.read(len(envelopes))
 	if err != nil {
 		l.drop(o)
 	}
 	<-l.reading
-	return tags, err
+	return accepted, err
 }
 
 // lock takes a semaphore of one, unless ctx ends first.
@@ -152,23 +185,45 @@ func lock(ctx context.Context, c chan struct{}) error {
 	}
 }
 
-// stream returns the open stream, or a fresh one.
-func (l *link) stream(ctx context.Context) (o *outgoing, fresh bool, err error) {
+// stream returns the open stream, or a fresh one where there is none that lasts for n envelopes.
+func (l *link) stream(ctx context.Context, n int) (o *outgoing, fresh bool, err error) {
 	l.mu.Lock()
 	o = l.open
 	l.mu.Unlock()
 	if o != nil && !o.stream.Conn().IsClosed() {
-		return o, false, nil
+		if o.lasts(n, l.sender.renewal) {
+			return o, false, nil
+		}
+		if err := l.retire(ctx, o); err != nil {
+			return nil, true, err
+		}
+	}
+	header, seal, err := l.sender.boxes.SealStream(l.device)
+	if err != nil {
+		return nil, true, fmt.Errorf("%w: %w", ErrNoBox, err)
 	}
 	s, err := l.sender.open(ctx, l.device)
 	if err != nil {
 		return nil, true, err
 	}
-	o = &outgoing{stream: s, acks: frame.NewReader(s, s.Scope(), l.sender.acks, Batch*TagSize)}
+	o = &outgoing{
+		stream: s, header: header, seal: seal, since: time.Now(),
+		acks: frame.NewReader(s, s.Scope(), l.sender.acks, maxAck),
+	}
 	l.mu.Lock()
 	l.open = o
 	l.mu.Unlock()
 	return o, true, nil
+}
+
+// retire closes a stream that has done its time, once all is read that was written on it. It is called with writing held.
+func (l *link) retire(ctx context.Context, o *outgoing) error {
+	if err := lock(ctx, l.reading); err != nil {
+		return err
+	}
+	_ = o.stream.Close()
+	<-l.reading
+	return nil
 }
 
 // drop resets a stream that failed, and forgets it.
@@ -187,74 +242,4 @@ func (l *link) dead() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.open == nil || l.open.stream.Conn().IsClosed()
-}
-
-// outgoing is one stream to a device: written by the call that holds writing, read by the one that holds reading.
-type outgoing struct {
-	stream network.Stream
-	failed atomic.Bool
-	acks   *frame.Reader
-	left   []byte // tags that were read and belong to later envelopes
-}
-
-func (o *outgoing) reset() { _ = o.stream.Reset() }
-
-// write sends envelopes through a buffer that is flushed when it is full, and at the end.
-func (o *outgoing) write(envelopes [][]byte) error {
-	size := 0
-	for _, e := range envelopes {
-		size += len(e) + 3
-	}
-	buf := make([]byte, 0, min(size, WriteBuffer))
-	for _, e := range envelopes {
-		if len(buf) > 0 && len(buf)+len(e)+3 > WriteBuffer {
-			if err := o.flush(buf); err != nil {
-				return err
-			}
-			buf = buf[:0]
-		}
-		buf = frame.Append(buf, e)
-	}
-	return o.flush(buf)
-}
-
-func (o *outgoing) flush(buf []byte) error {
-	if err := o.stream.SetWriteDeadline(time.Now().Add(WriteTimeout)); err != nil {
-		return fmt.Errorf("set write deadline: %w", err)
-	}
-	if _, err := o.stream.Write(buf); err != nil {
-		return fmt.Errorf("write: %w", err)
-	}
-	return nil
-}
-
-// read returns the next n tags, or those before an error.
-func (o *outgoing) read(n int) ([][]byte, error) {
-	tags := make([][]byte, 0, n)
-	for len(tags) < n {
-		if len(o.left) == 0 || o.failed.Load() {
-			if err := o.next(); err != nil {
-				return tags, err
-			}
-		}
-		tags = append(tags, o.left[:TagSize:TagSize])
-		o.left = o.left[TagSize:]
-	}
-	return tags, nil
-}
-
-func (o *outgoing) next() error {
-	if o.failed.Load() {
-		return errors.New("read acknowledgement: the stream failed under an earlier call")
-	}
-	tags, err := o.acks.Next(AckTimeout, WholeFrame)
-	if err != nil {
-		return fmt.Errorf("read acknowledgement: %w", err)
-	}
-	o.acks.Release(tags)
-	if len(tags)%TagSize != 0 {
-		return fmt.Errorf("read acknowledgement: %d bytes are no whole number of tags", len(tags))
-	}
-	o.left = tags
-	return nil
 }

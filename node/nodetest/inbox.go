@@ -8,10 +8,16 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+
+	"parley/node"
+	"parley/node/direct/directtest"
 )
 
-// Inbox is a messenger that keeps what it is given in memory and acknowledges it with Tag.
+// Inbox is a messenger that keeps what it is given in memory and acknowledges it with Tag. Its boxes keep no secret.
 type Inbox struct {
+	*directtest.Boxes
+	// Refuses, when set, says which envelopes are taken and not accepted. Set it before the device starts.
+	Refuses func(envelope []byte) bool
 	// Before, when set, is called with each batch before it is kept: its error refuses the batch. Set it before the device starts.
 	Before func(ctx context.Context, from peer.ID, envelopes [][]byte) error
 
@@ -22,13 +28,23 @@ type Inbox struct {
 	met       []peer.ID
 }
 
-// NewInbox returns an empty inbox.
-func NewInbox() *Inbox { return &Inbox{seen: make(map[string]bool)} }
+// NewInbox returns the empty inbox of a device.
+func NewInbox(device peer.ID) *Inbox {
+	return &Inbox{Boxes: directtest.NewBoxes(device), seen: make(map[string]bool)}
+}
 
-// Tag is what an Inbox answers to an envelope.
-func Tag(envelope []byte) []byte {
+// Tag is what an Inbox answers to an envelope that it accepts.
+func Tag(envelope []byte) [16]byte {
 	sum := sha256.Sum256(envelope)
-	return sum[:16]
+	return [16]byte(sum[:16])
+}
+
+// Letters makes envelopes ready to be delivered to an Inbox.
+func Letters(envelopes ...[]byte) (letters []node.Outgoing) {
+	for _, e := range envelopes {
+		letters = append(letters, node.Outgoing{Packet: e, Tag: Tag(e)})
+	}
+	return letters
 }
 
 // Receive keeps envelopes in their order. One that came before is acknowledged again and counted as a repeat.
@@ -42,7 +58,12 @@ func (i *Inbox) Receive(ctx context.Context, from peer.ID, envelopes [][]byte) (
 	defer i.mu.Unlock()
 	tags := make([][]byte, 0, len(envelopes))
 	for _, e := range envelopes {
-		tags = append(tags, Tag(e))
+		if i.Refuses != nil && i.Refuses(e) {
+			tags = append(tags, make([]byte, 16))
+			continue
+		}
+		tag := Tag(e)
+		tags = append(tags, tag[:])
 		if i.seen[string(e)] {
 			i.repeats++
 			continue

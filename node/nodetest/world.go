@@ -19,7 +19,7 @@ import (
 )
 
 // Patience is how long a test waits for what should happen at once, on a machine that is busy with other tests.
-const Patience = 20 * time.Second
+const Patience = 2 * node.RetryMax
 
 // Kind says whether a world's network has a pre-shared key.
 type Kind bool
@@ -54,8 +54,7 @@ func (w *World) Device(name string) *Device {
 	seed := make([]byte, ed25519.SeedSize)
 	fill(w.t, seed)
 	d := &Device{
-		Name:  name,
-		Inbox: NewInbox(),
+		Name: name,
 		Config: node.Config{
 			Key:        ed25519.NewKeyFromSeed(seed),
 			Network:    w.Network,
@@ -65,6 +64,7 @@ func (w *World) Device(name string) *Device {
 		},
 		world: w,
 	}
+	d.Inbox = NewInbox(PeerID(w.t, d.Config.Key))
 	d.Config.Network.Seeds = nil // Start takes those that the world has by then
 	return d
 }

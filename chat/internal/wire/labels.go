@@ -13,7 +13,6 @@ const (
 	LabelAccount     = "parley account record v1"
 	LabelDevice      = "parley device record v1"
 	LabelPrekey      = "parley prekey v1"
-	LabelInterim     = "parley interim message v1"
 	LabelBox         = "parley/box/1"
 	LabelAck         = "parley/ack/1"
 	LabelKeys        = "parley/keys/1"
@@ -26,7 +25,7 @@ const (
 func Labels() []string {
 	return []string{
 		LabelAccountID, LabelDirect, LabelMessageID, LabelNetworkID, LabelFingerprint, LabelInvite, LabelCertificate,
-		LabelAccount, LabelDevice, LabelPrekey, LabelInterim, LabelBox, LabelAck, LabelKeys,
+		LabelAccount, LabelDevice, LabelPrekey, LabelBox, LabelAck, LabelKeys,
 		LabelHandshake, LabelRatchet, LabelBody,
 	}
 }

@@ -65,6 +65,9 @@ func NewReader(s Stream, m Memory, p *Pool, limit int) *Reader {
 	return &Reader{stream: s, memory: m, pool: p, max: limit}
 }
 
+// Limit sets the most bytes of the frames that follow.
+func (r *Reader) Limit(limit int) { r.max = limit }
+
 // Next returns the next payload, which belongs to the caller until it calls Release. It waits up to idle for the frame to begin
 // (zero: for ever) and up to whole for the rest of it. io.EOF says that the stream ended between two frames.
 func (r *Reader) Next(idle, whole time.Duration) ([]byte, error) {

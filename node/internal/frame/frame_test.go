@@ -177,6 +177,22 @@ func TestDeclaredLengthCostsNothing(t *testing.T) {
 	}
 }
 
+// TestLimitChanges takes a small frame, and larger ones once they are allowed.
+func TestLimitChanges(t *testing.T) {
+	large := strings.Repeat("x", testMax)
+	r, _ := reader(strings.NewReader("\x01a" + string(Append(Append(nil, []byte(large)), []byte(large+"y")))))
+	r.Limit(1)
+	for i, want := range []string{"a", large} {
+		if p, err := r.Next(0, time.Second); err != nil || string(p) != want {
+			t.Fatalf("frame %d has %d bytes, %v", i, len(p), err)
+		}
+		r.Limit(testMax)
+	}
+	if p, err := r.Next(0, time.Second); !errors.Is(err, ErrMalformed) {
+		t.Errorf("a frame of %d bytes is above the limit, %v", len(p), err)
+	}
+}
+
 // TestMemoryRefused shows that a frame for which there is no memory is not read.
 func TestMemoryRefused(t *testing.T) {
 	wire := Append(nil, bytes.Repeat([]byte("x"), 500))

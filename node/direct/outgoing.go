@@ -1,0 +1,129 @@
+package direct
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+
+	"parley/node/internal/frame"
+)
+
+// outgoing is one stream to a device: written by the call that holds writing, read by the one that holds reading.
+type outgoing struct {
+	stream network.Stream
+	failed atomic.Bool
+
+	// For who writes.
+	header []byte // to be written before the first record; nil then
+	seal   func(envelope []byte) ([]byte, error)
+	since  time.Time
+
+	// For who reads.
+	acks     *frame.Reader
+	proven   tally
+	accepted []bool // what was read and belongs to later envelopes
+
+	mu       sync.Mutex
+	written  int             // envelopes
+	expected [][TagSize]byte // the tags of those that are not acknowledged
+}
+
+func (o *outgoing) reset() { _ = o.stream.Reset() }
+
+// lasts reports whether n envelopes more may be written before the stream has to be renewed.
+func (o *outgoing) lasts(n int, r renewal) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.written+n <= r.records && time.Since(o.since) < r.after
+}
+
+// expect notes what is about to be written: an acknowledgement may come before write returns.
+func (o *outgoing) expect(envelopes []Outgoing) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.written += len(envelopes)
+	for _, e := range envelopes {
+		o.expected = append(o.expected, e.Tag)
+	}
+}
+
+// write seals and sends envelopes through a buffer that is flushed when it is full, and at the end.
+func (o *outgoing) write(envelopes []Outgoing) error {
+	o.expect(envelopes)
+	size := len(o.header) + frameRoom
+	for _, e := range envelopes {
+		size += len(e.Packet) + RecordOverhead + frameRoom
+	}
+	buf := make([]byte, 0, min(size, WriteBuffer))
+	if o.header != nil {
+		buf, o.header = frame.Append(buf, o.header), nil
+	}
+	for _, e := range envelopes {
+		record, err := o.seal(e.Packet)
+		if err != nil {
+			return fmt.Errorf("seal: %w", err)
+		}
+		if len(buf) > 0 && len(buf)+len(record)+frameRoom > WriteBuffer {
+			if err := o.flush(buf); err != nil {
+				return err
+			}
+			buf = buf[:0]
+		}
+		buf = frame.Append(buf, record)
+	}
+	return o.flush(buf)
+}
+
+// frameRoom is how many bytes the length of a frame takes at most here.
+const frameRoom = 3
+
+func (o *outgoing) flush(buf []byte) error {
+	if err := o.stream.SetWriteDeadline(time.Now().Add(WriteTimeout)); err != nil {
+		return fmt.Errorf("set write deadline: %w", err)
+	}
+	if _, err := o.stream.Write(buf); err != nil {
+		return fmt.Errorf("write: %w", err)
+	}
+	return nil
+}
+
+// read says of the next n envelopes whether the device has accepted them, or of those before an error.
+func (o *outgoing) read(n int) ([]bool, error) {
+	accepted := make([]bool, 0, n)
+	for len(accepted) < n {
+		if len(o.accepted) == 0 || o.failed.Load() {
+			if err := o.next(); err != nil {
+				return accepted, fmt.Errorf("read acknowledgement: %w", err)
+			}
+		}
+		accepted, o.accepted = append(accepted, o.accepted[0]), o.accepted[1:]
+	}
+	return accepted, nil
+}
+
+// next reads one acknowledgement and holds it against what was sent.
+func (o *outgoing) next() error {
+	if o.failed.Load() {
+		return errors.New("the stream failed under an earlier call")
+	}
+	b, err := o.acks.Next(AckTimeout, WholeFrame)
+	if err != nil {
+		return err
+	}
+	o.acks.Release(b)
+	a, err := parseAck(b, o.proven.k)
+	if err != nil {
+		return err
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.accepted, err = o.proven.prove(a, o.expected); err != nil {
+		return err
+	}
+	o.proven, o.expected = a.tally, o.expected[len(o.accepted):]
+	return nil
+}
