@@ -125,6 +125,12 @@ func (k KEMKey) decapsulate(ct []byte) ([]byte, error) {
 	return k.private().Decapsulate(ct)
 }
 
+// checkKEM refuses what nobody can encapsulate to: a wrong length, or a coefficient that is not reduced (FIPS 203, section 7.2).
+func checkKEM(public []byte) error {
+	_, err := mlkem.NewEncapsulationKey768(public)
+	return err
+}
+
 func encapsulate(public []byte) (ss, ct []byte, err error) {
 	k, err := mlkem.NewEncapsulationKey768(public)
 	if err != nil {
