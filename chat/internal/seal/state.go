@@ -18,12 +18,19 @@ const (
 	stateReceives
 )
 
+// Room for a state in bytes: two chains and a handshake, and one kept key.
+const (
+	stateRoom = 8 << 10
+	keptSize  = chainSize + 4 + secretSize
+)
+
 // maxFirst bounds the handshake in a state, in bytes: a certificate and what stands beside it.
 const maxFirst = 2 << 10
 
 // Marshal returns the state, with every secret in it: keep it sealed.
 func (s *Session) Marshal() []byte {
-	b := append([]byte{stateVersion, s.flags()}, s.id[:]...)
+	b := append(make([]byte, 0, stateRoom+keptSize*len(s.kept)), stateVersion, s.flags())
+	b = append(b, s.id[:]...)
 	b = append(b, s.transcript[:]...)
 	b = append(b, s.root[:]...)
 	b = append(b, s.dh.bytes[:]...)

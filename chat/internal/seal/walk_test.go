@@ -13,9 +13,9 @@ import (
 )
 
 var (
-	walkSeeds = flag.Int("seeds", 150, "how many random walks TestSessionsAtRandom takes")
+	walkSeeds = flag.Int("seeds", 200, "how many random walks TestSessionsAtRandom takes")
 	walkSeed  = flag.Int("seed", -1, "take only the walk of this seed")
-	walkSteps = flag.Int("steps", 200, "how many steps a walk has")
+	walkSteps = flag.Int("steps", 60, "how many steps a walk has")
 )
 
 // event is something that may happen, and how often among all.
