@@ -1,0 +1,6 @@
+//go:build race
+
+package seal_test
+
+// usualSeeds is how many walks a usual run takes. Nothing here is concurrent, so the race detector only makes them ten times slower.
+const usualSeeds = 60
