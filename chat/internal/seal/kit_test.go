@@ -154,3 +154,11 @@ func mlkem768(seed []byte) *mlkem.DecapsulationKey768 {
 	}
 	return k
 }
+
+func mustKEM(public []byte) *mlkem.EncapsulationKey768 {
+	k, err := mlkem.NewEncapsulationKey768(public)
+	if err != nil {
+		panic(err)
+	}
+	return k
+}

@@ -4,3 +4,6 @@ package seal_test
 
 // usualSeeds is how many walks a usual run takes.
 const usualSeeds = 300
+
+// impostors is how often a forgery is tried.
+const impostors = 1000
