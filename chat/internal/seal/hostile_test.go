@@ -347,3 +347,40 @@ func TestPointsOnTheTwistAreKeys(t *testing.T) {
 }
 
 func reversed(b []byte) []byte { b = bytes.Clone(b); slices.Reverse(b); return b }
+
+// TestOnlyAFirstChainLacksTheKEM begins a session on a chain that claims a KEM step which nobody had a key for, and leaves the step out
+// where there has to be one; the sender knows what both would give.
+func TestOnlyAFirstChainLacksTheKEM(t *testing.T) {
+	x, y := newEnd("m"), newEnd("b")
+	px, _, _ := x.second()
+	py, _, bundle := y.second()
+	begins, err := secondInitiate(secondRandom(), px, py, x.certificate, bundle)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shape := func(s *secondSession, form byte, ct []byte) []byte {
+		own := s.draw.x25519()
+		shared, err := agree2(own, s.theirDH)
+		if err != nil {
+			t.Fatal(err)
+		}
+		next, c := *s, &secondChain{dh: own.PublicKey().Bytes(), ek: seal.NewKEMKey().Public(), ct: ct}
+		next.step(c, shared, make([]byte, 32))
+		next.out, next.newChain = c, false
+		packet, _, err := next.seal(form, []byte("x"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return packet
+	}
+	if _, _, _, err := y.respond(shape(begins, secondFirst, make([]byte, 1088))); err == nil {
+		t.Error("a first chain with a KEM step")
+	}
+	if _, _, _, err := y.respond(shape(begins, secondFirst, nil)); err != nil {
+		t.Error(err)
+	}
+	mallory, b := hostile(t)
+	if _, _, err := open(b, shape(mallory, secondFull, nil)); err == nil {
+		t.Error("a later chain without a KEM step")
+	}
+}

@@ -7,3 +7,6 @@ const usualSeeds = 60
 
 // impostors is how often a forgery is tried.
 const impostors = 100
+
+// longFrameBits is the distance of the bits that are flipped in long packets.
+const longFrameBits = 37
