@@ -4,6 +4,10 @@
 FUZZTIME ?= 10s
 BENCH ?= .
 
+# How many random walks "make sessions" takes, and how many steps each has.
+SESSIONS_SEEDS ?= 10000
+SESSIONS_STEPS ?= 200
+
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -31,6 +35,9 @@ fuzz: ## feed every parser with made-up input, FUZZTIME each
 		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime '$(FUZZTIME)' "./$$(dirname "$$file")" || exit 1; \
 	done
 
+sessions: ## walk sessions at random, SESSIONS_SEEDS times; a walk that fails prints the command that repeats it
+	go test -run '^TestSessionsAtRandom$$' -count 1 -v -timeout 3h ./chat/internal/seal -args -seeds '$(SESSIONS_SEEDS)' -steps '$(SESSIONS_STEPS)'
+
 bench: ## measure, each figure beside what the machine does raw; BENCH chooses
 	go test -run '^$$' -bench '$(BENCH)' -timeout 30m ./...
 
@@ -40,4 +47,4 @@ tidy: ## complain where go.mod is not tidy, and change nothing
 clean: ## remove what was built
 	rm -rf bin
 
-.PHONY: help build demo test lint fuzz bench tidy clean
+.PHONY: help build demo test lint fuzz sessions bench tidy clean

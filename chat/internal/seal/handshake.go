@@ -1,8 +1,10 @@
 package seal
 
 import (
+	"bytes"
 	"crypto/hkdf"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -34,6 +36,9 @@ type Answer struct {
 // Initiate begins a session with a device (PQXDH, section 3.3, with the transcript in the derivation). Its packets carry the
 // handshake until Confirm or the first packet of the other side.
 func Initiate(self Party, identity ExchangeKey, certificate []byte, peer Party, b Bundle) (*Session, error) {
+	if len(certificate) > wire.MaxSigned {
+		return nil, fmt.Errorf("begin session: a certificate of %d bytes", len(certificate))
+	}
 	ephemeral := NewExchangeKey()
 	ss, ct, err := encapsulate(b.KEM)
 	if err != nil {
@@ -60,6 +65,9 @@ func Initiate(self Party, identity ExchangeKey, certificate []byte, peer Party, 
 // Respond makes the session that a first flight begins. peer is who the verified certificate in it says. Nothing has been proven
 // before a packet opens: drop the session where the first one does not.
 func Respond(self Party, peer Party, f *First, a Answer) (*Session, error) {
+	if !bytes.Equal(f.Account, peer.Account) {
+		return nil, errors.New("answer session: another account than the certificate's")
+	}
 	b := Bundle{Signed: a.Signed.Public(), KEM: a.KEM.Public()}
 	pairs := []pair{{a.Signed, peer.Exchange}, {a.Identity, f.ephemeral}, {a.Signed, f.ephemeral}}
 	if a.OneTime != nil {

@@ -27,12 +27,16 @@ type secret [secretSize]byte
 func (secret) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("[secret]")) }
 
 // ExchangeKey is a private X25519 key. It never prints.
-type ExchangeKey struct{ bytes secret }
+type ExchangeKey struct {
+	bytes secret
+	made  *ecdh.PrivateKey // the same, with its public half; nil in a state that was just read, where it is made when it is asked for
+}
 
 // NewExchangeKey makes a key.
 func NewExchangeKey() ExchangeKey {
 	var k ExchangeKey
 	mustRandom(k.bytes[:])
+	k.made = k.mustPrivate()
 	return k
 }
 
@@ -43,6 +47,7 @@ func ExchangeKeyOf(b []byte) (ExchangeKey, error) {
 		return k, fmt.Errorf("exchange key: %d bytes", len(b))
 	}
 	copy(k.bytes[:], b)
+	k.made = k.mustPrivate()
 	return k, nil
 }
 
@@ -59,6 +64,9 @@ func (k ExchangeKey) String() string { return "[exchange key]" }
 func (k ExchangeKey) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(k.String())) }
 
 func (k ExchangeKey) mustPrivate() *ecdh.PrivateKey {
+	if k.made != nil {
+		return k.made
+	}
 	p, err := ecdh.X25519().NewPrivateKey(k.bytes[:])
 	if err != nil {
 		panic(err) // any 32 bytes are a private key
@@ -79,12 +87,16 @@ func (k ExchangeKey) agree(public []byte) ([]byte, error) {
 }
 
 // KEMKey is a private ML-KEM-768 key. It never prints.
-type KEMKey struct{ seed [SeedSize]byte }
+type KEMKey struct {
+	seed [SeedSize]byte
+	made *mlkem.DecapsulationKey768 // as in an ExchangeKey
+}
 
 // NewKEMKey makes a key.
 func NewKEMKey() KEMKey {
 	var k KEMKey
 	mustRandom(k.seed[:])
+	k.made = k.mustPrivate()
 	return k
 }
 
@@ -95,6 +107,7 @@ func KEMKeyOf(seed []byte) (KEMKey, error) {
 		return k, fmt.Errorf("KEM key: %d bytes", len(seed))
 	}
 	copy(k.seed[:], seed)
+	k.made = k.mustPrivate()
 	return k, nil
 }
 
@@ -111,6 +124,9 @@ func (k KEMKey) String() string { return "[KEM key]" }
 func (k KEMKey) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(k.String())) }
 
 func (k KEMKey) mustPrivate() *mlkem.DecapsulationKey768 {
+	if k.made != nil {
+		return k.made
+	}
 	p, err := mlkem.NewDecapsulationKey768(k.seed[:])
 	if err != nil {
 		panic(err) // any 64 bytes are a seed
@@ -123,6 +139,12 @@ func (k KEMKey) decapsulate(ct []byte) ([]byte, error) {
 		return nil, errors.New("KEM ciphertext: wrong length")
 	}
 	return k.mustPrivate().Decapsulate(ct)
+}
+
+// checkKEM refuses what nobody can encapsulate to: a wrong length, or a coefficient that is not reduced (FIPS 203, section 7.2).
+func checkKEM(public []byte) error {
+	_, err := mlkem.NewEncapsulationKey768(public)
+	return err
 }
 
 func encapsulate(public []byte) (ss, ct []byte, err error) {

@@ -211,6 +211,9 @@ func (s *Session) find(p *Packet) int {
 
 // follow moves to a chain that the other side has begun: what is missing of the one before is kept, up to where that ended.
 func (s *Session) follow(p *Packet) error {
+	if s.turn {
+		return errOpen // chains alternate: there is none of ours that it could answer to
+	}
 	if s.receives {
 		if p.pn < s.received {
 			return errOpen
@@ -228,6 +231,9 @@ func (s *Session) follow(p *Packet) error {
 		if ss, err = s.kem.decapsulate(p.link.ct); err != nil {
 			return errOpen
 		}
+	}
+	if err := checkKEM(p.link.ek); err != nil {
+		return errOpen // or nothing could be sent in answer
 	}
 	shared, err := s.dh.agree(p.link.dh)
 	if err != nil {

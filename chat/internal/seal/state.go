@@ -18,12 +18,19 @@ const (
 	stateReceives
 )
 
+// Room for a state in bytes: two chains and a handshake, and one kept key.
+const (
+	stateRoom = 8 << 10
+	keptSize  = chainSize + 4 + secretSize
+)
+
 // maxFirst bounds the handshake in a state, in bytes: a certificate and what stands beside it.
 const maxFirst = 2 << 10
 
 // Marshal returns the state, with every secret in it: keep it sealed.
 func (s *Session) Marshal() []byte {
-	b := append([]byte{stateVersion, s.flags()}, s.id[:]...)
+	b := append(make([]byte, 0, stateRoom+keptSize*len(s.kept)), stateVersion, s.flags())
+	b = append(b, s.id[:]...)
 	b = append(b, s.transcript[:]...)
 	b = append(b, s.root[:]...)
 	b = append(b, s.dh.bytes[:]...)
@@ -103,11 +110,29 @@ func ParseSession(b []byte) (*Session, error) {
 		r.Fill(k.key[:])
 		s.kept = append(s.kept, k)
 	}
+	if flags >= stateReceives<<1 || !s.sound() {
+		r.Fail("parts that do not belong together")
+	}
 	if err := r.Close(); err != nil {
 		return nil, fmt.Errorf("session state: %w", err)
 	}
 	return s, nil
 }
+
+// sound reports whether the parts of a state fit together: whoever has a chain has all of it, and a pair of its own to it.
+func (s *Session) sound() bool {
+	ours, theirs := s.made && s.ours.whole() || !s.made && s.ours.empty(), s.receives && s.theirs.whole()
+	if !s.receives {
+		theirs = len(s.theirs.ek) == 0 && len(s.theirs.ct) == 0 && (len(s.theirs.dh) == wire.KeySize || !s.turn && len(s.theirs.dh) == 0)
+	}
+	return ours && theirs && s.made == (s.kem != nil) && (s.made || !s.heard)
+}
+
+func (l link) whole() bool {
+	return len(l.dh) == wire.KeySize && len(l.ek) == KEMKeySize && (len(l.ct) == 0 || len(l.ct) == kemTextSize)
+}
+
+func (l link) empty() bool { return len(l.dh)+len(l.ek)+len(l.ct) == 0 }
 
 func readLink(r *wire.Reader) link {
 	return newLink(r.LP(wire.KeySize), r.LP(KEMKeySize), r.LP(kemTextSize)).clone()
