@@ -17,6 +17,9 @@ const (
 	LabelBox         = "parley/box/1"
 	LabelAck         = "parley/ack/1"
 	LabelKeys        = "parley/keys/1"
+	LabelLinkToken   = "parley/link/1"
+	LabelInviteToken = "parley/invite/1"
+	LabelSafety      = "parley/sn/1"
 )
 
 // Labels returns the registry, for the test that keeps it free of twins.
@@ -24,5 +27,6 @@ func Labels() []string {
 	return []string{
 		LabelAccountID, LabelDirect, LabelMessageID, LabelNetworkID, LabelFingerprint, LabelInvite, LabelCertificate,
 		LabelAccount, LabelDevice, LabelPrekey, LabelInterim, LabelBox, LabelAck, LabelKeys,
+		LabelLinkToken, LabelInviteToken, LabelSafety,
 	}
 }

@@ -270,6 +270,7 @@ func link() Link {
 	device := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{2}, 32)).Public().(ed25519.PublicKey)
 	return Link{
 		Kind: 'J', PSK: bytes.Repeat([]byte{3}, 32), NetworkName: "home", NetworkID: [16]byte{4}, Name: "Alice", Expires: 29_000_000,
+		Token:   bytes.Repeat([]byte{8}, TokenSize),
 		Account: ed25519.NewKeyFromSeed(bytes.Repeat([]byte{1}, 32)).Public().(ed25519.PublicKey),
 		Seeds: []LinkSeed{{device, []string{
 			"/ip4/192.168.1.20/tcp/4101", "/ip6/2001:db8::1/udp/4101/quic-v1", "/dns/seed.example.org/tcp/443/wss",
@@ -316,8 +317,9 @@ func TestLinksThatAreNoGood(t *testing.T) {
 		{s + "A", ErrLinkDamaged},
 		{strings.Replace(s, "J1", "J2", 1), ErrLinkNewer},
 		{future.Encode(), ErrLinkNewer},
-		{newField(9), ErrLinkNewer},
-		{newField(8), nil},
+		{newField(11), ErrLinkNewer},
+		{newField(10), nil},
+		{newField(9), ErrLinkDamaged},
 		{newField(1), ErrLinkDamaged},
 	} {
 		if _, err := ParseLink(test.text); err != test.want {
