@@ -21,6 +21,7 @@ type vault struct {
 	Tx
 	t       *testing.T
 	records map[string]RecordRow
+	friends map[AccountID]bool
 	last    MessageRow
 	writes  int
 }
@@ -30,6 +31,13 @@ func (v *vault) LastMessage() (MessageRow, bool, error) { return v.last, !v.last
 func (v *vault) Conversation(ConversationID) (ConversationRow, bool, error) {
 	return ConversationRow{}, false, nil
 }
+
+func (v *vault) Contact(a AccountID) (ContactRow, bool, error) {
+	return ContactRow{Account: a}, v.friends[a], nil
+}
+
+func (v *vault) Request(AccountID) (RequestRow, bool, error) { return RequestRow{}, false, nil }
+func (v *vault) Held(EnvelopeID) (HeldRow, bool, error)      { return HeldRow{}, false, nil }
 
 func (v *vault) Update(_ context.Context, fn func(Tx) error) error { return fn(v) }
 func (v *vault) View(_ context.Context, fn func(Tx) error) error   { return fn(v) }
@@ -75,6 +83,7 @@ func TestWhatNobodyWroteIsDropped(t *testing.T) {
 	other, _, _ := NewNetwork("home", true)
 	aliceID, bobID, carolID, malloryID := identity(t), identity(t), identity(t), identity(t)
 	store := newVault(t)
+	store.friends = map[AccountID]bool{aliceID.Account(): true}
 	bob := messengerOf(t, bobID, network, store)
 	alice := messengerOf(t, aliceID, network, store)
 	mallory := messengerOf(t, malloryID, network, store)
@@ -123,7 +132,7 @@ func TestWhatNobodyWroteIsDropped(t *testing.T) {
 		"an empty text":                     sealed(alice, bobID.asRecipient(), text(aliceToBob, KindText, "")),
 		"a text that is none":               sealed(alice, bobID.asRecipient(), text(aliceToBob, KindText, "\xff")),
 		"a text too long":                   sealed(alice, bobID.asRecipient(), text(aliceToBob, KindText, strings.Repeat("x", MaxText+1))),
-		"a stranger's receipt":              sealed(alice, bobID.asRecipient(), text(aliceToBob, KindReceipt, string(wire.AppendReceipt(nil, [][32]byte{{1}})))),
+		"a receipt without a conversation":  sealed(alice, bobID.asRecipient(), text(aliceToBob, KindReceipt, string(wire.AppendReceipt(nil, [][32]byte{{1}})))),
 		"a receipt for nothing":             sealed(alice, bobID.asRecipient(), text(aliceToBob, KindReceipt, "\x00\x00")),
 		"a card that is none":               sealed(alice, bobID.asRecipient(), text(aliceToBob, KindCard, "card")),
 		"a card with Mallory's records":     sealed(alice, bobID.asRecipient(), text(aliceToBob, KindCard, string(wire.Card{Name: "A", Account: malloryID.accountRecord, Device: malloryID.deviceRecord}.Append(nil)))),

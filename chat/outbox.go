@@ -204,7 +204,7 @@ func (m *Messenger) fly(ctx context.Context, device peer.ID) {
 	for failure == nil {
 		var rows []OutboxRow
 		failure = m.store.View(ctx, func(tx Tx) (err error) {
-			rows, err = tx.OutboxOf(device, FlightSize)
+			rows, err = sendable(tx, device)
 			return err
 		})
 		if failure != nil || len(rows) == 0 {
@@ -302,7 +302,7 @@ func settled(row OutboxRow, h Handed) (state State, reason string, final bool) {
 	case subtle.ConstantTimeCompare(h.Tag, row.Tag[:]) == 1:
 		return StateDelivered, "", true
 	case AckTag(h.Tag) == AckTag{}:
-		return StateFailed, "the recipient's device did not accept it", true
+		return "", "", false // not opened, or not accepted (yet)
 	}
 	return "", "", false
 }

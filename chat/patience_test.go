@@ -138,7 +138,7 @@ func TestStrangersDoNotHoldUpAFriend(t *testing.T) {
 		s := chattest.NewScene(t, 6)
 		alice, bob := s.Started("Alice", chattest.NewMemStore()), s.Person("Bob", chattest.NewMemStore())
 		for range 300 {
-			alice.Befriend(s.Person("Nobody", chattest.NewMemStore()))
+			alice.Adds(s.Person("", chattest.NewMemStore()))
 		}
 		time.Sleep(time.Hour)
 		bob.Start(nil)
@@ -182,13 +182,13 @@ func TestOrderSurvivesAClockThatGoesBackWhileMessagesWait(t *testing.T) {
 	})
 }
 
-// TestAFullAddressBookRefusesNobodyForGood fills it with strangers.
+// TestAFullAddressBookRefusesNobodyForGood fills it with people who joined by an invite that went round.
 func TestAFullAddressBookRefusesNobodyForGood(t *testing.T) {
 	s := chattest.NewScene(t, 8)
-	alice, bob := s.Started("Alice", chattest.NewMemStore()), s.Started("Bob", chattest.NewMemStore())
+	alice, bob := s.Person("Alice", chattest.NewMemStore()), s.Started("Bob", chattest.NewMemStore())
 	err := bob.Store.Update(t.Context(), func(tx chat.Tx) error {
 		for i := range chat.StrangerContacts {
-			c := chat.ContactRow{Account: chat.AccountID{1, byte(i), byte(i >> 8)}, Key: fmt.Sprint("stranger ", i)}
+			c := chat.ContactRow{Account: chat.AccountID{1, byte(i), byte(i >> 8)}, Name: fmt.Sprint("stranger ", i)}
 			if err := tx.PutContact(c); err != nil {
 				return err
 			}
@@ -198,7 +198,15 @@ func TestAFullAddressBookRefusesNobodyForGood(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	alice.Befriend(bob)
+	link, err := bob.Invite(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	invite, err := chat.ParseInvite(link.Link)
+	if err != nil {
+		t.Fatal(err)
+	}
+	alice.Start(&invite)
 	m := alice.Say(bob, "hello")
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
@@ -206,8 +214,8 @@ func TestAFullAddressBookRefusesNobodyForGood(t *testing.T) {
 		t.Fatalf("a message to a full address book is %s, %v", got.State, err)
 	}
 	if status, err := bob.Status(t.Context()); err != nil || status.Trouble != "" {
-		t.Errorf("a stranger who is refused is no trouble: %q, %v", status.Trouble, err)
+		t.Errorf("somebody who is refused is no trouble: %q, %v", status.Trouble, err)
 	}
-	bob.Befriend(alice) // the other half of the book is for those whom Bob adds
+	bob.Adds(alice) // the other half of the book is for those whom Bob adds
 	alice.Sees(m, chat.StateDelivered)
 }

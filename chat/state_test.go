@@ -93,7 +93,7 @@ func TestAHandOverIsJudgedByItsTag(t *testing.T) {
 		final bool
 	}{
 		{"the device opened it", row, good[:], StateDelivered, true},
-		{"the device could not open it", row, zero[:], StateFailed, true},
+		{"the device has not accepted it", row, zero[:], "", false},
 		{"a wrong tag changes nothing", row, wrong[:], "", false},
 		{"a short tag changes nothing", row, good[:8], "", false},
 		{"a mailbox holds it", row, nil, StateSent, false},

@@ -35,7 +35,8 @@ type memRows struct {
 	seen          table[chat.SeenRow]
 	events        table[chat.Event]
 	contacts      table[chat.ContactRow]
-	contactKeys   table[chat.AccountID]
+	requests      table[chat.RequestRow]
+	held          table[chat.HeldRow]
 	records       table[chat.RecordRow]
 }
 
