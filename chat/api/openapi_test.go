@@ -11,6 +11,7 @@ import (
 
 	"parley/chat"
 	"parley/chat/api"
+	"parley/chat/api/apitest"
 )
 
 // document is openapi.json as a node serves it.
@@ -108,6 +109,17 @@ func TestAnswersAreAsDocumented(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	dave, erin := w.Node("Dave"), w.Node("Erin")
+	own, err := w.alice.ContactLink(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, asker := range []*apitest.Node{dave, erin} {
+		if _, err := asker.AddContact(t.Context(), own.Link, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	contact, request := "/contacts/"+w.bob.Account().String(), "/requests/"+dave.Account().String()
 	r := serve(t, w.alice)
 	d := r.document()
 	waits := w.says(t, "five")
@@ -126,6 +138,18 @@ func TestAnswersAreAsDocumented(t *testing.T) {
 		{"POST", "/contacts", "/contacts", `{"link":"` + link.Link + `"}`, 200},
 		{"POST", "/contacts", "/contacts", `{"link":"x"}`, 400},
 		{"GET", "/contacts/link", "/contacts/link", "", 200},
+		{"POST", "/contacts/link/reset", "/contacts/link/reset", "{}", 200},
+		{"GET", "/requests", "/requests", "", 200},
+		{"POST", "/requests/{account}/accept", request + "/accept", `{"name":"dave"}`, 200},
+		{"POST", "/requests/{account}/accept", "/requests/x/accept", `{}`, 400},
+		{"POST", "/requests/{account}/reject", "/requests/" + erin.Account().String() + "/reject", "{}", 200},
+		{"POST", "/contacts/{account}/block", contact + "/block", "{}", 200},
+		{"PUT", "/conversations/{conversation}/messages/{client_id}", history + "/c0", `{"text":"x"}`, 403},
+		{"POST", "/contacts/{account}/unblock", contact + "/unblock", "{}", 200},
+		{"GET", "/contacts/{account}/safety-number", contact + "/safety-number", "", 200},
+		{"PUT", "/contacts/{account}/trust", contact + "/trust", `{"trust":"verified"}`, 200},
+		{"POST", "/contacts/{account}/introduce", contact + "/introduce", `{"to":"` + dave.Account().String() + `"}`, 200},
+		{"GET", "/contacts", "/contacts", "", 200},
 		{"GET", "/conversations", "/conversations", "", 200},
 		{"GET", "/conversations/{conversation}/messages", history + "?limit=2", "", 200},
 		{"GET", "/conversations/{conversation}/messages", history, "", 200},
