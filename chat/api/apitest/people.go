@@ -105,6 +105,24 @@ func (n *Node) hears(other *Node) bool {
 	return c != nil && !c.Blocked
 }
 
+// Doubt puts a verified contact in doubt, as their device does when it speaks for another account.
+func (n *Node) Doubt(other *Node) {
+	n.town.mu.Lock()
+	defer n.town.mu.Unlock()
+	c := n.contact(other.account)
+	c.Trust = chat.TrustDoubted
+	n.tell(chat.EventKeyChanged, *c)
+	n.town.settle()
+}
+
+// Tell notes an event about a contact.
+func (n *Node) Tell(what chat.EventType, about *Node) {
+	n.town.mu.Lock()
+	defer n.town.mu.Unlock()
+	n.tell(what, *n.contact(about.account))
+	n.town.settle()
+}
+
 func mayWrite(c chat.Contact) error {
 	switch {
 	case c.Blocked:
