@@ -21,7 +21,7 @@ type vault struct {
 	Tx
 	t       *testing.T
 	records map[string]RecordRow
-	friends map[AccountID]bool
+	friends []AccountID
 	last    MessageRow
 	writes  int
 }
@@ -33,7 +33,7 @@ func (v *vault) Conversation(ConversationID) (ConversationRow, bool, error) {
 }
 
 func (v *vault) Contact(a AccountID) (ContactRow, bool, error) {
-	return ContactRow{Account: a}, v.friends[a], nil
+	return ContactRow{Account: a}, slices.Contains(v.friends, a), nil
 }
 
 func (v *vault) Request(AccountID) (RequestRow, bool, error) { return RequestRow{}, false, nil }
@@ -54,7 +54,10 @@ func (v *vault) PutRecord(r RecordRow) error {
 	return nil
 }
 
-func newVault(t *testing.T) *vault { return &vault{t: t, records: map[string]RecordRow{}} }
+// newVault returns a vault of somebody with these contacts.
+func newVault(t *testing.T, friends ...AccountID) *vault {
+	return &vault{t: t, records: map[string]RecordRow{}, friends: friends}
+}
 
 func identity(t *testing.T) *Identity {
 	t.Helper()
@@ -82,8 +85,7 @@ func TestWhatNobodyWroteIsDropped(t *testing.T) {
 	}
 	other, _, _ := NewNetwork("home", true)
 	aliceID, bobID, carolID, malloryID := identity(t), identity(t), identity(t), identity(t)
-	store := newVault(t)
-	store.friends = map[AccountID]bool{aliceID.Account(): true}
+	store := newVault(t, aliceID.Account())
 	bob := messengerOf(t, bobID, network, store)
 	alice := messengerOf(t, aliceID, network, store)
 	mallory := messengerOf(t, malloryID, network, store)

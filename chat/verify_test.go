@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"parley/chat"
@@ -53,7 +54,7 @@ func events(t *testing.T, p, about *chattest.Person, types ...chat.EventType) (t
 }
 
 func TestBothSeeTheSameSafetyNumber(t *testing.T) {
-	inTown(t, "ABC", func(t *testing.T, _ *chattest.Scene, people []*chattest.Person) {
+	synctest.Test(t, inTown("ABC", func(t *testing.T, _ *chattest.Scene, people []*chattest.Person) {
 		alice, bob, carol := people[0], people[1], people[2]
 		alice.Befriend(bob)
 		alice.Befriend(carol)
@@ -66,11 +67,11 @@ func TestBothSeeTheSameSafetyNumber(t *testing.T) {
 		if groups := hers.Groups(); len(groups) != 12 || len(hers.String()) != 12*5+11 || strings.Trim(hers.String(), "0123456789 ") != "" {
 			t.Errorf("the number is %q", hers)
 		}
-	})
+	}))
 }
 
 func TestAMismatchHoldsEverythingBackUntilItMatches(t *testing.T) {
-	inTown(t, "AB", func(t *testing.T, _ *chattest.Scene, people []*chattest.Person) {
+	synctest.Test(t, inTown("AB", func(t *testing.T, _ *chattest.Scene, people []*chattest.Person) {
 		alice, bob := people[0], people[1]
 		alice.Befriend(bob)
 		alice.Sees(alice.Say(bob, "one"), chat.StateDelivered)
@@ -98,7 +99,7 @@ func TestAMismatchHoldsEverythingBackUntilItMatches(t *testing.T) {
 				t.Errorf("trust %q: %v", bad, err)
 			}
 		}
-	})
+	}))
 }
 
 func TestANameIsNeverGivenAwaySilently(t *testing.T) {
@@ -144,7 +145,7 @@ func TestANameIsNeverGivenAwaySilently(t *testing.T) {
 }
 
 func TestAnIntroductionReachesBothSides(t *testing.T) {
-	inTown(t, "ABC", func(t *testing.T, _ *chattest.Scene, people []*chattest.Person) {
+	synctest.Test(t, inTown("ABC", func(t *testing.T, _ *chattest.Scene, people []*chattest.Person) {
 		alice, bob, carol := people[0], people[1], people[2]
 		alice.Befriend(bob)
 		carol.Adds(bob) // Bob has her token from her card alone
@@ -193,11 +194,11 @@ func TestAnIntroductionReachesBothSides(t *testing.T) {
 		if c := contact(t, carol, alice); c.Introducer.Name != "Bob" {
 			t.Errorf("of whom Carol knows already she is told %+v", c.Introducer)
 		}
-	})
+	}))
 }
 
 func TestACrowdOfIntroductionsLeavesRoomForOthers(t *testing.T) {
-	inTown(t, "ABC", func(t *testing.T, s *chattest.Scene, people []*chattest.Person) {
+	synctest.Test(t, inTown("ABC", func(t *testing.T, s *chattest.Scene, people []*chattest.Person) {
 		alice, bob, carol := people[0], people[1], people[2]
 		alice.Befriend(bob)
 		for range chat.MaxIntroductions + 3 {
@@ -214,5 +215,5 @@ func TestACrowdOfIntroductionsLeavesRoomForOthers(t *testing.T) {
 		}
 		carol.Adds(alice)
 		alice.Asked(chat.MaxIntroductions + 1)
-	})
+	}))
 }

@@ -3,6 +3,7 @@ package chattest
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -114,33 +115,31 @@ func (p *Person) Adds(other *Person) chat.Contact {
 // Befriend makes the two add each other by their links, and returns the conversation.
 func (p *Person) Befriend(other *Person) chat.ConversationID {
 	p.scene.T.Helper()
+	contact := p.Adds(other)
 	other.Adds(p)
-	return p.Adds(other).Conversation
+	return contact.Conversation
 }
 
 // Asked waits until so many wait for p's answer, and returns them.
-func (p *Person) Asked(n int) []chat.Request {
+func (p *Person) Asked(n int) (waiting []chat.Request) {
 	p.scene.T.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	seen := 0
 	err := p.Follow(ctx, 0, func(e chat.Entry) error {
-		if e.Type == chat.EventContactRequest {
-			seen++
+		if e.Type != chat.EventContactRequest {
+			return nil
 		}
-		if seen >= n {
-			return errEnough
+		all, err := p.Requests(ctx)
+		waiting = slices.DeleteFunc(all, func(r chat.Request) bool { return r.State != chat.RequestPending })
+		if err == nil && len(waiting) >= n {
+			err = errEnough
 		}
-		return nil
+		return err
 	})
 	if !errors.Is(err, errEnough) {
-		p.scene.T.Fatalf("%d of %d ask %s: %v", seen, n, p.Name, err)
+		p.scene.T.Fatalf("%d of %d ask %s: %v", len(waiting), n, p.Name, err)
 	}
-	requests, err := p.Requests(context.Background())
-	if err != nil {
-		p.scene.T.Fatal(err)
-	}
-	return requests
+	return waiting
 }
 
 // Accepts makes p accept other's request.
