@@ -143,7 +143,7 @@ func network(h *home.Home) node.Network {
 func chatConfig(h *home.Home, o cli.NodeOptions, db *store.DB, n *node.Node, log *zap.Logger) chat.Config {
 	return chat.Config{
 		Identity: o.Identity, Name: h.Profile().Name, Network: h.Network().Network, Seeds: h.Network().Seeds, Join: h.Invite(),
-		Store: db, Database: db.Engine(), Transport: n, Directory: n, Logger: log,
+		Links: h, Store: db, Database: db.Engine(), Transport: n, Directory: n, Logger: log,
 		Health: func() (joined bool, trouble string) { return h.Joined() || n.Joined(), n.Warning() },
 	}
 }

@@ -23,6 +23,7 @@ type Config struct {
 	Network   Network
 	Seeds     []Seed  // seeds of the network, for invites
 	Join      *Invite // the invite that we joined with: its owner becomes a contact; nil for none
+	Links     Links   // nil: our links let nobody in
 	Store     Store
 	Database  string // the engine's name, for Status
 	Transport Transport
@@ -42,6 +43,7 @@ type Messenger struct {
 	network   Network
 	seeds     []Seed
 	join      *Invite
+	links     Links
 	store     Store
 	database  string
 	transport Transport
@@ -63,7 +65,7 @@ type Messenger struct {
 
 	mu     sync.Mutex
 	hints  map[AccountID][]peer.ID // where to ask for an account's records first, from links used in this run
-	owners map[peer.ID]AccountID   // the contacts' devices, as their records say
+	owners map[peer.ID]AccountID   // which contact listed a device first; see claimed
 }
 
 // New returns a messenger; Run makes it work. Without Identity, Transport and Directory it only reads.
@@ -77,13 +79,16 @@ func New(cfg Config) *Messenger {
 	if cfg.Logger == nil {
 		cfg.Logger = zap.NewNop()
 	}
+	if cfg.Links == nil {
+		cfg.Links = noLinks{}
+	}
 	var device peer.ID
 	if cfg.Identity != nil {
 		cfg.Account, device = cfg.Identity.Account(), cfg.Identity.Device()
 	}
 	return &Messenger{
 		identity: cfg.Identity, self: cfg.Account, device: device, name: cfg.Name,
-		network: cfg.Network, seeds: cfg.Seeds, join: cfg.Join, store: cfg.Store, database: cfg.Database,
+		network: cfg.Network, seeds: cfg.Seeds, join: cfg.Join, links: cfg.Links, store: cfg.Store, database: cfg.Database,
 		transport: cfg.Transport, directory: cfg.Directory, health: cfg.Health, log: cfg.Logger,
 		keys: &keyring{}, certificates: newMemo(wire.ParseCertificate), accounts: newMemo(wire.ParseAccountRecord),
 		devices: newMemo(wire.ParseDeviceRecord),
@@ -108,8 +113,7 @@ func (m *Messenger) Resume(ctx context.Context) error {
 	if m.join == nil || m.join.Account == m.self {
 		return nil
 	}
-	_, err := m.addContact(ctx, *m.join, "")
-	return err
+	return m.joined(ctx, *m.join)
 }
 
 // Run publishes our records, finds the devices of contacts, and delivers what is queued, until ctx ends. A flight under way may
@@ -153,7 +157,7 @@ type aftermath struct {
 	resolve []AccountID // accounts whose devices are wanted
 	refresh []AccountID // accounts whose records are known, and are not the newest
 	learn   []recipient // devices of contacts
-	heard   []peer.ID   // devices that have sent what was accepted
+	heard   []peer.ID   // devices that something was taken from: they are there, and what they would not take before they may take now
 	anew    []peer.ID   // devices whose rows were sealed anew
 	lines   lines       // the sessions that it has loaded
 }
@@ -221,7 +225,7 @@ func (t *trouble) judge(ctx context.Context, err error) {
 // isRefusal reports whether we refused, and not the store.
 func isRefusal(err error) bool {
 	switch CodeOf(err) {
-	case CodeInvalid, CodeTarget, CodeRefused, CodeIDReused:
+	case CodeInvalid, CodeTarget, CodeRefused, CodeIDReused, CodeIdentity:
 		return true
 	}
 	return errors.Is(err, errFull)
@@ -248,7 +252,10 @@ type Status struct {
 	Queued      int
 	OldestQueue time.Time // when the oldest queued message was queued; zero when none is
 	Database    string    // "sqlite" or "postgres"
-	Trouble     string    // what is wrong right now, in one line; empty when nothing is
+	Contacts    int
+	Verified    int    // contacts whose safety number was compared
+	Requests    int    // accounts that wait for an answer
+	Trouble     string // what is wrong right now, in one line; empty when nothing is
 	LastEvent   uint64
 	Since       time.Time
 }
@@ -284,9 +291,30 @@ func (m *Messenger) Status(ctx context.Context) (Status, error) {
 	err := m.store.View(ctx, func(tx Tx) error {
 		stats, err := tx.Stats()
 		s.Queued, s.OldestQueue, s.LastEvent = stats.Queued, stats.Oldest, stats.LastEvent
-		return err
+		if err != nil {
+			return err
+		}
+		return s.countPeople(tx)
 	})
 	return s, wrap(err, "look at the node")
+}
+
+// countPeople counts who is known, and who wants to be.
+func (s *Status) countPeople(tx Tx) error {
+	contacts, err1 := tx.Contacts()
+	requests, err2 := tx.Requests()
+	s.Contacts, s.Verified, s.Requests = len(contacts), 0, 0
+	for _, c := range contacts {
+		if c.Trust == TrustVerified {
+			s.Verified++
+		}
+	}
+	for _, r := range requests {
+		if r.State == RequestPending {
+			s.Requests++
+		}
+	}
+	return errors.Join(err1, err2)
 }
 
 // Peers lists the nodes that this one is connected to.

@@ -56,7 +56,7 @@ func (m *Messenger) Conversations(ctx context.Context) ([]Conversation, error) {
 	var list []Conversation
 	err := m.store.View(ctx, func(tx Tx) error {
 		list = nil
-		contacts, err := tx.Contacts()
+		contacts, err := contactsByName(tx)
 		if err != nil {
 			return err
 		}

@@ -3,7 +3,8 @@
 //
 // Start reading at Messenger. A message goes out in send.go (a draft becomes a row, outbox rows and an event, in one transaction) and
 // outbox.go (outbox rows go to the Transport until the device has acknowledged them), and comes in through receive.go (envelopes are
-// opened, stored and acknowledged, in one transaction). Everything else hangs on these three.
+// opened, stored and acknowledged, in one transaction); who may write to us at all is decided in request.go, and what people know of
+// each other's keys is kept in verify.go. Everything else hangs on these.
 //
 // What it promises:
 //

@@ -3,6 +3,7 @@ package chat
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -13,10 +14,16 @@ type EventType string
 
 // The events that are kept and replayed.
 const (
-	EventMessageQueued   EventType = "message.queued"   // a message of ours was accepted
-	EventMessageReceived EventType = "message.received" // a message came in
-	EventMessageState    EventType = "message.state"    // a message changed its state
-	EventContactAdded    EventType = "contact.added"    // somebody became a contact
+	EventMessageQueued   EventType = "message.queued"      // a message of ours was accepted
+	EventMessageReceived EventType = "message.received"    // a message came in
+	EventMessageState    EventType = "message.state"       // a message changed its state
+	EventContactAdded    EventType = "contact.added"       // somebody became a contact
+	EventContactRequest  EventType = "contact.request"     // somebody wants to be a contact, or was introduced; told once
+	EventContactAccepted EventType = "contact.accepted"    // a request was accepted here
+	EventContactChanged  EventType = "contact.changed"     // a contact was verified or not, blocked or not
+	EventKeyChanged      EventType = "contact.key_changed" // another account has taken this contact's name or device
+	EventDeviceAdded     EventType = "contact.device_added"
+	EventDeviceRevoked   EventType = "contact.device_revoked"
 )
 
 // Event is one entry of the log that clients follow by sequence number.
@@ -173,6 +180,13 @@ func (m *Messenger) reasonFor(ctx context.Context, message Message) (reason stri
 		reason = ""
 		c, ok, err := tx.Conversation(message.Conversation)
 		if err != nil || !ok {
+			return err
+		}
+		var held *Error
+		if err := mayWriteTo(tx, c.Peer); errors.As(err, &held) {
+			reason = held.Detail
+			return nil
+		} else if err != nil {
 			return err
 		}
 		devices, err := m.recipients(tx, c.Peer)

@@ -21,6 +21,7 @@ type vault struct {
 	Tx
 	t       *testing.T
 	records map[string]RecordRow
+	friends []AccountID
 	last    MessageRow
 	writes  int
 }
@@ -30,6 +31,13 @@ func (v *vault) LastMessage() (MessageRow, bool, error) { return v.last, !v.last
 func (v *vault) Conversation(ConversationID) (ConversationRow, bool, error) {
 	return ConversationRow{}, false, nil
 }
+
+func (v *vault) Contact(a AccountID) (ContactRow, bool, error) {
+	return ContactRow{Account: a}, slices.Contains(v.friends, a), nil
+}
+
+func (v *vault) Request(AccountID) (RequestRow, bool, error) { return RequestRow{}, false, nil }
+func (v *vault) Held(EnvelopeID) (HeldRow, bool, error)      { return HeldRow{}, false, nil }
 
 func (v *vault) Update(_ context.Context, fn func(Tx) error) error { return fn(v) }
 func (v *vault) View(_ context.Context, fn func(Tx) error) error   { return fn(v) }
@@ -46,7 +54,10 @@ func (v *vault) PutRecord(r RecordRow) error {
 	return nil
 }
 
-func newVault(t *testing.T) *vault { return &vault{t: t, records: map[string]RecordRow{}} }
+// newVault returns a vault of somebody with these contacts.
+func newVault(t *testing.T, friends ...AccountID) *vault {
+	return &vault{t: t, records: map[string]RecordRow{}, friends: friends}
+}
 
 func identity(t *testing.T) *Identity {
 	t.Helper()

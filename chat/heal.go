@@ -2,6 +2,7 @@ package chat
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -26,6 +27,9 @@ func (m *Messenger) unopened(tx Tx, after *aftermath, from peer.ID, l *line, cau
 	account, ok := m.owner(device)
 	if !ok {
 		return nil
+	}
+	if contact, known, err := tx.Contact(account); err != nil || !known || contact.Blocked {
+		return err
 	}
 	to, ok, err := m.recipientOn(tx, account, device)
 	if err != nil || !ok {
@@ -66,6 +70,11 @@ func (m *Messenger) reseal(tx Tx, after *aftermath, l *line) error {
 	if err != nil {
 		return err
 	}
+	return m.resealRows(tx, after, l, rows)
+}
+
+// resealRows is reseal for some rows of the device.
+func (m *Messenger) resealRows(tx Tx, after *aftermath, l *line, rows []OutboxRow) error {
 	for _, row := range rows {
 		if row.Session == l.row.ID || row.Account != l.row.Account {
 			continue
@@ -115,24 +124,39 @@ func (m *Messenger) renew(tx Tx, after *aftermath, account AccountID) error {
 		return err
 	}
 	for _, to := range devices {
-		all, err := after.lines.with(tx, to.device)
+		if err := m.renewWith(tx, after, to); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *Messenger) renewWith(tx Tx, after *aftermath, to recipient) error {
+	all, err := after.lines.with(tx, to.device)
+	if err != nil {
+		return err
+	}
+	for _, l := range all {
+		if l.row.Account != to.account || !stale(l.state, to.record) {
+			continue
+		}
+		rows, err := tx.OutboxOf(to.device, RowID{}, MaxReseal)
 		if err != nil {
 			return err
 		}
-		for _, l := range all {
-			if l.row.Account != account || !stale(l.state, to.record) {
-				continue
-			}
-			fresh, err := m.begin(after, to, to.bundle())
-			if err != nil {
-				return err
-			}
-			if err := m.reseal(tx, after, fresh); err != nil {
-				return err
-			}
-			if err := after.lines.drop(tx, l); err != nil {
-				return err
-			}
+		rows = slices.DeleteFunc(rows, func(row OutboxRow) bool { return row.Session != l.row.ID })
+		if len(rows) == 0 {
+			continue
+		}
+		fresh, err := m.begin(after, to, to.bundle())
+		if err != nil {
+			return err
+		}
+		if err := m.resealRows(tx, after, fresh, rows); err != nil {
+			return err
+		}
+		if err := after.lines.drop(tx, l); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -203,7 +227,7 @@ func (m *Messenger) heed(tx Tx, after *aftermath, l *line, marks *wire.Marks) er
 		after.refresh = append(after.refresh, l.row.Account)
 	}
 	if marks.Held > 0 && marks.Held < m.identity.sequence() {
-		return m.sendCard(tx, after, l.row.Account)
+		return m.sendCard(tx, after, l.row.Account, Token{})
 	}
 	return nil
 }
@@ -262,4 +286,33 @@ func (m *Messenger) cutOff(tx Tx, after *aftermath, account AccountID, device pe
 		}
 	}
 	return nil
+}
+
+// part ends what was begun with a stranger who is turned away: their letters go, and the sessions that these came in, so that a later
+// try begins anew.
+func (m *Messenger) part(tx Tx, after *aftermath, account AccountID) error {
+	letters, err := tx.HeldOf(account)
+	if err != nil {
+		return err
+	}
+	gone := map[SessionID]bool{}
+	for _, h := range letters {
+		all, err := after.lines.with(tx, h.Device)
+		if err != nil {
+			return err
+		}
+		for _, l := range all {
+			if l.row.Account != account {
+				continue
+			}
+			gone[l.row.ID] = true
+			if err := after.lines.drop(tx, l); err != nil {
+				return err
+			}
+		}
+	}
+	if err := forgetHandshakes(tx, func(id SessionID, _ uint32) bool { return gone[id] }); err != nil {
+		return err
+	}
+	return tx.DeleteHeldOf(account)
 }

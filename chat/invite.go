@@ -2,7 +2,10 @@ package chat
 
 import (
 	"crypto/ed25519"
+	"crypto/hmac"
 	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -72,6 +75,7 @@ type Invite struct {
 	Account AccountID
 	Name    string    // of the inviter; empty where the link holds none that is fit to be shown
 	Expires time.Time // whole minutes; zero: never
+	Token   Token     // what the inviter lets its bearer in with; zero for none
 }
 
 // Format shows who invites, and no key, whatever the verb.
@@ -88,6 +92,7 @@ func (i Invite) String() string {
 	if !i.Expires.IsZero() {
 		l.Expires = uint32(i.Expires.Unix() / 60)
 	}
+	l.Token = i.Token.bytes()
 	for _, s := range i.Seeds {
 		if key, err := wire.DeviceKey(string(s.Device)); err == nil && len(l.Seeds) < MaxInviteSeeds {
 			l.Seeds = append(l.Seeds, wire.LinkSeed{Key: key, Addrs: s.Addrs})
@@ -110,6 +115,7 @@ func ParseInvite(text string) (Invite, error) {
 	if l.Expires != 0 {
 		i.Expires = time.Unix(int64(l.Expires)*60, 0).UTC()
 	}
+	copy(i.Token[:], l.Token)
 	for _, s := range l.Seeds {
 		i.Seeds = append(i.Seeds, Seed{Device: peer.ID(wire.DeviceID(s.Key)), Addrs: s.Addrs})
 	}
@@ -159,4 +165,76 @@ type InviteLink struct {
 	Expires   time.Time // zero: never
 	Addresses []string
 	Reachable bool // false: nobody outside this LAN (or machine) can use the addresses in it
+}
+
+// Token is what a link is worth to its owner: a stranger who shows it has the link, and may ask. It looks random to everybody else.
+// The zero token is none.
+type Token [16]byte
+
+// Format shows nothing, whatever the verb: who holds a token may knock.
+func (t Token) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("[token]")) }
+
+// IsZero reports whether t is no token.
+func (t Token) IsZero() bool { return t == Token{} }
+
+func (t Token) bytes() []byte {
+	if t.IsZero() {
+		return nil
+	}
+	return t[:]
+}
+
+// is compares a token that came in, in a time that says nothing about ours. No token is never the same.
+func (t Token) is(shown []byte) bool {
+	return !t.IsZero() && subtle.ConstantTimeCompare(t[:], shown) == 1
+}
+
+// LinkKey makes the tokens of our links. Another generation makes other tokens, so that all links from before reach nobody.
+type LinkKey struct {
+	Secret     [32]byte
+	Generation uint32
+}
+
+// NewLinkKey returns a key of the first generation.
+func NewLinkKey() LinkKey {
+	k := LinkKey{Generation: 1}
+	mustRandom(k.Secret[:])
+	return k
+}
+
+// Format shows no secret, whatever the verb.
+func (k LinkKey) Format(f fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(f, "[link key, generation %d]", k.Generation)
+}
+
+// Contact returns the token of our contact link: its bearer may ask to be a contact.
+func (k LinkKey) Contact() Token { return k.token(wire.LabelLinkToken) }
+
+// Invite returns the token of our network invites: its bearer is a contact at once.
+func (k LinkKey) Invite() Token { return k.token(wire.LabelInviteToken) }
+
+func (k LinkKey) token(label string) Token {
+	if k == (LinkKey{}) {
+		return Token{}
+	}
+	mac := hmac.New(sha256.New, k.Secret[:])
+	mac.Write(binary.BigEndian.AppendUint32([]byte(label), k.Generation))
+	return Token(mac.Sum(nil)[:len(Token{})])
+}
+
+// Links keeps the key of our links where every process of this device finds it.
+type Links interface {
+	// LinkKey returns the key as it is now.
+	LinkKey() LinkKey
+	// RenewLinks raises the key's generation, durably.
+	RenewLinks() error
+}
+
+// noLinks stands for Links where there is none: links hold no token, and no stranger is let in.
+type noLinks struct{}
+
+func (noLinks) LinkKey() LinkKey { return LinkKey{} }
+
+func (noLinks) RenewLinks() error {
+	return &Error{Code: CodeUnavailable, Detail: "this messenger only reads: it has no links to renew"}
 }

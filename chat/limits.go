@@ -31,9 +31,18 @@ const (
 	MaxClientID = 128
 	// MaxContacts bounds the address book, so that strangers' requests cannot grow it without end.
 	MaxContacts = 10_000
-	// StrangerContacts is how many of them may be there before strangers are not added by themselves any more: the rest is for
-	// those whom we add.
+	// StrangerContacts is how many of them may be there before those who join with our invites are not added by themselves any
+	// more: an invite may have come into anybody's hands, and the rest is for those whom we add.
 	StrangerContacts = 5_000
+	// MaxRequests is the most accounts that may wait for an answer at once: more than a person looks through. Each may hold a card
+	// of up to 17 KiB.
+	MaxRequests = 200
+	// HeldTexts is the most texts of one account that wait with its request, and HeldInAll those of all: enough to say who one is,
+	// and at most 13 MB of what strangers wrote.
+	HeldTexts = 3
+	HeldInAll = 200
+	// MaxIntroductions is the most requests of one introducer: a contact who introduces a crowd leaves room for others.
+	MaxIntroductions = 10
 	// MaxPage is the most messages or events of one page; callers page on.
 	MaxPage = 200
 	// FlightSize and FlightBytes bound what is handed to the transport at once: enough to share a commit at the receiver, little

@@ -30,7 +30,7 @@ type EnvelopeID [32]byte
 // EnvelopeIDOf returns the id of an envelope.
 func EnvelopeIDOf(envelope []byte) EnvelopeID { return sha256.Sum256(envelope) }
 
-// AckTag proves that whoever sends it has opened the envelope. All zeros: taken, but not opened or not accepted.
+// AckTag proves that whoever sends it has opened and accepted the envelope. All zeros: not opened, or not accepted (yet).
 type AckTag [16]byte
 
 // Kind says what a content is. Numbers are on the wire and never reused.
@@ -41,6 +41,8 @@ const (
 	KindText    Kind = 1 // payload: UTF-8 text
 	KindReceipt Kind = 2 // payload: ids of messages that were read
 	KindCard    Kind = 3 // payload: name and records of the sender, who asks to be a contact
+	// KindIntroduction's payload is name, key and records of a third account, whom the sender vouches for.
+	KindIntroduction Kind = 4
 )
 
 // State says where a message is. It never goes backwards.

@@ -74,39 +74,11 @@ func TestAMessageIsReadOnlyWhenItWasShown(t *testing.T) {
 	}
 }
 
-func TestTheOneWhoWasAddedKnowsTheNameInTheCard(t *testing.T) {
-	s, alice, bob := twoPeople(t, 3)
-	carol := s.Started("Carol", chattest.NewMemStore())
-	impostor := s.Started("Alice", chattest.NewMemStore())
-	alice.Befriend(bob)
-	alice.Sees(alice.Say(bob, "1"), chat.StateDelivered)
-	impostor.Befriend(bob)
-	impostor.Sees(impostor.Say(bob, "2"), chat.StateDelivered)
-
-	contacts, err := bob.Contacts(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	var names []string
-	for _, c := range contacts {
-		names = append(names, c.Name)
-		if !c.Known {
-			t.Errorf("%s's devices are not known although the card brought them", c.Name)
-		}
-	}
-	if !slices.Equal(names, []string{"Alice", "Alice-2"}) {
-		t.Errorf("Bob's contacts = %q, want the second Alice to be numbered", names)
-	}
-	if contacts, _ := carol.Contacts(t.Context()); len(contacts) != 0 {
-		t.Errorf("Carol's contacts = %+v", contacts)
-	}
-}
-
 func TestCrossingAddsBecomeOneContact(t *testing.T) {
 	s := chattest.NewScene(t, 4)
 	alice, bob := s.Person("Alice", chattest.NewMemStore()), s.Person("Bob", chattest.NewMemStore())
-	alice.Befriend(bob)
-	bob.Befriend(alice)
+	alice.Adds(bob)
+	bob.Adds(alice)
 	toBob, toAlice := alice.Say(bob, "from Alice"), bob.Say(alice, "from Bob")
 	alice.Start(nil)
 	bob.Start(nil)
@@ -117,7 +89,7 @@ func TestCrossingAddsBecomeOneContact(t *testing.T) {
 			t.Errorf("%s's contacts = %+v, want one", who.Name, contacts)
 		}
 	}
-	again := alice.Befriend(bob)
+	again := alice.Adds(bob).Conversation
 	if contacts, _ := alice.Contacts(t.Context()); len(contacts) != 1 || contacts[0].Conversation != again {
 		t.Errorf("adding Bob again made %+v", contacts)
 	}
@@ -180,9 +152,6 @@ func TestBurstsInBothDirectionsUnderFaultsAreShownOnceAndInOrder(t *testing.T) {
 			const n = 150
 			var talkers sync.WaitGroup
 			for _, pair := range [][2]*chattest.Person{{alice, bob}, {bob, alice}} {
-				if pair[0] == bob {
-					bob.Befriend(alice)
-				}
 				talkers.Go(func() {
 					for i := range n {
 						pair[0].Say(pair[1], fmt.Sprint(i))
@@ -339,7 +308,7 @@ func TestLinksThatCannotBeAdded(t *testing.T) {
 		{"damaged", bobs.Link[:len(bobs.Link)-1], "", chat.CodeInvalid},
 		{"our own", own.Link, "", chat.CodeRefused},
 		{"of another network", carols.Link, "", chat.CodeRefused},
-		{"a name that is taken", bobs.Link, "BOB", chat.CodeInvalid},
+		{"a name that is taken", bobs.Link, "BOB", chat.CodeIdentity},
 		{"a name that escapes", bobs.Link, "\x1b[2Jbob", chat.CodeInvalid},
 	} {
 		_, err := alice.AddContact(t.Context(), test.link, test.as)

@@ -186,3 +186,12 @@ func truncate(s string, n int) string {
 	}
 	return strings.TrimSpace(s[:n])
 }
+
+// shellWord returns a name as it may stand in a command that people are told to run.
+func shellWord(name string) string {
+	name = CleanText(name)
+	if strings.Trim(name, "-._abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") == "" {
+		return name
+	}
+	return "'" + strings.ReplaceAll(name, "'", `'\''`) + "'"
+}

@@ -22,6 +22,7 @@ type letter struct {
 	content wire.Content
 	raw     []byte // the canonical content
 	tag     AckTag
+	direct  bool // the device itself handed it over, and so has proven that it is there
 }
 
 // messageID binds a content to its author and device (SPEC.md, "Ids").

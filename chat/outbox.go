@@ -235,7 +235,7 @@ func (m *Messenger) fly(ctx context.Context, device peer.ID) {
 	for l.failure == nil {
 		var rows []OutboxRow
 		l.failure = m.store.View(ctx, func(tx Tx) (err error) {
-			rows, err = tx.OutboxOf(device, last, FlightSize)
+			rows, err = sendable(tx, device, last)
 			return err
 		})
 		if l.failure != nil || len(rows) == 0 {

@@ -120,6 +120,7 @@ func TestNoStormToSomebodyWhoDoesNotAcceptUs(t *testing.T) {
 		alice, bob := s.Started("Alice", chattest.NewMemStore()), s.Started("Bob", chattest.NewMemStore())
 		alice.Befriend(bob)
 		alice.Sees(alice.Say(bob, "first"), chat.StateDelivered)
+		synctest.Wait() // until Bob has nothing left to say either
 		s.Net.SetFaults(chattest.Faults{Refuse: 1})
 		before := s.Net.Attempts()
 		m := alice.Say(bob, "second")
@@ -152,6 +153,7 @@ func TestWhatIsNotAcceptedKeepsItsPlace(t *testing.T) {
 		alice, bob := s.Started("Alice", chattest.NewMemStore()), s.Started("Bob", chattest.NewMemStore())
 		alice.Befriend(bob)
 		alice.Sees(alice.Say(bob, "first"), chat.StateDelivered)
+		synctest.Wait()
 		s.Net.SetFaults(chattest.Faults{Refuse: 1})
 		const n = 2*chat.FlightSize + 1
 		for i := range n {
@@ -199,7 +201,7 @@ func TestStrangersDoNotHoldUpAFriend(t *testing.T) {
 		s := chattest.NewScene(t, 6)
 		alice, bob := s.Started("Alice", chattest.NewMemStore()), s.Person("Bob", chattest.NewMemStore())
 		for range 300 {
-			alice.Befriend(s.Person("Nobody", chattest.NewMemStore()))
+			alice.Adds(s.Person("", chattest.NewMemStore()))
 		}
 		time.Sleep(time.Hour)
 		bob.Start(nil)
@@ -243,13 +245,13 @@ func TestOrderSurvivesAClockThatGoesBackWhileMessagesWait(t *testing.T) {
 	})
 }
 
-// TestAFullAddressBookRefusesNobodyForGood fills it with strangers.
+// TestAFullAddressBookRefusesNobodyForGood fills it with people who joined by an invite that went round.
 func TestAFullAddressBookRefusesNobodyForGood(t *testing.T) {
 	s := chattest.NewScene(t, 8)
-	alice, bob := s.Started("Alice", chattest.NewMemStore()), s.Started("Bob", chattest.NewMemStore())
+	alice, bob := s.Person("Alice", chattest.NewMemStore()), s.Started("Bob", chattest.NewMemStore())
 	err := bob.Store.Update(t.Context(), func(tx chat.Tx) error {
 		for i := range chat.StrangerContacts {
-			c := chat.ContactRow{Account: chat.AccountID{1, byte(i), byte(i >> 8)}, Key: fmt.Sprint("stranger ", i)}
+			c := chat.ContactRow{Account: chat.AccountID{1, byte(i), byte(i >> 8)}, Name: fmt.Sprint("stranger ", i)}
 			if err := tx.PutContact(c); err != nil {
 				return err
 			}
@@ -259,7 +261,15 @@ func TestAFullAddressBookRefusesNobodyForGood(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	alice.Befriend(bob)
+	link, err := bob.Invite(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	invite, err := chat.ParseInvite(link.Link)
+	if err != nil {
+		t.Fatal(err)
+	}
+	alice.Start(&invite)
 	m := alice.Say(bob, "hello")
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
@@ -267,8 +277,8 @@ func TestAFullAddressBookRefusesNobodyForGood(t *testing.T) {
 		t.Fatalf("a message to a full address book is %s, %v", got.State, err)
 	}
 	if status, err := bob.Status(t.Context()); err != nil || status.Trouble != "" {
-		t.Errorf("a stranger who is refused is no trouble: %q, %v", status.Trouble, err)
+		t.Errorf("somebody who is refused is no trouble: %q, %v", status.Trouble, err)
 	}
-	bob.Befriend(alice) // the other half of the book is for those whom Bob adds
+	bob.Adds(alice) // the other half of the book is for those whom Bob adds
 	alice.Sees(m, chat.StateDelivered)
 }

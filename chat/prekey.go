@@ -146,17 +146,22 @@ func (m *Messenger) addGeneration(tx Tx, old []seal.Generation) ([]seal.Generati
 	if err := tx.DeleteSecret(SecretGeneration, generationKey(last.Number)); err != nil {
 		return nil, err
 	}
-	return all[:len(all)-1], forgetHandshakes(tx, last.Number)
+	// What is kept against replays of first flights to a generation that is gone: they open no more.
+	return all[:len(all)-1], forgetHandshakes(tx, func(_ SessionID, generation uint32) bool { return generation <= last.Number })
 }
 
-// forgetHandshakes drops what was kept against replays of first flights to a generation that is gone: they open no more.
-func forgetHandshakes(tx Tx, generation uint32) error {
+// forgetHandshakes drops what was kept against replays of some first flights.
+func forgetHandshakes(tx Tx, which func(session SessionID, generation uint32) bool) error {
 	rows, err := tx.Secrets(SecretHandshake, MaxHandshakes)
 	if err != nil {
 		return err
 	}
 	for _, row := range rows {
-		if len(row.Value) == handshakeSize && binary.BigEndian.Uint32(row.Value[len(SessionID{}):]) <= generation {
+		if len(row.Value) != handshakeSize {
+			continue
+		}
+		id := SessionID(row.Value)
+		if which(id, binary.BigEndian.Uint32(row.Value[len(id):])) {
 			if err := tx.DeleteSecret(SecretHandshake, row.Key); err != nil {
 				return err
 			}

@@ -49,6 +49,9 @@ func (m *Messenger) sendReceipt(tx Tx, after *aftermath, conversation Conversati
 	if err != nil || !ok {
 		return err
 	}
+	if contact, _, err := tx.Contact(c.Peer); err != nil || contact.Blocked {
+		return err // to whom we block, nothing says that we are there
+	}
 	devices, err := m.recipients(tx, c.Peer)
 	if err != nil {
 		return err

@@ -12,13 +12,13 @@ import (
 	"parley/chat/internal/wire"
 )
 
-// The way of a message in: take packets apart → (one transaction: seen before? open; store, announce, remember as seen; move the
-// session on) → acknowledge. Functions follow in that order. Together with retries at the sender this makes an exactly-once effect: no
-// other path writes messages that came in.
+// The way of a message in: take packets apart → (one transaction: seen before? open; may they write to us? store, announce, remember
+// as seen; move the session on) → acknowledge. Functions follow in that order. Together with retries at the sender this makes an
+// exactly-once effect: no other path writes messages that came in.
 
 // Receive takes envelopes that a device handed over, all in one transaction, and returns the acknowledgement tag of each. An error
-// means that nothing was kept and they must be offered again. A tag of zeros says that the envelope was not opened, or not accepted: it
-// changed nothing, and may be offered again.
+// means that nothing was kept and they must be offered again. A tag of zeros says that the envelope was not opened, or not accepted
+// (request.go): it may be offered again.
 func (m *Messenger) Receive(ctx context.Context, from peer.ID, envelopes [][]byte) ([][]byte, error) {
 	packets := m.parseAll(from, envelopes)
 	order := inOrder(packets)
@@ -50,6 +50,9 @@ func (m *Messenger) takePacket(tx Tx, after *aftermath, from peer.ID, id Envelop
 	if seen || err != nil {
 		return tag, err
 	}
+	if _, waits, err := tx.Held(id); waits || err != nil {
+		return AckTag{}, err
+	}
 	c, err, failed := m.open(tx, after, p)
 	if failed != nil {
 		return AckTag{}, failed
@@ -65,15 +68,17 @@ func (m *Messenger) takePacket(tx Tx, after *aftermath, from peer.ID, id Envelop
 		m.log.Debug("dropped a packet", zap.Stringer("from", from), zap.Error(err))
 		return AckTag{}, nil
 	}
-	if tag, err = m.take(tx, after, id, l); err != nil || tag == (AckTag{}) {
-		return tag, err
+	l.direct = from == l.device
+	tag, kept, err := m.take(tx, after, id, l)
+	if err != nil || !kept {
+		return AckTag{}, err
 	}
 	return tag, m.takeParcel(tx, after, c)
 }
 
 // takeSign takes a step or a heal: they carry nothing, and count from contacts alone.
 func (m *Messenger) takeSign(tx Tx, after *aftermath, id EnvelopeID, c parcel) (AckTag, error) {
-	if _, ok, err := tx.Contact(c.line.row.Account); err != nil || !ok {
+	if contact, ok, err := tx.Contact(c.line.row.Account); err != nil || !ok || contact.Blocked {
 		return AckTag{}, err
 	}
 	if revoked, err := m.revoked(tx, c.line.row.Account, c.line.row.Device); err != nil || revoked {
@@ -101,26 +106,28 @@ func (m *Messenger) payOwed(tx Tx, after *aftermath) error {
 	return nil
 }
 
-// take stores one letter, unless its envelope was taken before: then it only acknowledges again.
-func (m *Messenger) take(tx Tx, after *aftermath, id EnvelopeID, l letter) (AckTag, error) {
-	tag, seen, err := tx.Seen(id)
-	if seen || err != nil {
-		return tag, err
+// take decides about one letter, and reports whether it was kept. What is held for an answer, or refused, gets a tag of zeros: it is
+// offered again.
+func (m *Messenger) take(tx Tx, after *aftermath, id EnvelopeID, l letter) (tag AckTag, kept bool, err error) {
+	verdict, err := m.admit(tx, id, l)
+	switch {
+	case err != nil || verdict == refused:
+		return AckTag{}, false, err
+	case verdict == held:
+		kept, err := m.hold(tx, after, id, l)
+		return AckTag{}, kept, err
 	}
 	if ok, err := m.accept(tx, after, l); err != nil || !ok {
-		return AckTag{}, err
+		return AckTag{}, false, err
 	}
 	m.clock.merge(l.content.Clock)
 	after.heard = append(after.heard, l.device)
-	return l.tag, tx.InsertSeen(SeenRow{ID: id, Tag: l.tag, Message: l.id, At: m.now()})
+	return l.tag, true, tx.InsertSeen(SeenRow{ID: id, Tag: l.tag, Message: l.id, At: m.now()})
 }
 
-// accept does what a letter's kind asks for. It returns false for what no honest sender writes, which is dropped.
+// accept does what a contact's letter asks for. It returns false for what no honest sender writes, which is dropped.
 func (m *Messenger) accept(tx Tx, after *aftermath, l letter) (bool, error) {
-	if revoked, err := m.revoked(tx, l.account, l.device); revoked || err != nil {
-		return false, err
-	}
-	if Kind(l.content.Kind) != KindText && len(l.content.Parents) > 0 {
+	if !l.wellFormed() {
 		return false, nil
 	}
 	switch Kind(l.content.Kind) {
@@ -130,8 +137,30 @@ func (m *Messenger) accept(tx Tx, after *aftermath, l letter) (bool, error) {
 		return m.acceptReceipt(tx, l)
 	case KindCard:
 		return m.acceptCard(tx, after, l)
+	case KindIntroduction:
+		return m.acceptIntroduction(tx, l)
 	}
-	return false, nil
+	return m.acceptUnknown(tx, l)
+}
+
+// acceptUnknown keeps what a newer version of us may know how to show. Nobody sees it until then.
+func (m *Messenger) acceptUnknown(tx Tx, l letter) (bool, error) {
+	if _, ok, err := tx.MessageByID(l.id); ok || err != nil {
+		return true, err
+	}
+	return true, tx.InsertMessage(MessageRow{
+		Row: m.clock.nextRow(), ID: l.id, Conversation: ConversationID(l.content.Conversation), Author: l.account, Device: l.device,
+		Kind: Kind(l.content.Kind), State: StateReceived, At: m.now(), Content: l.raw,
+	})
+}
+
+// wellFormed checks what can be judged without knowing the author.
+func (l letter) wellFormed() bool {
+	if Kind(l.content.Kind) != KindText {
+		return len(l.content.Parents) == 0
+	}
+	text := l.content.Payload
+	return len(text) > 0 && len(text) <= MaxText && utf8.Valid(text)
 }
 
 // revoked reports whether an account has taken the certificate of a device back.
@@ -146,15 +175,11 @@ func (m *Messenger) revoked(tx Tx, account AccountID, device peer.ID) (bool, err
 
 // acceptText stores a message that came in and announces it. A message that is here already (its author sealed it anew) changes nothing.
 func (m *Messenger) acceptText(tx Tx, l letter) (bool, error) {
-	text := l.content.Payload
-	if len(text) == 0 || len(text) > MaxText || !utf8.Valid(text) {
-		return false, nil
-	}
 	if _, ok, err := tx.MessageByID(l.id); ok || err != nil {
 		return true, err
 	}
-	c, err := m.meet(tx, l.account, "")
-	if err != nil {
+	c, ok, err := tx.Conversation(l.content.Conversation)
+	if err != nil || !ok {
 		return false, err
 	}
 	row := MessageRow{
@@ -183,37 +208,78 @@ func advanceHeads(heads []MessageID, l letter) []MessageID {
 	return heads[max(0, len(heads)-MaxParents):]
 }
 
-// acceptCard makes its sender a contact, and takes over the records that let us write back.
+// acceptCard takes over the records that let us write back. Who has joined with our invite becomes a contact, and gets our card.
 func (m *Messenger) acceptCard(tx Tx, after *aftermath, l letter) (bool, error) {
-	card, err := wire.ParseCard(l.content.Payload)
+	card, ok := readCard(l)
+	if !ok {
+		return false, nil
+	}
+	_, known, err := tx.Contact(l.account)
 	if err != nil {
-		return false, nil
-	}
-	account, err1 := wire.ParseAccountRecord(card.Account)
-	device, err2 := wire.ParseDeviceRecord(card.Device)
-	if err1 != nil || err2 != nil || AccountID(account.Account) != l.account || device.Device != string(l.device) {
-		return false, nil
-	}
-	if _, err := m.meet(tx, l.account, card.Name); err != nil {
 		return false, err
 	}
-	if err := m.pin(tx, accountRecordKey(l.account), account.Sequence, card.Account); err != nil {
+	if _, err := m.conversationWith(tx, l.account, card.Name, StrangerContacts); err != nil {
 		return false, err
 	}
-	if err := m.pin(tx, deviceRecordKey(l.device), device.Sequence, card.Device); err != nil {
+	if err := m.takeOver(tx, after, l, card); err != nil {
 		return false, err
+	}
+	if !known {
+		return true, m.sendCard(tx, after, l.account, Token{})
+	}
+	return true, nil
+}
+
+// takeOver keeps what a contact's card brings: their records, and the token to introduce them with.
+func (m *Messenger) takeOver(tx Tx, after *aftermath, l letter, card card) error {
+	if err := m.overtakes(tx, l); err != nil {
+		return err
+	}
+	if err := m.pin(tx, accountRecordKey(l.account), card.account.Sequence, card.Account); err != nil {
+		return err
+	}
+	if err := m.pin(tx, deviceRecordKey(l.device), card.device.Sequence, card.Device); err != nil {
+		return err
+	}
+	row, _, err := tx.Contact(l.account)
+	if err != nil {
+		return err
+	}
+	if len(card.Own) > 0 && !row.Token.is(card.Own) {
+		copy(row.Token[:], card.Own)
+		if err := tx.PutContact(row); err != nil {
+			return err
+		}
 	}
 	if err := m.enforce(tx, after, l.account); err != nil {
-		return false, err
+		return err
 	}
 	devices, err := m.recipients(tx, l.account)
 	if err != nil {
-		return false, err
+		return err
 	}
 	after.learn = append(after.learn, devices...)
 	more, err := m.addressWaiting(tx, after, l.account)
 	if more {
 		after.resolve = append(after.resolve, l.account)
 	}
-	return true, err
+	return err
+}
+
+// card is a card whose records are whole and belong to the device that sent it.
+type card struct {
+	wire.Card
+	account wire.AccountRecord
+	device  wire.DeviceRecord
+}
+
+func readCard(l letter) (card, bool) {
+	payload, err := wire.ParseCard(l.content.Payload)
+	if err != nil {
+		return card{}, false
+	}
+	account, err1 := wire.ParseAccountRecord(payload.Account)
+	device, err2 := wire.ParseDeviceRecord(payload.Device)
+	ok := err1 == nil && err2 == nil && AccountID(account.Account) == l.account && device.Device == string(l.device)
+	return card{payload, account, device}, ok
 }

@@ -62,6 +62,9 @@ func (m *Messenger) pin(tx Tx, key string, sequence uint64, value []byte) error 
 		m.log.Warn("a record takes revocations back: the older one is kept", zap.String("key", key))
 		return nil
 	}
+	if err := m.tellDevices(tx, old.Value, value); err != nil {
+		return err
+	}
 	return tx.PutRecord(RecordRow{Key: key, Sequence: sequence, Value: value, At: m.now()})
 }
 

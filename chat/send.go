@@ -25,7 +25,8 @@ type Draft struct {
 }
 
 // Send queues a message durably and returns it. The error is CodeInvalid for a text that is no text, CodeLimit for one that is
-// too long, CodeTarget for a conversation that does not exist, and CodeIDReused when the draft's client id belongs to another text.
+// too long, CodeTarget for a conversation that does not exist, CodeRefused for a blocked contact, CodeIdentity for one whose key is in doubt,
+// and CodeIDReused when the draft's client id belongs to another text.
 func (m *Messenger) Send(ctx context.Context, d Draft) (Message, error) {
 	if err := d.check(); err != nil {
 		return Message{}, err
@@ -43,6 +44,9 @@ func (m *Messenger) Send(ctx context.Context, d Draft) (Message, error) {
 		}
 		if !ok {
 			return &Error{Code: CodeTarget, Detail: "no such conversation: " + d.Conversation.String()}
+		}
+		if err := mayWriteTo(tx, c.Peer); err != nil {
+			return err
 		}
 		row, err = m.queue(tx, after, c, KindText, []byte(d.Text), d.ClientID)
 		return err

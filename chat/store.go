@@ -27,6 +27,8 @@ type Tx interface {
 	outboxTx
 	receiverTx
 	contactTx
+	requestTx
+	heldTx
 	recordTx
 	sessionTx
 	secretTx
@@ -84,16 +86,38 @@ type receiverTx interface {
 	SetMessageState(row RowID, s State, reason string) error
 }
 
-// contactTx is what contact.go touches.
+// contactTx is what contact.go and verify.go touch. Names are looked up and kept unique in contact.go.
 type contactTx interface {
-	// Contacts lists all contacts by name.
+	// Contacts lists all contacts, in no order.
 	Contacts() ([]ContactRow, error)
 	// Contact loads one contact.
 	Contact(AccountID) (c ContactRow, ok bool, err error)
-	// ContactByKey finds the contact with a folded name.
-	ContactByKey(key string) (c ContactRow, ok bool, err error)
-	// PutContact inserts or replaces by Account. It is an error when another contact has the same Key.
+	// PutContact inserts or replaces by Account.
 	PutContact(ContactRow) error
+}
+
+// requestTx is what request.go and introduce.go touch.
+type requestTx interface {
+	// Requests lists all requests, in no order.
+	Requests() ([]RequestRow, error)
+	// Request loads one request.
+	Request(AccountID) (r RequestRow, ok bool, err error)
+	// PutRequest inserts or replaces by Account.
+	PutRequest(RequestRow) error
+	// DeleteRequest removes a request; it is no error when there is none.
+	DeleteRequest(AccountID) error
+}
+
+// heldTx is where request.go keeps the letters of those who wait for an answer.
+type heldTx interface {
+	// Held loads the letter that came in an envelope.
+	Held(EnvelopeID) (h HeldRow, ok bool, err error)
+	// HeldOf lists an account's letters in the order they came (by Row).
+	HeldOf(AccountID) ([]HeldRow, error)
+	// PutHeld inserts or replaces by Message. It is an error when another letter has the same Envelope.
+	PutHeld(HeldRow) error
+	// DeleteHeldOf removes an account's letters; it is no error when there is none.
+	DeleteHeldOf(AccountID) error
 }
 
 // recordTx is what record.go touches.
@@ -238,10 +262,38 @@ type SeenRow struct {
 
 // ContactRow is one contact as the store keeps it.
 type ContactRow struct {
-	Account AccountID
-	Name    string
-	Key     string // the name folded for look-up, unique
-	At      time.Time
+	Account    AccountID
+	Name       string
+	At         time.Time
+	Blocked    bool
+	Trust      Trust
+	Introducer AccountID // who introduced them; zero for nobody
+	Token      Token     // of their own contact link, to introduce them with; zero where we know none
+}
+
+// RequestRow is an account that wants to be a contact, or that was turned away.
+type RequestRow struct {
+	Account      AccountID
+	State        RequestState
+	Name         string // what they call themselves, or what their introducer calls them
+	At           time.Time
+	Card         bool      // their own card is held: it came with a token of ours
+	Texts        int       // how many texts of theirs are held
+	Claims       AccountID // the contact whose device they wrote with; zero for nobody's
+	Introducer   AccountID // zero for nobody
+	Introduction []byte    // the payload that introduced them; empty for none
+}
+
+// HeldRow is a letter of an account whose request waits for an answer.
+type HeldRow struct {
+	Message  MessageID
+	Envelope EnvelopeID
+	Account  AccountID
+	Device   peer.ID
+	Row      RowID
+	Tag      AckTag // what its envelope is acknowledged with once the request was accepted
+	At       time.Time
+	Content  []byte
 }
 
 // RecordRow is the newest copy of a directory record that this device has accepted. Its sequence number never goes back.

@@ -58,12 +58,13 @@ func vectors(t *testing.T) []vector {
 		Conversation: conversation, Kind: byte(KindText), Seq: 7, Prev: [32]byte{1}, Parents: [][32]byte{{2}, {3}},
 		Clock: 1_800_000_000_000 << 16, Salt: [16]byte{4}, Payload: []byte("hello Bob"),
 	}.Append(nil)
+	linkKey := LinkKey{Secret: [32]byte(bytes.Repeat([]byte{8}, 32)), Generation: 3}
 	network := Network{Name: "home", ID: [16]byte(bytes.Repeat([]byte{6}, 16)), PSK: bytes.Repeat([]byte{7}, 32)}
 	invite := Invite{
-		Kind: InviteNetwork, Network: network, Account: account, Name: "Alice", Expires: time.Unix(1_800_000_000, 0),
+		Kind: InviteNetwork, Network: network, Account: account, Name: "Alice", Expires: time.Unix(1_800_000_000, 0), Token: linkKey.Invite(),
 		Seeds: []Seed{{i.Device(), []string{"/ip4/203.0.113.7/tcp/4101", "/ip6/2001:db8::1/tcp/4101", "/dns/seed.example.org/tcp/443/wss"}}},
 	}
-	contact := Invite{Kind: InviteContact, Network: Network{ID: network.ID}, Account: account, Name: "Alice"}
+	contact := Invite{Kind: InviteContact, Network: Network{ID: network.ID}, Account: account, Name: "Alice", Token: linkKey.Contact()}
 	id := messageID(account, i.Device(), content)
 	x := hex.EncodeToString
 	deviceRecord := wire.DeviceRecord{
@@ -89,6 +90,12 @@ func vectors(t *testing.T) []vector {
 		{"network", map[string]string{"id": x(network.ID[:])}, map[string]string{"fingerprint": network.Fingerprint()}},
 		{"network invite", nil, map[string]string{"link": invite.String()}},
 		{"contact link", nil, map[string]string{"link": contact.String()}},
+		{"link tokens", map[string]string{"secret": x(linkKey.Secret[:]), "generation": "3"}, map[string]string{
+			"contact": x(contact.Token[:]), "invite": x(invite.Token[:]),
+		}},
+		{"safety number", map[string]string{"a": x(account[:]), "b": x(other[:])}, map[string]string{
+			"digits": SafetyNumber(account, other).String(), "code": SafetyNumber(other, account).Code(),
+		}},
 	}
 }
 

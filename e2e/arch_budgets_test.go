@@ -29,13 +29,13 @@ type packageBudget struct {
 
 func largePackages() map[string]packageBudget {
 	return map[string]packageBudget{
-		"chat":  {20, 5000, "the messenger itself: one file per thing that it does"},
+		"chat":  {24, 5000, "the messenger itself: one file per thing that it does, of which who may write to us is three"},
 		"node":  {15, packageLines, "the host and its life-cycle; beyond that, reachability becomes node/reach"},
-		"store": {20, packageLines, "one small file per aggregate, and two engines"},
+		"store": {22, 2200, "one small file per aggregate, and two engines"},
 
-		"chat/api":      {13, packageLines, "both ends of one protocol; the door to the socket is one file per system"},
+		"chat/api":      {14, 2400, "both ends of one protocol, nine of whose routes are about requests and trust; the door to the socket is one file per system"},
 		"chat/chattest": {packageFiles, 2400, "the kit of chat's tests: the suite for stores, a store in memory, a network without one"},
-		"chat/cli":      {24, 2400, "one command per file; what they share has packages of its own below"},
+		"chat/cli":      {26, 2800, "one command per file; what they share has packages of its own below"},
 	}
 }
 
@@ -47,8 +47,9 @@ func largeInterfaces() map[string]int {
 	}
 }
 
-// txMost is how many methods Tx has in all. More than that would be an interface for two.
-const txMost = 29
+// txMost is how many methods Tx has in all: eight of them are for requests and their letters, which are kept apart from messages so
+// that nothing of a stranger shows by mistake.
+const txMost = 36
 
 func budgetRules() []rule {
 	return []rule{

@@ -190,6 +190,11 @@ func TestJSONHoldsThePromisedFields(t *testing.T) {
 		alice.ok("net", "invite", "--json"):   "v link network expires",
 		alice.ok("contact", "list", "--json"): "v contacts",
 		alice.ok("contact", "link", "--json"): "v link",
+
+		alice.ok("whoami", "--json"):                   "v name account short device network home",
+		alice.ok("contact", "requests", "--json"):      "v requests",
+		alice.ok("contact", "show", "bob", "--json"):   "v name account trust blocked",
+		alice.ok("contact", "verify", "bob", "--json"): "v number code trust",
 	} {
 		var object map[string]any
 		if err := json.Unmarshal([]byte(line), &object); err != nil {

@@ -106,6 +106,9 @@ func TestMistakesAreToldInOneLineWithAHintThatWorks(t *testing.T) {
 		"no link":                 {args: []string{"contact", "add", "-"}, stdin: "hello", code: 2, says: "no parley link"},
 		"own link":                {args: []string{"contact", "add", alice.ok("contact", "link")}, code: 8, says: "your own link"},
 		"link of another network": {args: []string{"contact", "add", w.stranger().ok("contact", "link")}, code: 8, says: "network"},
+		"answer to nobody":        {args: []string{"contact", "accept", "zoe"}, code: 5, says: "zoe"},
+		"both outcomes at once":   {args: []string{"contact", "verify", "bob", "--ok", "--mismatch"}, code: 2, says: "exclude"},
+		"vouching unverified":     {args: []string{"contact", "introduce", "bob", "seed"}, code: 6, says: "not verified"},
 		"second up":               {args: []string{"up"}, code: 3, says: "running"},
 		"chat without a terminal": {args: []string{"chat", "bob"}, code: 2, says: "terminal"},
 	} {
@@ -117,6 +120,15 @@ func TestMistakesAreToldInOneLineWithAHintThatWorks(t *testing.T) {
 		begin := bob.status().Short[:len("7q3k-m2fd")] // somebody's name may look like the beginning of somebody else's id
 		alice.ok("contact", "add", carol.ok("contact", "link"), "--as", strings.ToUpper(begin))
 		alice.makes(t, mistake{args: []string{"send", begin, "hi"}, code: 5, says: "more than one contact"})
+	})
+	t.Run("blocked, and another key", func(t *testing.T) {
+		alice.ok("contact", "verify", "bob", "--mismatch")
+		alice.makes(t, mistake{args: []string{"send", "bob", "hi"}, code: 6, says: "did not match"})
+		alice.ok("contact", "block", "bob")
+		alice.makes(t, mistake{args: []string{"send", "bob", "hi"}, code: 8, says: "blocked"}) // its hint ends that
+		twin := w.person("Twin")
+		twin.ok("init", "--name", "Bob", "--join", link, "--no-passphrase", "-y")
+		alice.makes(t, mistake{args: []string{"contact", "add", twin.ok("contact", "link")}, code: 6, says: "another key"})
 	})
 	bob.node.kill()
 	t.Run("no node", func(t *testing.T) {

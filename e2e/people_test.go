@@ -113,6 +113,15 @@ func (p *person) knows(name string) {
 	})
 }
 
+// accepts waits until somebody asks to be a contact, and says yes.
+func (p *person) accepts(name string) {
+	p.Helper()
+	await(p, patience, name+" asks "+p.name, func() bool {
+		return strings.Contains(p.ok("contact", "requests", "--json"), `"name":"`+name+`"`)
+	})
+	p.ok("contact", "accept", name)
+}
+
 // engines are the databases that scenes run on.
 func engines() map[string]func(testing.TB) string {
 	return map[string]func(testing.TB) string{

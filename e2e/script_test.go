@@ -19,6 +19,7 @@ import (
 //
 //	parley ARGS…      run the program; "! parley" must fail
 //	exits N ARGS…     run the program, which must end with this exit code
+//	until TEXT ARGS…  run the program until it prints a text
 //	up HOME FLAGS…    start the node of a home in the background, and return when it is ready
 //	down HOME         end it again
 //	capture VAR       keep what was printed in an environment variable
@@ -49,6 +50,11 @@ func TestScripts(t *testing.T) {
 				if code := runInScript(t, ts, args[1:]); code != want {
 					ts.Fatalf("parley %s: exit code %d, want %d", strings.Join(args[1:], " "), code, want)
 				}
+			},
+			"until": func(ts *testscript.TestScript, _ bool, args []string) {
+				await(t, patience, fmt.Sprintf("parley %q prints %q", args[1:], args[0]), func() bool {
+					return runInScript(t, ts, args[1:]) == 0 && strings.Contains(ts.ReadFile("stdout"), args[0])
+				})
 			},
 			"up":   func(ts *testscript.TestScript, _ bool, args []string) { upInScript(t, ts, ts.MkAbs(args[0]), args[1:]) },
 			"down": func(ts *testscript.TestScript, _ bool, args []string) { downInScript(ts, ts.MkAbs(args[0])) },

@@ -94,6 +94,7 @@ func TestContactAddedBeforeTheOtherWasEverOnlineGetsTheMessageLater(t *testing.T
 		t.Error("nothing waits for Dave, who was never online")
 	}
 	dave.start()
+	dave.accepts("Carol")
 	got := messages(t, dave.ok("recv", "--json", "--max", "1", "--timeout", "60s"))
 	if said := texts(got); !slices.Equal(said, []string{"are you there?"}) {
 		t.Fatalf("Dave got %q", said)

@@ -83,6 +83,13 @@ func TestMessengers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	alices, err := alice.ContactLink(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bob.AddContact(t.Context(), alices.Link, "alice"); err != nil {
+		t.Fatal(err)
+	}
 	for i := range 10 {
 		m, err := alice.Send(t.Context(), chat.Draft{Conversation: contact.Conversation, Text: fmt.Sprint("letter ", i)})
 		if err != nil {

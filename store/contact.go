@@ -1,32 +1,26 @@
 package store
 
 import (
-	"cmp"
 	"database/sql"
 	"fmt"
-	"slices"
 
 	"parley/chat"
 )
 
 const (
-	contactSelect = `SELECT account, name, name_key, created_at FROM contact`
+	contactSelect = `SELECT account, name, created_at, blocked, trust, introducer, token FROM contact`
 	contactOf     = contactSelect + ` WHERE account = $1`
-	contactNamed  = contactSelect + ` WHERE name_key = $1`
-	contactPut    = `INSERT INTO contact (account, name, name_key, created_at) VALUES ($1, $2, $3, $4)
-		ON CONFLICT (account) DO UPDATE SET name = excluded.name, name_key = excluded.name_key,
-			created_at = excluded.created_at`
+	contactPut    = `INSERT INTO contact (account, name, created_at, blocked, trust, introducer, token)
+		VALUES ($1, $2, $3, $4, $5, $6, $7)
+		ON CONFLICT (account) DO UPDATE SET name = excluded.name, created_at = excluded.created_at, blocked = excluded.blocked,
+			trust = excluded.trust, introducer = excluded.introducer, token = excluded.token`
 )
 
-// Contacts implements chat.Tx. They are in the order of their keys, which is made here: databases sort text by their locale.
-func (t *tx) Contacts() ([]chat.ContactRow, error) {
-	contacts, err := list(t, scanContact, contactSelect)
-	slices.SortFunc(contacts, func(a, b chat.ContactRow) int { return cmp.Compare(a.Key, b.Key) })
-	return contacts, err
-}
+// Contacts implements chat.Tx.
+func (t *tx) Contacts() ([]chat.ContactRow, error) { return list(t, scanContact, contactSelect) }
 
 func scanContact(rows *sql.Rows) (c chat.ContactRow, err error) {
-	return c, rows.Scan(id(c.Account[:]), &c.Name, &c.Key, instant(&c.At))
+	return c, rows.Scan(id(c.Account[:]), &c.Name, instant(&c.At), flag(&c.Blocked), &c.Trust, id(c.Introducer[:]), id(c.Token[:]))
 }
 
 // Contact implements chat.Tx.
@@ -34,14 +28,9 @@ func (t *tx) Contact(account chat.AccountID) (chat.ContactRow, bool, error) {
 	return first(t, scanContact, contactOf, account[:])
 }
 
-// ContactByKey implements chat.Tx.
-func (t *tx) ContactByKey(key string) (chat.ContactRow, bool, error) {
-	return first(t, scanContact, contactNamed, bytesOf(key))
-}
-
 // PutContact implements chat.Tx.
 func (t *tx) PutContact(c chat.ContactRow) error {
-	_, err := t.exec(contactPut, c.Account[:], bytesOf(c.Name), bytesOf(c.Key), c.At.UnixMicro())
+	_, err := t.exec(contactPut, c.Account[:], bytesOf(c.Name), c.At.UnixMicro(), flagOf(c.Blocked), string(c.Trust), c.Introducer[:], c.Token[:])
 	if err != nil {
 		return fmt.Errorf("put contact %s: %w", c.Account.Short(), err)
 	}

@@ -146,11 +146,11 @@ func TestQueriesUseIndexes(t *testing.T) {
 	db := open(t, storetest.SQLite(t))
 	for _, name := range []string{
 		"messageByRow", "messageByID", "messageByClient", "messagePage", "messageUnreadIn", "messageStats", "messageLast",
-		"outboxOf", "outboxDevices", "outboxDelete", "seenSelect", "eventSelect", "contactOf", "contactNamed",
-		"conversationSelect", "recordSelect", "unaddressedOf",
+		"outboxOf", "outboxDevices", "outboxDelete", "seenSelect", "eventSelect", "contactOf",
+		"conversationSelect", "recordSelect", "unaddressedOf", "requestOf", "heldIn", "heldOf", "heldDelete",
 	} {
 		plan := explain(t, db, numbered(whole(name, queries(t)[name])))
-		if regexp.MustCompile(`SCAN (message|outbox|event|unaddressed);`).MatchString(plan) && name != "messageLast" {
+		if regexp.MustCompile(`SCAN (message|outbox|event|unaddressed|held);`).MatchString(plan) && name != "messageLast" {
 			t.Errorf("%s reads a whole table: %s", name, plan)
 		}
 		if strings.Contains(plan, "TEMP B-TREE") {

@@ -11,6 +11,8 @@ import (
 type Backend interface {
 	Node
 	Contacts
+	Strangers
+	Trust
 	Messages
 	Reader
 }
@@ -27,10 +29,38 @@ type Node interface {
 type Contacts interface {
 	Contacts(ctx context.Context) ([]chat.Contact, error)
 	// AddContact adds the owner of a contact link under a name ("" takes the name in the link), and queues a request to them.
-	// Adding somebody again changes nothing and returns the contact.
+	// Adding somebody again returns the contact. A name that another account has is chat.CodeIdentity.
 	AddContact(ctx context.Context, link, as string) (chat.Contact, error)
-	// ContactLink returns our own link, for others to add us.
+	// ReplaceContact is AddContact, and gives the owner of the link a name that another account has.
+	ReplaceContact(ctx context.Context, link, as string) (chat.Contact, error)
+	// ContactLink returns our own link, with which others may ask to be our contacts.
 	ContactLink(ctx context.Context) (chat.InviteLink, error)
+	// ResetContactLink makes all our links from before lead to nobody, and returns the new one.
+	ResetContactLink(ctx context.Context) (chat.InviteLink, error)
+}
+
+// Strangers is who may write to us. The account of somebody who is neither contact nor request is chat.CodeTarget.
+type Strangers interface {
+	// Requests lists who waits for an answer or was turned away, oldest first.
+	Requests(ctx context.Context) ([]chat.Request, error)
+	// AcceptRequest makes a contact of who waits, under a name ("" for the one in the request). Again: it returns the contact.
+	AcceptRequest(ctx context.Context, account chat.AccountID, as string) (chat.Contact, error)
+	// RejectRequest turns somebody away, silently, until Unblock or AddContact.
+	RejectRequest(ctx context.Context, account chat.AccountID) error
+	// Block silences a contact.
+	Block(ctx context.Context, account chat.AccountID) (chat.Contact, error)
+	// Unblock lets a contact write again, or who was turned away ask again.
+	Unblock(ctx context.Context, account chat.AccountID) error
+}
+
+// Trust is what people know of keys.
+type Trust interface {
+	// SafetyNumber returns the number that a contact and we compare.
+	SafetyNumber(ctx context.Context, account chat.AccountID) (chat.Safety, error)
+	// SetTrust notes what came of that: chat.TrustVerified, chat.TrustMismatch, or chat.TrustNone.
+	SetTrust(ctx context.Context, account chat.AccountID, t chat.Trust) (chat.Contact, error)
+	// Introduce tells one contact of another, whom we have verified.
+	Introduce(ctx context.Context, who, to chat.AccountID) error
 }
 
 // Messages is sending, and following what was sent.

@@ -84,6 +84,16 @@ func (c *Client) ContactLink(ctx context.Context) (chat.InviteLink, error) {
 	return one(ctx, c, call{method: "GET", path: "/contacts/link"}, linkShape.parse)
 }
 
+// ReplaceContact implements Backend.
+func (c *Client) ReplaceContact(ctx context.Context, link, as string) (chat.Contact, error) {
+	return one(ctx, c, call{method: "POST", path: "/contacts", body: addShape{Link: link, Name: as, Replace: true}}, contactShape.parse)
+}
+
+// ResetContactLink implements Backend. When its connection drops, the link may be renewed twice, and the last one is returned.
+func (c *Client) ResetContactLink(ctx context.Context) (chat.InviteLink, error) {
+	return one(ctx, c, call{method: "POST", path: "/contacts/link/reset", body: struct{}{}}, linkShape.parse)
+}
+
 // Conversations implements Backend.
 func (c *Client) Conversations(ctx context.Context) ([]chat.Conversation, error) {
 	return many(ctx, c, call{method: "GET", path: "/conversations"}, conversationShape.parse)

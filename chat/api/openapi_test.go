@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -92,6 +93,12 @@ func TestEveryReferenceLeadsSomewhere(t *testing.T) {
 	}
 }
 
+// asked is one question to Alice's node, and the status of its answer.
+type asked struct {
+	method, route, path, body string
+	status                    int
+}
+
 func TestAnswersAreAsDocumented(t *testing.T) {
 	w := newTown(t)
 	w.says(t, "one")
@@ -104,28 +111,17 @@ func TestAnswersAreAsDocumented(t *testing.T) {
 	}
 	w.Meet(w.alice, w.bob)
 	w.Part(w.alice, w.bob)
-	link, err := w.carol.ContactLink(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	people := w.aboutPeople(t)
 	r := serve(t, w.alice)
 	d := r.document()
 	waits := w.says(t, "five")
-	seen := map[string]bool{}
 	history, message := "/conversations/"+w.with.String()+"/messages", "/messages/"+stuck.ID.String()
-	for _, test := range []struct {
-		method, route, path, body string
-		status                    int
-	}{
+	r.answersAreDocumented(d, append(people, []asked{
 		{"GET", "/openapi.json", "/openapi.json", "", 200},
 		{"GET", "/version", "/version", "", 200},
 		{"GET", "/status", "/status", "", 200},
 		{"GET", "/peers", "/peers", "", 200},
 		{"POST", "/invites", "/invites", "{}", 201},
-		{"GET", "/contacts", "/contacts", "", 200},
-		{"POST", "/contacts", "/contacts", `{"link":"` + link.Link + `"}`, 200},
-		{"POST", "/contacts", "/contacts", `{"link":"x"}`, 400},
-		{"GET", "/contacts/link", "/contacts/link", "", 200},
 		{"GET", "/conversations", "/conversations", "", 200},
 		{"GET", "/conversations/{conversation}/messages", history + "?limit=2", "", 200},
 		{"GET", "/conversations/{conversation}/messages", history, "", 200},
@@ -139,19 +135,57 @@ func TestAnswersAreAsDocumented(t *testing.T) {
 		{"GET", "/messages/{id}", "/messages/" + waits.ID.String() + "?wait=read&timeout=0s", "", 202},
 		{"GET", "/messages/{id}", "/messages/" + failed.ID.String() + "?wait=read", "", 403},
 		{"GET", "/events", "/events?poll=5s", "", 200},
-	} {
-		resp, body := r.ask(test.method, "/api/v1"+test.path, test.body)
-		if resp.StatusCode != test.status {
-			t.Errorf("%s %s: %s %s", test.method, test.path, resp.Status, body)
+	}...))
+}
+
+// aboutPeople returns questions about Alice's contacts, and about Dave and Erin, who want to be some.
+func (w town) aboutPeople(t *testing.T) []asked {
+	t.Helper()
+	dave, erin := w.Node("Dave"), w.Node("Erin")
+	own, err1 := w.alice.ContactLink(t.Context())
+	link, err2 := w.carol.ContactLink(t.Context())
+	_, err3 := dave.AddContact(t.Context(), own.Link, "")
+	_, err4 := erin.AddContact(t.Context(), own.Link, "")
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
+		t.Fatal(err)
+	}
+	contact, request := "/contacts/"+w.bob.Account().String(), "/requests/"+dave.Account().String()
+	return []asked{
+		{"POST", "/contacts", "/contacts", `{"link":"` + link.Link + `"}`, 200},
+		{"POST", "/contacts", "/contacts", `{"link":"x"}`, 400},
+		{"GET", "/contacts/link", "/contacts/link", "", 200},
+		{"POST", "/contacts/link/reset", "/contacts/link/reset", "{}", 200},
+		{"GET", "/requests", "/requests", "", 200},
+		{"POST", "/requests/{account}/accept", request + "/accept", `{"name":"dave"}`, 200},
+		{"POST", "/requests/{account}/accept", "/requests/x/accept", `{}`, 400},
+		{"POST", "/requests/{account}/reject", "/requests/" + erin.Account().String() + "/reject", "{}", 200},
+		{"POST", "/contacts/{account}/block", contact + "/block", "{}", 200},
+		{"PUT", "/conversations/{conversation}/messages/{client_id}", w.path("c0")[len("/api/v1"):], `{"text":"x"}`, 403},
+		{"POST", "/contacts/{account}/unblock", contact + "/unblock", "{}", 200},
+		{"GET", "/contacts/{account}/safety-number", contact + "/safety-number", "", 200},
+		{"PUT", "/contacts/{account}/trust", contact + "/trust", `{"trust":"verified"}`, 200},
+		{"POST", "/contacts/{account}/introduce", contact + "/introduce", `{"to":"` + dave.Account().String() + `"}`, 200},
+		{"GET", "/contacts", "/contacts", "", 200},
+	}
+}
+
+// answersAreDocumented asks everything, and holds each answer against the document. Every route must be among what is asked.
+func (r *running) answersAreDocumented(d document, questions []asked) {
+	r.t.Helper()
+	seen := map[string]bool{}
+	for _, q := range questions {
+		resp, body := r.ask(q.method, "/api/v1"+q.path, q.body)
+		if resp.StatusCode != q.status {
+			r.t.Errorf("%s %s: %s %s", q.method, q.path, resp.Status, body)
 			continue
 		}
-		seen[test.method+" "+test.route] = true
-		for _, wrong := range d.checkAnswer(test.method, test.route, resp, body) {
-			t.Errorf("%s %s: %s", test.method, test.path, wrong)
+		seen[q.method+" "+q.route] = true
+		for _, wrong := range d.checkAnswer(q.method, q.route, resp, body) {
+			r.t.Errorf("%s %s: %s", q.method, q.path, wrong)
 		}
 	}
 	if len(seen) != len(api.Routes()) {
-		t.Errorf("only %v were tried", slices.Sorted(maps.Keys(seen)))
+		r.t.Errorf("only %v were tried", slices.Sorted(maps.Keys(seen)))
 	}
 }
 

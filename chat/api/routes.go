@@ -38,6 +38,15 @@ func (s *Server) routes() []route {
 		{"GET", "/contacts", s.answer(s.getContacts)},
 		{"POST", "/contacts", s.answer(s.postContact)},
 		{"GET", "/contacts/link", s.answer(s.getContactLink)},
+		{"POST", "/contacts/link/reset", s.answer(s.postContactLinkReset)},
+		{"POST", "/contacts/{account}/block", s.answer(s.postBlock)},
+		{"POST", "/contacts/{account}/unblock", s.answer(s.postUnblock)},
+		{"GET", "/contacts/{account}/safety-number", s.answer(s.getSafetyNumber)},
+		{"PUT", "/contacts/{account}/trust", s.answer(s.putTrust)},
+		{"POST", "/contacts/{account}/introduce", s.answer(s.postIntroduce)},
+		{"GET", "/requests", s.answer(s.getRequests)},
+		{"POST", "/requests/{account}/accept", s.answer(s.postAccept)},
+		{"POST", "/requests/{account}/reject", s.answer(s.postReject)},
 		{"GET", "/conversations", s.answer(s.getConversations)},
 		{"GET", "/conversations/{conversation}/messages", s.answer(s.getHistory)},
 		{"PUT", "/conversations/{conversation}/messages/{client_id}", s.answer(s.putMessage)},
@@ -81,7 +90,11 @@ func (s *Server) postContact(r *http.Request) (reply, error) {
 	if err := decode(r.Body, &add); err != nil {
 		return reply{}, err
 	}
-	c, err := s.backend.AddContact(r.Context(), add.Link, add.Name)
+	put := s.backend.AddContact
+	if add.Replace {
+		put = s.backend.ReplaceContact
+	}
+	c, err := put(r.Context(), add.Link, add.Name)
 	return reply{body: shapeContact(c)}, err
 }
 

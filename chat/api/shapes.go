@@ -77,6 +77,9 @@ type statusShape struct {
 	Queued      int          `json:"queued"`
 	OldestQueue stamp        `json:"oldest_queued_at,omitzero"`
 	Database    string       `json:"database"`
+	Contacts    int          `json:"contacts"`
+	Verified    int          `json:"verified"`
+	Requests    int          `json:"requests"`
 	Trouble     string       `json:"trouble,omitempty"`
 	LastEvent   uint64       `json:"last_event"`
 	Since       stamp        `json:"since"`
@@ -86,7 +89,7 @@ func shapeStatus(s chat.Status) statusShape {
 	return statusShape{
 		Ready: s.Ready, Name: s.Name, Account: text(s.Account), Device: s.Device.String(), Network: networkShape(s.Network),
 		Peers: s.Peers, Seeds: s.Seeds, Addresses: notNull(s.Addresses), Reachable: s.Reachable, Queued: s.Queued,
-		OldestQueue: stamp{s.OldestQueue}, Database: s.Database, Trouble: s.Trouble, LastEvent: s.LastEvent, Since: stamp{s.Since},
+		OldestQueue: stamp{s.OldestQueue}, Database: s.Database, Contacts: s.Contacts, Verified: s.Verified, Requests: s.Requests, Trouble: s.Trouble, LastEvent: s.LastEvent, Since: stamp{s.Since},
 	}
 }
 
@@ -95,7 +98,8 @@ func (s statusShape) parse() (chat.Status, error) {
 	status := chat.Status{
 		Ready: s.Ready, Name: s.Name, Account: read(&r, s.Account, chat.ParseAccountID), Device: read(&r, s.Device, peer.Decode),
 		Network: chat.NetworkStatus(s.Network), Peers: s.Peers, Seeds: s.Seeds, Addresses: s.Addresses, Reachable: s.Reachable,
-		Queued: s.Queued, OldestQueue: s.OldestQueue.Time, Database: s.Database, Trouble: s.Trouble, LastEvent: s.LastEvent,
+		Queued: s.Queued, OldestQueue: s.OldestQueue.Time, Database: s.Database, Contacts: s.Contacts, Verified: s.Verified,
+		Requests: s.Requests, Trouble: s.Trouble, LastEvent: s.LastEvent,
 		Since: s.Since.Time,
 	}
 	return status, r.err
@@ -140,29 +144,6 @@ func (s linkShape) parse() (chat.InviteLink, error) {
 	return chat.InviteLink{
 		Link: s.Link, Network: s.Network, Expires: s.Expires.Time, Addresses: s.Addresses, Reachable: s.Reachable,
 	}, nil
-}
-
-type contactShape struct {
-	Account      string `json:"account"`
-	Name         string `json:"name"`
-	Conversation string `json:"conversation"`
-	At           stamp  `json:"at"`
-	Known        bool   `json:"known"`
-}
-
-func shapeContact(c chat.Contact) contactShape {
-	return contactShape{
-		Account: text(c.Account), Name: c.Name, Conversation: text(c.Conversation), At: stamp{c.At}, Known: c.Known,
-	}
-}
-
-func (s contactShape) parse() (chat.Contact, error) {
-	var r reader
-	c := chat.Contact{
-		Account: read(&r, s.Account, chat.ParseAccountID), Name: s.Name,
-		Conversation: read(&r, s.Conversation, chat.ParseConversationID), At: s.At.Time, Known: s.Known,
-	}
-	return c, r.err
 }
 
 type conversationShape struct {
@@ -266,8 +247,9 @@ type (
 		IDs []string `json:"ids"`
 	}
 	addShape struct {
-		Link string `json:"link"`
-		Name string `json:"name,omitempty"`
+		Link    string `json:"link"`
+		Name    string `json:"name,omitempty"`
+		Replace bool   `json:"replace,omitempty"`
 	}
 )
 

@@ -76,13 +76,29 @@ func TestEventsPass(t *testing.T) {
 	})
 }
 
+func drawTrust(t *rapid.T) chat.Trust {
+	return rapid.SampledFrom([]chat.Trust{chat.TrustNone, chat.TrustVerified, "newer"}).Draw(t, "trust")
+}
+
+func drawIntroducer(t *rapid.T) chat.Introducer {
+	if rapid.Bool().Draw(t, "nobody") {
+		return chat.Introducer{}
+	}
+	return chat.Introducer{Account: drawBytes(t, "introducer"), Name: rapid.String().Draw(t, "name"), Verified: rapid.Bool().Draw(t, "verified")}
+}
+
 func TestPeoplePass(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		name := rapid.String().Draw(t, "name")
 		passes(t, chat.Contact{
 			Account: drawBytes(t, "account"), Name: name, Conversation: drawConversation(t), At: drawTime(t, "at"),
-			Known: rapid.Bool().Draw(t, "known"),
+			Known: rapid.Bool().Draw(t, "known"), Blocked: rapid.Bool().Draw(t, "blocked"), Trust: drawTrust(t), Introducer: drawIntroducer(t),
 		}, shapeContact, contactShape.parse)
+		passes(t, chat.Request{
+			Account: drawBytes(t, "account"), State: chat.RequestPending, Name: name, At: drawTime(t, "at"),
+			Texts:    rapid.SliceOf(rapid.String()).Draw(t, "texts"),
+			SameName: name, Claims: name, Introducer: drawIntroducer(t),
+		}, shapeRequest, requestShape.parse)
 		passes(t, chat.Conversation{
 			ID: drawConversation(t), Name: name, Peer: drawBytes(t, "peer"), Unread: rapid.Int().Draw(t, "unread"),
 		}, shapeConversation, conversationShape.parse)
@@ -99,7 +115,7 @@ func TestTheStatePasses(t *testing.T) {
 		s := chat.Status{
 			Ready: true, Name: name, Account: drawBytes(t, "account"), Device: drawDevice(t), Peers: n, Seeds: n,
 			Network:   chat.NetworkStatus{Name: name, Fingerprint: "K7QD4", Private: true, Joined: true, Seeds: n},
-			Addresses: []string{name}, Reachable: true, Queued: n, Database: "sqlite", Trouble: name, LastEvent: uint64(n),
+			Addresses: []string{name}, Reachable: true, Queued: n, Contacts: n, Verified: n, Requests: n, Database: "sqlite", Trouble: name, LastEvent: uint64(n),
 			Since: drawTime(t, "since"),
 		}
 		passes(t, s, shapeStatus, statusShape.parse)

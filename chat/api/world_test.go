@@ -176,15 +176,8 @@ func newTown(t testing.TB) town {
 	t.Helper()
 	w := town{Town: apitest.NewTown()}
 	w.alice, w.bob, w.carol = w.Node("Alice"), w.Node("Bob"), w.Node("Carol")
-	link, err := w.bob.ContactLink(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := w.alice.AddContact(t.Context(), link.Link, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.with = c.Conversation
+	w.Befriend(w.alice, w.bob)
+	w.with = chat.DirectConversation(w.alice.Account(), w.bob.Account())
 	return w
 }
 

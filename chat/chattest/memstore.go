@@ -35,7 +35,8 @@ type memRows struct {
 	seen          table[chat.SeenRow]
 	events        table[chat.Event]
 	contacts      table[chat.ContactRow]
-	contactKeys   table[chat.AccountID]
+	requests      table[chat.RequestRow]
+	held          table[chat.HeldRow]
 	records       table[chat.RecordRow]
 	sessions      table[chat.SessionRow]
 	secrets       table[chat.SecretRow]
@@ -45,7 +46,7 @@ type memRows struct {
 func (r memRows) copy() memRows {
 	return memRows{
 		r.messages.copy(), r.messageIDs.copy(), r.clientIDs.copy(), r.conversations.copy(), r.outbox.copy(), r.unaddressed.copy(),
-		r.seen.copy(), r.events.copy(), r.contacts.copy(), r.contactKeys.copy(), r.records.copy(), r.sessions.copy(), r.secrets.copy(),
+		r.seen.copy(), r.events.copy(), r.contacts.copy(), r.requests.copy(), r.held.copy(), r.records.copy(), r.sessions.copy(), r.secrets.copy(),
 	}
 }
 

@@ -2,7 +2,6 @@ package chattest
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -213,9 +212,7 @@ func (t *memTx) SetMessageState(row chat.RowID, s chat.State, reason string) err
 
 // Contacts implements chat.Tx.
 func (t *memTx) Contacts() ([]chat.ContactRow, error) {
-	return slices.SortedFunc(slices.Values(t.rows.contacts.all()), func(a, b chat.ContactRow) int {
-		return cmp.Compare(a.Key, b.Key)
-	}), t.err
+	return slices.Clone(t.rows.contacts.all()), t.err
 }
 
 // Contact implements chat.Tx.
@@ -224,28 +221,17 @@ func (t *memTx) Contact(account chat.AccountID) (chat.ContactRow, bool, error) {
 	return c, ok, t.err
 }
 
-// ContactByKey implements chat.Tx.
-func (t *memTx) ContactByKey(key string) (chat.ContactRow, bool, error) {
-	account, ok := t.rows.contactKeys.get(key)
-	if !ok {
-		return chat.ContactRow{}, false, t.err
-	}
-	return t.Contact(account)
-}
-
 // PutContact implements chat.Tx.
 func (t *memTx) PutContact(c chat.ContactRow) error {
 	if err := t.write(); err != nil {
 		return err
 	}
-	if owner, taken := t.rows.contactKeys.get(c.Key); taken && owner != c.Account {
-		return t.fail(fmt.Errorf("put contact: another one is called %q", c.Key))
-	}
-	if old, ok := t.rows.contacts.get(string(c.Account[:])); ok {
-		drop(t, &t.rows.contactKeys, old.Key)
+	switch c.Trust {
+	case chat.TrustNone, chat.TrustVerified, chat.TrustMismatch, chat.TrustDoubted:
+	default:
+		return t.fail(fmt.Errorf("put contact: no such trust: %q", c.Trust))
 	}
 	c.At = micros(c.At)
-	put(t, &t.rows.contactKeys, c.Key, c.Account)
 	put(t, &t.rows.contacts, string(c.Account[:]), c)
 	return nil
 }

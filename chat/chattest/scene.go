@@ -3,6 +3,8 @@ package chattest
 import (
 	"context"
 	"errors"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -36,6 +38,7 @@ type Person struct {
 	Name     string
 	Identity *chat.Identity
 	Store    chat.Store
+	Links    *Links
 
 	scene *Scene
 	stop  context.CancelFunc
@@ -49,7 +52,7 @@ func (s *Scene) Person(name string, store chat.Store) *Person {
 	if err != nil {
 		s.T.Fatal(err)
 	}
-	p := &Person{Name: name, Identity: identity, Store: store, scene: s}
+	p := &Person{Name: name, Identity: identity, Store: store, Links: &Links{key: chat.NewLinkKey()}, scene: s}
 	p.Messenger = p.messenger(nil)
 	return p
 }
@@ -64,7 +67,7 @@ func (s *Scene) Started(name string, store chat.Store) *Person {
 func (p *Person) messenger(join *chat.Invite) *chat.Messenger {
 	port := p.scene.Net.Port(p.Identity.Device())
 	return chat.New(chat.Config{
-		Identity: p.Identity, Name: p.Name, Network: p.scene.Network, Join: join, Store: p.Store,
+		Identity: p.Identity, Name: p.Name, Network: p.scene.Network, Join: join, Links: p.Links, Store: p.Store,
 		Transport: port, Directory: port, Clock: p.scene.Clock,
 	})
 }
@@ -95,8 +98,8 @@ func (p *Person) Stop() {
 	p.stop = nil
 }
 
-// Befriend makes p add other by their link, and returns the conversation.
-func (p *Person) Befriend(other *Person) chat.ConversationID {
+// Adds makes p add other by their link as it is now, and returns the contact. Other is asked, and not p's contact by that.
+func (p *Person) Adds(other *Person) chat.Contact {
 	p.scene.T.Helper()
 	link, err := other.ContactLink(context.Background())
 	if err != nil {
@@ -106,7 +109,68 @@ func (p *Person) Befriend(other *Person) chat.ConversationID {
 	if err != nil {
 		p.scene.T.Fatal(err)
 	}
+	return contact
+}
+
+// Befriend makes the two add each other by their links, and returns the conversation.
+func (p *Person) Befriend(other *Person) chat.ConversationID {
+	p.scene.T.Helper()
+	contact := p.Adds(other)
+	other.Adds(p)
 	return contact.Conversation
+}
+
+// Asked waits until so many wait for p's answer, and returns them.
+func (p *Person) Asked(n int) (waiting []chat.Request) {
+	p.scene.T.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	err := p.Follow(ctx, 0, func(e chat.Entry) error {
+		if e.Type != chat.EventContactRequest {
+			return nil
+		}
+		all, err := p.Requests(ctx)
+		waiting = slices.DeleteFunc(all, func(r chat.Request) bool { return r.State != chat.RequestPending })
+		if err == nil && len(waiting) >= n {
+			err = errEnough
+		}
+		return err
+	})
+	if !errors.Is(err, errEnough) {
+		p.scene.T.Fatalf("%d of %d ask %s: %v", len(waiting), n, p.Name, err)
+	}
+	return waiting
+}
+
+// Accepts makes p accept other's request.
+func (p *Person) Accepts(other *Person) chat.Contact {
+	p.scene.T.Helper()
+	c, err := p.AcceptRequest(context.Background(), other.Identity.Account(), "")
+	if err != nil {
+		p.scene.T.Fatal(err)
+	}
+	return c
+}
+
+// Links keeps the key of somebody's links in memory.
+type Links struct {
+	mu  sync.Mutex
+	key chat.LinkKey
+}
+
+// LinkKey implements chat.Links.
+func (l *Links) LinkKey() chat.LinkKey {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.key
+}
+
+// RenewLinks implements chat.Links.
+func (l *Links) RenewLinks() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.key.Generation++
+	return nil
 }
 
 // With returns the conversation with other.

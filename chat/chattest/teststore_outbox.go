@@ -217,64 +217,6 @@ func seqsOf(events []chat.Event) (seqs []uint64) {
 	return seqs
 }
 
-func testContacts(l ledger) {
-	bob := chat.ContactRow{Account: accountOf("Bob"), Name: "bob", Key: "bob", At: noon()}
-	carol := chat.ContactRow{Account: accountOf("Carol"), Name: "Carol \xff", Key: "carol", At: noon()}
-	zoe := chat.ContactRow{Account: accountOf("Zoë"), Name: "Ángel", Key: "ángel", At: noon()}
-	put := func(contacts ...chat.ContactRow) {
-		l.Helper()
-		l.update(func(tx chat.Tx) error {
-			for _, c := range contacts {
-				if err := tx.PutContact(c); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-	}
-	listed := func(what string, want ...chat.ContactRow) {
-		l.Helper()
-		l.view(func(tx chat.Tx) error {
-			got, err := tx.Contacts()
-			l.same(what, got, want)
-			return err
-		})
-	}
-	listed("empty")
-	put(zoe, carol, bob)
-	l.view(func(tx chat.Tx) error {
-		got, ok, err1 := tx.Contact(carol.Account)
-		l.same("by account", got, carol)
-		named, found, err2 := tx.ContactByKey("bob")
-		l.same("by key", named, bob)
-		_, stranger, err3 := tx.Contact(accountOf("Mallory"))
-		_, strange, err4 := tx.ContactByKey("Bob")
-		stats, err5 := tx.Stats()
-		if !ok || !found || stranger || strange || stats.Contacts != 3 {
-			l.Errorf("found %v and %v, nobody %v and %v, %d contacts", ok, found, stranger, strange, stats.Contacts)
-		}
-		return errors.Join(err1, err2, err3, err4, err5)
-	})
-	listed("by the folded name, byte by byte", bob, carol, zoe)
-	bob.Name, bob.Key, bob.At = "Xavier", "xavier", noon().Add(time.Hour)
-	put(bob)
-	listed("renamed", carol, bob, zoe)
-	put(bob)
-	listed("put again", carol, bob, zoe)
-}
-
-func testContactKey(l ledger) {
-	bob := chat.ContactRow{Account: accountOf("Bob"), Name: "Bob", Key: "bob", At: noon()}
-	impostor := chat.ContactRow{Account: accountOf("Mallory"), Name: "BOB", Key: "bob", At: noon()}
-	l.update(func(tx chat.Tx) error { return tx.PutContact(bob) })
-	l.refused("a key that is taken", func(tx chat.Tx) error { return tx.PutContact(impostor) })
-	bob.Name, bob.Key = "Robert", "robert"
-	l.update(func(tx chat.Tx) error { return tx.PutContact(bob) })
-	l.update(func(tx chat.Tx) error { return tx.PutContact(impostor) }) // the key is free now
-	bob.Key = "bob"
-	l.refused("a key that was taken meanwhile", func(tx chat.Tx) error { return tx.PutContact(bob) })
-}
-
 func testRecords(l ledger) {
 	l.view(func(tx chat.Tx) error {
 		_, ok, err := tx.Record("/account/x")

@@ -18,7 +18,9 @@ func writeEverywhere(tx chat.Tx) error {
 		tx.InsertOutbox(envelopeFor("bob", 1)),
 		tx.AddUnaddressed(chat.WaitingRow{Account: accountOf("Bob"), Message: rowOf(1)}),
 		tx.InsertSeen(chat.SeenRow{ID: chat.EnvelopeIDOf(nil), At: noon()}),
-		tx.PutContact(chat.ContactRow{Account: accountOf("Bob"), Key: "bob", At: noon()}),
+		tx.PutContact(chat.ContactRow{Account: accountOf("Bob"), At: noon()}),
+		tx.PutRequest(chat.RequestRow{Account: accountOf("Carol"), State: chat.RequestPending, At: noon()}),
+		tx.PutHeld(chat.HeldRow{Message: messageID(1), Account: accountOf("Carol"), Device: "phone", At: noon()}),
 		tx.PutRecord(chat.RecordRow{Key: "/account/x", At: noon()}),
 		tx.SetMessageState(rowOf(1), chat.StateSent, ""),
 	)
@@ -36,11 +38,13 @@ func (l ledger) empty(after string) {
 		contacts, err6 := tx.Contacts()
 		_, record, err7 := tx.Record("/account/x")
 		stats, err8 := tx.Stats()
-		if message || conversation || seen || record || len(outbox)+len(waiting)+len(contacts) > 0 || stats.LastEvent > 0 {
-			l.Errorf("%s: message %v, conversation %v, outbox %d, waiting %d, seen %v, contacts %d, record %v, stats %+v",
-				after, message, conversation, len(outbox), len(waiting), seen, len(contacts), record, stats)
+		requests, err9 := tx.Requests()
+		held, err10 := tx.HeldOf(accountOf("Carol"))
+		if message || conversation || seen || record || len(outbox)+len(waiting)+len(contacts)+len(requests)+len(held) > 0 || stats.LastEvent > 0 {
+			l.Errorf("%s: message %v, conversation %v, outbox %d, waiting %d, seen %v, contacts %d, record %v, stats %+v, requests %d, held %d",
+				after, message, conversation, len(outbox), len(waiting), seen, len(contacts), record, stats, len(requests), len(held))
 		}
-		return errors.Join(err1, err2, err3, err4, err5, err6, err7, err8)
+		return errors.Join(err1, err2, err3, err4, err5, err6, err7, err8, err9, err10)
 	})
 }
 

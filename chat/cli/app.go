@@ -103,7 +103,7 @@ func (a *App) root() *cli.App {
 		},
 		Action: a.noCommand,
 		Commands: tamed([]*cli.Command{
-			a.initCommand(), a.upCommand(), a.chatCommand(), a.statusCommand(), a.versionCommand(),
+			a.initCommand(), a.upCommand(), a.chatCommand(), a.statusCommand(), a.whoamiCommand(), a.versionCommand(),
 			a.netCommand(), a.peersCommand(),
 			a.contactCommand(),
 			a.sendCommand(), a.recvCommand(), a.historyCommand(),

@@ -72,7 +72,7 @@ func TestHelpForPeopleAndScripts(t *testing.T) {
 // Nothing is listed that does not exist, and everything that exists is listed.
 func TestHelpListsTheCommands(t *testing.T) {
 	out := newWorld(t).person("Nobody").ok("--help")
-	for _, name := range []string{"init", "up", "chat", "status", "version", "net", "peers", "contact", "send", "recv", "history"} {
+	for _, name := range []string{"init", "up", "chat", "status", "whoami", "version", "net", "peers", "contact", "send", "recv", "history"} {
 		if !strings.Contains(out, "\n     "+name+" ") && !strings.Contains(out, "\n   "+name+" ") {
 			t.Errorf("%s is not in\n%s", name, out)
 		}

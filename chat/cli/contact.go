@@ -9,6 +9,8 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"parley/chat"
+	"parley/chat/api"
+	"parley/chat/cli/argv"
 	"parley/chat/cli/show"
 	"parley/chat/home"
 )
@@ -19,13 +21,17 @@ func (a *App) contactCommand() *cli.Command {
 		Action: a.noCommand,
 		Subcommands: []*cli.Command{
 			{
-				Name: "link", Usage: "print the link with which others add you",
-				Flags:  []cli.Flag{jsonFlag()},
+				Name: "link", Usage: "print the link with which others ask to be your contacts",
+				Flags:  []cli.Flag{&cli.BoolFlag{Name: "reset", Usage: "make a new one; older links and unused invites reach you no more"}, jsonFlag()},
 				Action: a.contactLink,
 			},
 			{
 				Name: "add", Usage: "add somebody by their link", ArgsUsage: "LINK|-",
-				Flags:  []cli.Flag{&cli.StringFlag{Name: "as", Usage: "call them `NAME`"}, jsonFlag(), passphraseFlag()},
+				Flags: []cli.Flag{
+					&cli.StringFlag{Name: "as", Usage: "call them `NAME`"},
+					&cli.BoolFlag{Name: "replace", Usage: "give them a name that another contact has"},
+					jsonFlag(), passphraseFlag(),
+				},
 				Action: a.contactAdd,
 			},
 			{
@@ -33,6 +39,13 @@ func (a *App) contactCommand() *cli.Command {
 				Flags:  []cli.Flag{jsonFlag()},
 				Action: a.contactList,
 			},
+			{
+				Name: "show", Usage: "show one of them", ArgsUsage: "NAME",
+				Flags:  []cli.Flag{jsonFlag()},
+				Action: a.contactShow,
+			},
+			a.requestsCommand(), a.acceptCommand(), a.rejectCommand(), a.blockCommand(), a.unblockCommand(),
+			a.verifyCommand(), a.introduceCommand(),
 		},
 	}
 }
@@ -45,12 +58,12 @@ func (a *App) contactLink(c *cli.Context) error {
 	if h == nil {
 		return err
 	}
-	link := linkFromHome(h)
 	if client != nil {
 		defer client.Close()
-		if link, err = client.ContactLink(c.Context); err != nil {
-			return err
-		}
+	}
+	link, err := a.ownLink(c, h, client)
+	if err != nil {
+		return err
 	}
 	if c.Bool("json") {
 		return show.JSON(a.Stdout, show.OneLink(link, h.Network().Network))
@@ -59,10 +72,35 @@ func (a *App) contactLink(c *cli.Context) error {
 	return err
 }
 
+// ownLink returns our contact link, as it is or renewed, of the node where one runs.
+func (a *App) ownLink(c *cli.Context, h *home.Home, client *api.Client) (chat.InviteLink, error) {
+	reset := c.Bool("reset")
+	if reset {
+		defer fmt.Fprintln(a.Stderr, "Links and unused invites from before reach you no more.")
+	}
+	switch {
+	case client != nil && reset:
+		return client.ResetContactLink(c.Context)
+	case client != nil:
+		return client.ContactLink(c.Context)
+	case reset:
+		release, err := h.Lock(c.Context, lockWait)
+		if err != nil {
+			return chat.InviteLink{}, err
+		}
+		if err := errors.Join(h.RenewLinks(), release()); err != nil {
+			return chat.InviteLink{}, err
+		}
+	}
+	return linkFromHome(h), nil
+}
+
 // linkFromHome makes our contact link without a node. It names the network's seeds; a node would name itself first.
 func linkFromHome(h *home.Home) chat.InviteLink {
 	p, n := h.Profile(), h.Network()
-	card := chat.Invite{Kind: chat.InviteContact, Network: chat.Network{ID: n.ID}, Seeds: n.Seeds, Account: p.Account, Name: p.Name}
+	card := chat.Invite{
+		Kind: chat.InviteContact, Network: chat.Network{ID: n.ID}, Seeds: n.Seeds, Account: p.Account, Name: p.Name, Token: h.LinkKey().Contact(),
+	}
 	return chat.InviteLink{Link: card.String(), Network: n.Name}
 }
 
@@ -80,7 +118,11 @@ func (a *App) contactAdd(c *cli.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, node.Close()) }()
-	contact, err := node.AddContact(c.Context, link, c.String("as"))
+	add := node.AddContact
+	if c.Bool("replace") {
+		add = node.ReplaceContact
+	}
+	contact, err := add(c.Context, link, c.String("as"))
 	if err != nil {
 		return err
 	}
@@ -130,4 +172,38 @@ func (a *App) contactList(c *cli.Context) (err error) {
 		return err
 	}
 	return show.WriteContacts(a.Stdout, contacts)
+}
+
+func (a *App) contactShow(c *cli.Context) error {
+	contact, number, err := a.contactOf(c)
+	if err != nil {
+		return err
+	}
+	if c.Bool("json") {
+		return show.JSON(a.Stdout, show.OneContact(contact))
+	}
+	return show.WriteContact(a.Stdout, contact, number)
+}
+
+// contactOf returns the contact that the only argument names, and the safety number, of a node where one runs.
+func (a *App) contactOf(c *cli.Context) (contact chat.Contact, n chat.Safety, err error) {
+	target, err := oneWord(c, "the contact")
+	if err != nil {
+		return contact, "", err
+	}
+	h, err := home.Open(dir(c))
+	if err != nil {
+		return contact, "", err
+	}
+	r, err := a.reader(c)
+	if err != nil {
+		return contact, "", err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	contacts, err := r.Contacts(c.Context)
+	if err != nil {
+		return contact, "", err
+	}
+	contact, err = argv.Resolve(contacts, target)
+	return contact, chat.SafetyNumber(h.Profile().Account, contact.Account), err
 }

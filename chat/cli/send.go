@@ -45,11 +45,7 @@ func (a *App) send(c *cli.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, node.Close()) }()
-	contacts, err := node.Contacts(c.Context)
-	if err != nil {
-		return err
-	}
-	to, err := argv.Resolve(contacts, c.Args().First())
+	to, err := resolve(c, node, c.Args().First())
 	if err != nil {
 		return err
 	}

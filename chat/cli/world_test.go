@@ -91,7 +91,7 @@ func (w *world) start(ctx context.Context, h *home.Home, o cli.NodeOptions) (cli
 	}
 	port, device := w.net.Port(o.Identity.Device()), o.Identity.Device()
 	m := chat.New(chat.Config{
-		Identity: o.Identity, Name: h.Profile().Name, Network: h.Network().Network, Seeds: h.Network().Seeds, Join: h.Invite(),
+		Identity: o.Identity, Name: h.Profile().Name, Network: h.Network().Network, Seeds: h.Network().Seeds, Join: h.Invite(), Links: h,
 		Store: w.store(h.Dir()), Database: "memory", Transport: port, Directory: port,
 		Health: func() (bool, string) { return h.Joined() || len(port.Peers()) > 0, "" },
 	})

@@ -6,6 +6,7 @@
 //	network.json  the network's name, id, pre-shared key and seeds; the authority key where we made the network
 //	join.json     the invite that we joined with, and whether a node of the network has answered since; absent where we made it
 //	node.json     the port that was chosen once, and the database
+//	links.json    the secret that the tokens in our links are made of, and their generation
 //	lock          held by the process that runs a node here; holds its process id
 //	api.sock      where a running node serves its local API
 //	api.addr      the socket's path, where the one above would be too long for a socket

@@ -18,6 +18,7 @@ const (
 	networkFile = "network.json"
 	joinFile    = "join.json"
 	nodeFile    = "node.json"
+	linksFile   = "links.json"
 	lockFile    = "lock"
 	socketFile  = "api.sock"
 	addressFile = "api.addr"
@@ -121,7 +122,7 @@ func makeFolder(dir string) error {
 // ours reports whether a file may lie in a folder that becomes a home.
 func ours(name string) bool {
 	switch strings.TrimSuffix(name, ".new") {
-	case keysFile, profileFile, networkFile, joinFile, nodeFile, lockFile, socketFile, addressFile, "lost+found":
+	case keysFile, profileFile, networkFile, joinFile, nodeFile, linksFile, lockFile, socketFile, addressFile, "lost+found":
 		return true
 	}
 	return false

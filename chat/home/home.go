@@ -21,9 +21,10 @@ type Home struct {
 	profile Profile
 	network Network
 
-	mu   sync.Mutex // guards what is saved again while a node runs
-	join *Join
-	node Node
+	mu    sync.Mutex // guards what is saved again while a node runs
+	join  *Join
+	node  Node
+	links chat.LinkKey
 }
 
 // Profile says whose home it is.
@@ -141,6 +142,9 @@ func (p Params) write(dir string) error {
 	if err := replaceJSON(dir, networkFile, p.Network.onDisk()); err != nil {
 		return err
 	}
+	if err := replaceJSON(dir, linksFile, onDisk(chat.NewLinkKey())); err != nil {
+		return err
+	}
 	profile := Profile{p.Name, p.Identity.Account(), p.Identity.Device(), time.Now()}
 	if err := replaceJSON(dir, profileFile, profile.onDisk()); err != nil {
 		return err
@@ -179,6 +183,9 @@ func (h *Home) load() error {
 		return err
 	}
 	if err := readJSON(h.dir, nodeFile, &h.node); err != nil {
+		return err
+	}
+	if err := h.loadLinks(); err != nil {
 		return err
 	}
 	if _, err := os.Stat(filepath.Join(h.dir, joinFile)); err == nil {

@@ -153,7 +153,7 @@ func TestCrashWhileCreating(t *testing.T) {
 	p := alice(t)
 	p.Join = invite(p)
 	whole := created(t, p)
-	order := []string{lockFile, nodeFile, joinFile, networkFile, profileFile, keysFile}
+	order := []string{lockFile, nodeFile, joinFile, networkFile, linksFile, profileFile, keysFile}
 	for written := range len(order) {
 		for _, half := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%d files, half of the next: %v", written, half), func(t *testing.T) {
@@ -248,6 +248,10 @@ func TestDamagedFilesAreNamed(t *testing.T) {
 		"seed without an id":  {networkFile, `{"name":"home","id":"` + strings.Repeat("00", 16) + `","seeds":[{"device":"x"}]}`, "seed"},
 		"no port":             {nodeFile, `{}`, "port 0"},
 		"port gone":           {nodeFile, "", "missing"},
+		"links gone":          {linksFile, "", "missing"},
+		"links cut":           {linksFile, `{"secret"`, linksFile},
+		"short link secret":   {linksFile, `{"secret":"AAAA","generation":1}`, "3 bytes"},
+		"no generation":       {linksFile, `{"secret":"` + strings.Repeat("A", 43) + `="}`, "generation 0"},
 		"invite cut":          {joinFile, `{"link"`, joinFile},
 		"invite empty":        {joinFile, `{}`, "no parley link"},
 		"link cut":            {joinFile, `{"link":"parley:J1AAAA"}`, "damaged"},
@@ -430,5 +434,29 @@ func TestSecretsNeverPrint(t *testing.T) {
 		if strings.Contains(text, fmt.Sprintf("%x", n.PSK)) || strings.Contains(text, fmt.Sprint(n.Authority)) {
 			t.Errorf("%s shows a key: %s", verb, text)
 		}
+	}
+}
+
+func TestLinksAreRenewedForEveryProcess(t *testing.T) {
+	h := created(t, alice(t))
+	first := h.LinkKey()
+	other, err := Open(h.Dir())
+	if err != nil || other.LinkKey() != first || first.Generation != 1 {
+		t.Fatalf("another process sees %v, %v", other.LinkKey(), err)
+	}
+	for range 2 { // one process renews what the other has renewed
+		if err := errors.Join(h.RenewLinks(), other.RenewLinks()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if k := other.LinkKey(); k.Generation != 5 || k.Secret != first.Secret {
+		t.Errorf("after four renewals it is %v", k)
+	}
+	again, err := Open(h.Dir())
+	if err != nil || again.LinkKey() != other.LinkKey() {
+		t.Errorf("read again: %v, %v", again.LinkKey(), err)
+	}
+	if text := fmt.Sprintf("%v %+v %x", first, first, first.Contact()); strings.Contains(text, fmt.Sprintf("%x", first.Secret)) || strings.Contains(text, fmt.Sprint(first.Secret)) {
+		t.Errorf("it prints %s", text)
 	}
 }

@@ -82,9 +82,39 @@ CREATE TABLE event (
 CREATE TABLE contact (
     account    BYTEA  NOT NULL PRIMARY KEY CHECK (octet_length(account) = 32),
     name       BYTEA  NOT NULL,
-    name_key   BYTEA  NOT NULL UNIQUE,
-    created_at BIGINT NOT NULL
+    created_at BIGINT NOT NULL,
+    blocked    BIGINT NOT NULL CHECK (blocked IN (0, 1)),
+    trust      TEXT   NOT NULL CHECK (trust IN ('', 'verified', 'mismatch', 'doubted')),
+    introducer BYTEA  NOT NULL CHECK (octet_length(introducer) = 32),
+    token      BYTEA  NOT NULL CHECK (octet_length(token) = 16)
 );
+
+-- Accounts that want to be contacts, or were introduced or turned away; introduction holds what the introducer sent.
+CREATE TABLE request (
+    account      BYTEA  NOT NULL PRIMARY KEY CHECK (octet_length(account) = 32),
+    state        TEXT   NOT NULL CHECK (state IN ('pending', 'rejected')),
+    name         BYTEA  NOT NULL,
+    created_at   BIGINT NOT NULL,
+    card         BIGINT NOT NULL CHECK (card IN (0, 1)),
+    texts        BIGINT NOT NULL,
+    claims       BYTEA  NOT NULL CHECK (octet_length(claims) = 32),
+    introducer   BYTEA  NOT NULL CHECK (octet_length(introducer) = 32),
+    introduction BYTEA  NOT NULL
+);
+
+-- Letters of accounts whose request waits for an answer. They show nowhere until then.
+CREATE TABLE held (
+    message_id  BYTEA  NOT NULL PRIMARY KEY CHECK (octet_length(message_id) = 32),
+    envelope_id BYTEA  NOT NULL UNIQUE CHECK (octet_length(envelope_id) = 32),
+    account     BYTEA  NOT NULL CHECK (octet_length(account) = 32),
+    device      BYTEA  NOT NULL CHECK (octet_length(device) BETWEEN 1 AND 64),
+    row_id      BYTEA  NOT NULL CHECK (octet_length(row_id) = 16),
+    ack_tag     BYTEA  NOT NULL CHECK (octet_length(ack_tag) = 16),
+    created_at  BIGINT NOT NULL,
+    content     BYTEA  NOT NULL
+);
+
+CREATE INDEX held_account ON held (account, row_id);
 
 -- Pinned copies of directory records.
 CREATE TABLE record (

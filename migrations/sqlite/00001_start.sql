@@ -82,9 +82,39 @@ CREATE TABLE event (
 CREATE TABLE contact (
     account    BLOB    NOT NULL PRIMARY KEY CHECK (length(account) = 32),
     name       BLOB    NOT NULL,
-    name_key   BLOB    NOT NULL UNIQUE,
-    created_at INTEGER NOT NULL
+    created_at INTEGER NOT NULL,
+    blocked    INTEGER NOT NULL CHECK (blocked IN (0, 1)),
+    trust      TEXT    NOT NULL CHECK (trust IN ('', 'verified', 'mismatch', 'doubted')),
+    introducer BLOB    NOT NULL CHECK (length(introducer) = 32),
+    token      BLOB    NOT NULL CHECK (length(token) = 16)
 ) STRICT, WITHOUT ROWID;
+
+-- Accounts that want to be contacts, or were introduced or turned away; introduction holds what the introducer sent.
+CREATE TABLE request (
+    account      BLOB    NOT NULL PRIMARY KEY CHECK (length(account) = 32),
+    state        TEXT    NOT NULL CHECK (state IN ('pending', 'rejected')),
+    name         BLOB    NOT NULL,
+    created_at   INTEGER NOT NULL,
+    card         INTEGER NOT NULL CHECK (card IN (0, 1)),
+    texts        INTEGER NOT NULL,
+    claims       BLOB    NOT NULL CHECK (length(claims) = 32),
+    introducer   BLOB    NOT NULL CHECK (length(introducer) = 32),
+    introduction BLOB    NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Letters of accounts whose request waits for an answer. They show nowhere until then.
+CREATE TABLE held (
+    message_id  BLOB    NOT NULL PRIMARY KEY CHECK (length(message_id) = 32),
+    envelope_id BLOB    NOT NULL UNIQUE CHECK (length(envelope_id) = 32),
+    account     BLOB    NOT NULL CHECK (length(account) = 32),
+    device      BLOB    NOT NULL CHECK (length(device) BETWEEN 1 AND 64),
+    row_id      BLOB    NOT NULL CHECK (length(row_id) = 16),
+    ack_tag     BLOB    NOT NULL CHECK (length(ack_tag) = 16),
+    created_at  INTEGER NOT NULL,
+    content     BLOB    NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX held_account ON held (account, row_id);
 
 -- Pinned copies of directory records.
 CREATE TABLE record (

@@ -26,6 +26,7 @@ type Node struct {
 
 	// guarded by the town's lock
 	contacts []chat.Contact
+	requests []chat.Request // without texts
 	history  []chat.MessageID
 	messages map[chat.MessageID]*chat.Message
 	events   []chat.Event
@@ -44,7 +45,17 @@ func (n *Node) Status(ctx context.Context) (chat.Status, error) {
 	s := chat.Status{
 		Ready: true, Name: n.name, Account: n.account, Device: n.device, Peers: len(n.peers()), Addresses: []string{n.address()},
 		Network:  chat.NetworkStatus{Name: "town", Fingerprint: "T0WN1", Private: true, Joined: true},
-		Database: "memory", LastEvent: uint64(len(n.events)), Since: n.since,
+		Contacts: len(n.contacts), Database: "memory", LastEvent: uint64(len(n.events)), Since: n.since,
+	}
+	for _, c := range n.contacts {
+		if c.Trust == chat.TrustVerified {
+			s.Verified++
+		}
+	}
+	for _, r := range n.requests {
+		if r.State == chat.RequestPending {
+			s.Requests++
+		}
 	}
 	for _, id := range n.history {
 		if m := n.messages[id]; m.State == chat.StateQueued {
@@ -97,41 +108,6 @@ func (n *Node) Contacts(ctx context.Context) ([]chat.Contact, error) {
 	list := slices.Clone(n.contacts)
 	slices.SortFunc(list, func(a, b chat.Contact) int { return cmp.Compare(a.Name, b.Name) })
 	return list, ctx.Err()
-}
-
-// AddContact implements api.Backend.
-func (n *Node) AddContact(ctx context.Context, link, as string) (chat.Contact, error) {
-	text, isLink := strings.CutPrefix(link, linkPrefix)
-	account, err := chat.ParseAccountID(text)
-	n.town.mu.Lock()
-	defer n.town.mu.Unlock()
-	other := n.town.nodes[account]
-	if !isLink || err != nil || other == nil {
-		return chat.Contact{}, &chat.Error{Code: chat.CodeInvalid, Detail: "there is no contact link in this text"}
-	}
-	if other == n {
-		return chat.Contact{}, &chat.Error{Code: chat.CodeRefused, Detail: "the link is your own"}
-	}
-	c := n.befriend(other, as)
-	other.befriend(n, "")
-	n.town.settle()
-	return c, ctx.Err()
-}
-
-// befriend makes other a contact, once.
-func (n *Node) befriend(other *Node, as string) chat.Contact {
-	for _, c := range n.contacts {
-		if c.Account == other.account {
-			return c
-		}
-	}
-	c := chat.Contact{
-		Account: other.account, Name: cmp.Or(as, other.name), At: now(), Known: true,
-		Conversation: chat.DirectConversation(n.account, other.account),
-	}
-	n.contacts = append(n.contacts, c)
-	n.note(chat.Event{Type: chat.EventContactAdded, Conversation: c.Conversation, Account: c.Account})
-	return c
 }
 
 // note appends an event and returns its number.
@@ -189,6 +165,9 @@ func (n *Node) queue(d chat.Draft) (chat.Message, error) {
 	if i < 0 {
 		return chat.Message{}, &chat.Error{Code: chat.CodeTarget, Detail: "no such conversation: " + d.Conversation.String()}
 	}
+	if err := mayWrite(n.contacts[i]); err != nil {
+		return chat.Message{}, err
+	}
 	m := chat.Message{
 		ID:           sha256.Sum256(fmt.Appendf(nil, "%s %d %s", n.device, len(n.history), d.Text)),
 		Conversation: d.Conversation, Author: n.account, Device: n.device, Mine: true, Text: d.Text, ClientID: d.ClientID,
@@ -201,8 +180,7 @@ func (n *Node) queue(d chat.Draft) (chat.Message, error) {
 }
 
 // receive keeps a message that came in.
-func (n *Node) receive(from *Node, m chat.Message) chat.MessageID {
-	n.befriend(from, "")
+func (n *Node) receive(m chat.Message) chat.MessageID {
 	m.Mine, m.ClientID = false, ""
 	n.keep(&m, chat.EventMessageReceived, chat.StateReceived)
 	return m.ID

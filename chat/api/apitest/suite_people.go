@@ -30,6 +30,12 @@ func contacts(s *story) {
 	s.same("the name that Alice gave", list[slices.IndexFunc(list, isContact(carol.Account))].Name, "caro")
 	_, err = s.Alice.Send(s.ctx, chat.Draft{Conversation: carol.Conversation, Text: "hi Carol"})
 	s.check(err)
+	asks := s.asked(s.Carol)
+	if asks.Name == "" || asks.State != chat.RequestPending || asks.At.IsZero() {
+		s.Fatalf("Carol is asked %+v", asks)
+	}
+	_, err = s.Carol.AcceptRequest(s.ctx, asks.Account, "")
+	s.check(err)
 	s.same("what came to Carol", texts(s.hears(s.Carol, 1)), []string{"hi Carol"})
 	known, err := s.Carol.Contacts(s.ctx)
 	s.check(err)
@@ -46,6 +52,140 @@ func contacts(s *story) {
 	if invite.Link == "" || invite.Network == "" || len(invite.Addresses) == 0 {
 		s.Fatalf("Alice's invite: %+v", invite)
 	}
+}
+
+// asked waits until somebody waits for an answer.
+func (s *story) asked(who api.Backend) (r chat.Request) {
+	s.Helper()
+	s.becomes("request", func() (error, bool) {
+		list, err := who.Requests(s.ctx)
+		i := slices.IndexFunc(list, func(r chat.Request) bool { return r.State == chat.RequestPending })
+		if i >= 0 {
+			r = list[i]
+		}
+		return err, i >= 0
+	})
+	return r
+}
+
+func strangers(s *story) {
+	link, err := s.Carol.ResetContactLink(s.ctx)
+	s.check(err)
+	carol, err := s.Alice.AddContact(s.ctx, link.Link, "")
+	s.check(err)
+	m, err := s.Alice.Send(s.ctx, chat.Draft{Conversation: carol.Conversation, Text: "it's me"})
+	s.check(err)
+	alice := s.asked(s.Carol).Account
+	s.check(s.Carol.RejectRequest(s.ctx, alice))
+	s.check(s.Carol.RejectRequest(s.ctx, alice))
+	list, err := s.Carol.Requests(s.ctx)
+	s.check(err)
+	s.same("who was turned away", []any{len(list), list[0].State, len(list[0].Texts)}, []any{1, chat.RequestRejected, 0})
+	s.same("contacts of Carol, who said no", s.contactsOf(s.Carol), 0)
+	aliceLink, err := s.Alice.ContactLink(s.ctx)
+	s.check(err)
+	_, err = s.Carol.AddContact(s.ctx, aliceLink.Link, "") // she thinks better of it
+	s.check(err)
+	s.reaches(s.Alice, m, chat.StateDelivered)
+	s.same("what came to Carol", texts(s.hears(s.Carol, 1)), []string{"it's me"})
+	list, err = s.Carol.Requests(s.ctx)
+	s.check(err)
+	s.same("requests in the end", len(list), 0)
+	for _, err := range []error{
+		s.Carol.RejectRequest(s.ctx, chat.AccountID{1}), s.Carol.Unblock(s.ctx, chat.AccountID{1}),
+		errorOf(s.Carol.AcceptRequest(s.ctx, chat.AccountID{1}, "")), errorOf(s.Carol.Block(s.ctx, chat.AccountID{1})),
+	} {
+		s.refused("nobody", err, chat.CodeTarget)
+	}
+}
+
+func errorOf[T any](_ T, err error) error { return err }
+
+func (s *story) contactsOf(who api.Backend) int {
+	s.Helper()
+	list, err := who.Contacts(s.ctx)
+	s.check(err)
+	return len(list)
+}
+
+func blocking(s *story) {
+	list, err := s.Bob.Contacts(s.ctx)
+	s.check(err)
+	alice := list[0].Account
+	c, err := s.Bob.Block(s.ctx, alice)
+	s.check(err)
+	s.same("blocked", c.Blocked, true)
+	m := s.says(s.Alice, "do you hear me?")
+	_, err = s.Bob.Send(s.ctx, chat.Draft{Conversation: s.with, Text: "no"})
+	s.refused("writing to whom one blocks", err, chat.CodeRefused)
+	soon, cancel := context.WithTimeout(s.ctx, 50*time.Millisecond)
+	defer cancel()
+	_, err = s.Alice.Wait(soon, m.ID, chat.StateSent)
+	s.refused("waiting for somebody who blocks", err, chat.CodeNotReached)
+	s.check(s.Bob.Unblock(s.ctx, alice))
+	s.reaches(s.Bob, s.says(s.Bob, "yes"), chat.StateDelivered)
+	s.reaches(s.Alice, m, chat.StateDelivered)
+}
+
+func trust(s *story) {
+	list, err := s.Alice.Contacts(s.ctx)
+	s.check(err)
+	st, err := s.Alice.Status(s.ctx)
+	s.check(err)
+	bob := list[0].Account
+	hers, err := s.Alice.SafetyNumber(s.ctx, bob)
+	s.check(err)
+	his, err := s.Bob.SafetyNumber(s.ctx, st.Account)
+	s.check(err)
+	s.same("the safety number of both", []any{hers, len(hers)}, []any{his, 60})
+	c, err := s.Alice.SetTrust(s.ctx, bob, chat.TrustMismatch)
+	s.check(err)
+	s.same("a mismatch", c.Trust, chat.TrustMismatch)
+	_, err = s.Alice.Send(s.ctx, chat.Draft{Conversation: s.with, Text: "who are you?"})
+	s.refused("writing in spite of it", err, chat.CodeIdentity)
+	_, err = s.Alice.SetTrust(s.ctx, bob, "blind")
+	s.refused("a trust that is none", err, chat.CodeInvalid)
+	c, err = s.Alice.SetTrust(s.ctx, bob, chat.TrustVerified)
+	s.check(err)
+	s.same("verified", c.Trust, chat.TrustVerified)
+	s.reaches(s.Alice, s.says(s.Alice, "Bob!"), chat.StateDelivered)
+	if st, err = s.Alice.Status(s.ctx); err != nil || st.Verified != 1 || st.Contacts != 1 {
+		s.Fatalf("the status: %+v, %v", st, err)
+	}
+	_, err = s.Alice.SafetyNumber(s.ctx, chat.AccountID{1})
+	s.refused("the number of nobody", err, chat.CodeTarget)
+}
+
+func introductions(s *story) {
+	link, err := s.Carol.ContactLink(s.ctx)
+	s.check(err)
+	carol, err := s.Alice.AddContact(s.ctx, link.Link, "")
+	s.check(err)
+	list, err := s.Alice.Contacts(s.ctx)
+	s.check(err)
+	bob := list[slices.IndexFunc(list, func(c chat.Contact) bool { return c.Account != carol.Account })].Account
+	s.refused("vouching for whom one has not verified", s.Alice.Introduce(s.ctx, carol.Account, bob), chat.CodeIdentity)
+	_, err = s.Alice.SetTrust(s.ctx, carol.Account, chat.TrustVerified)
+	s.check(err)
+	s.check(s.Alice.Introduce(s.ctx, carol.Account, bob))
+	asks := s.asked(s.Bob)
+	s.same("who is introduced to Bob", []any{asks.Account, asks.Introducer.Verified}, []any{carol.Account, false})
+	c, err := s.Bob.AcceptRequest(s.ctx, carol.Account, "the new one")
+	s.check(err)
+	s.same("Bob's new contact", []any{c.Name, c.Introducer.Account, c.Introducer.Name}, []any{"the new one", asks.Introducer.Account, asks.Introducer.Name})
+	s.refused("introducing nobody", s.Alice.Introduce(s.ctx, chat.AccountID{1}, bob), chat.CodeTarget)
+	bobLink, err := s.Bob.ContactLink(s.ctx)
+	s.check(err)
+	_, err = s.Carol.AddContact(s.ctx, bobLink.Link, "Alice")
+	s.check(err)
+	aliceLink, err := s.Alice.ContactLink(s.ctx)
+	s.check(err)
+	_, err = s.Carol.AddContact(s.ctx, aliceLink.Link, "alice")
+	s.refused("another key under a name that is taken", err, chat.CodeIdentity)
+	now, err := s.Carol.ReplaceContact(s.ctx, aliceLink.Link, "Alice")
+	s.check(err)
+	s.same("the name's new owner", []any{now.Name, now.Account != bob}, []any{"Alice", true})
+	s.same("Carol's contacts", s.contactsOf(s.Carol), 2)
 }
 
 func isContact(a chat.AccountID) func(chat.Contact) bool {

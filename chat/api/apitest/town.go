@@ -51,6 +51,15 @@ func (t *Town) Node(name string) *Node {
 	return n
 }
 
+// Befriend makes two nodes each other's contacts.
+func (t *Town) Befriend(a, b *Node) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	a.befriend(b, "")
+	b.befriend(a, "")
+	t.settle()
+}
+
 // Part puts two nodes out of each other's reach.
 func (t *Town) Part(a, b *Node) { t.reach(a, b, false) }
 
@@ -93,11 +102,11 @@ func (l *letter) pass() bool {
 	if sent.State == chat.StateFailed {
 		return true
 	}
-	if l.from.away[l.to] {
+	if l.from.away[l.to] || !l.to.hears(l.from) {
 		return false
 	}
 	if l.read.IsZero() {
-		l.read = l.to.receive(l.from, *sent)
+		l.read = l.to.receive(*sent)
 		l.from.advance(sent, chat.StateDelivered, "")
 	}
 	return l.to.messages[l.read].State == chat.StateRead && l.from.advance(sent, chat.StateRead, "")

@@ -11,13 +11,7 @@ func TestTown(t *testing.T) {
 	apitest.TestBackend(t, func(t *testing.T) apitest.World {
 		town := apitest.NewTown()
 		alice, bob, carol := town.Node("Alice"), town.Node("Bob"), town.Node("Carol")
-		link, err := bob.ContactLink(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := alice.AddContact(t.Context(), link.Link, ""); err != nil {
-			t.Fatal(err)
-		}
+		town.Befriend(alice, bob)
 		return apitest.World{
 			Alice: alice, Bob: bob, Carol: carol,
 			Part: func() { town.Part(alice, bob) }, Meet: func() { town.Meet(alice, bob) },
@@ -28,16 +22,9 @@ func TestTown(t *testing.T) {
 func TestAMessageThatFailsStaysFailed(t *testing.T) {
 	town := apitest.NewTown()
 	alice, bob := town.Node("Alice"), town.Node("Bob")
-	link, err := bob.ContactLink(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	contact, err := alice.AddContact(t.Context(), link.Link, "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	town.Befriend(alice, bob)
 	town.Part(alice, bob)
-	m, err := alice.Send(t.Context(), chat.Draft{Conversation: contact.Conversation, Text: "lost"})
+	m, err := alice.Send(t.Context(), chat.Draft{Conversation: chat.DirectConversation(alice.Account(), bob.Account()), Text: "lost"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -237,3 +237,25 @@ func TestAnIDNeverLeadsToWhoeverIsNamedLikeIt(t *testing.T) {
 		}
 	}
 }
+
+func TestRequestsAreNamedLikeContacts(t *testing.T) {
+	bob, carol, gone := contact(t, "Bob"), contact(t, "Carol"), contact(t, "Dave")
+	requests := []chat.Request{
+		{Account: bob.Account, Name: "Bob", State: chat.RequestPending}, {Account: carol.Account, Name: "Carol", State: chat.RequestPending},
+		{Account: gone.Account, Name: "Dave", State: chat.RequestRejected}, {Account: chat.AccountID{1}, Name: "bob", State: chat.RequestPending},
+	}
+	for _, target := range []string{"carol", "@Carol", carol.Account.Short(), carol.Account.Short()[:9], carol.Account.String()} {
+		if r, err := argv.ResolveRequest(requests, chat.RequestPending, target); err != nil || r.Account != carol.Account {
+			t.Errorf("%q is %v, %v", target, r.Account.Short(), err)
+		}
+	}
+	if r, err := argv.ResolveRequest(requests, chat.RequestRejected, "dave"); err != nil || r.Account != gone.Account {
+		t.Errorf("who was turned away is %v, %v", r, err)
+	}
+	for _, target := range []string{"BOB", "dave", "zoe", ""} {
+		var e *chat.Error
+		if _, err := argv.ResolveRequest(requests, chat.RequestPending, target); !errors.As(err, &e) || e.Code != chat.CodeTarget || e.Try != "parley contact requests" {
+			t.Errorf("%q: %v", target, err)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package argv
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"parley/chat"
@@ -12,11 +13,45 @@ import (
 // does. It never picks: none, and more than one, are errors with CodeTarget.
 func Resolve(contacts []chat.Contact, target string) (chat.Contact, error) {
 	wanted := strings.TrimPrefix(target, "@")
+	near := find(contacts, wanted)
+	switch len(near) {
+	case 1:
+		return near[0], nil
+	case 0:
+		return chat.Contact{}, unknownTarget(contacts, wanted)
+	}
+	return chat.Contact{}, ambiguous("contact", wanted, near, "parley contact list")
+}
+
+// ResolveRequest is Resolve among those in one state who asked to be contacts.
+func ResolveRequest(requests []chat.Request, state chat.RequestState, target string) (chat.Request, error) {
+	wanted := strings.TrimPrefix(target, "@")
+	var asking []chat.Contact
+	for _, r := range requests {
+		if r.State == state {
+			asking = append(asking, chat.Contact{Account: r.Account, Name: r.Name})
+		}
+	}
+	near := find(asking, wanted)
+	switch len(near) {
+	case 1:
+		i := slices.IndexFunc(requests, func(r chat.Request) bool { return r.Account == near[0].Account })
+		return requests[i], nil
+	case 0:
+		return chat.Request{}, &chat.Error{
+			Code: chat.CodeTarget, Detail: fmt.Sprintf("nobody called %q waits for an answer", wanted), Try: "parley contact requests",
+		}
+	}
+	return chat.Request{}, ambiguous("request", wanted, near, "parley contact requests")
+}
+
+// find returns everybody whom a target may mean.
+func find(contacts []chat.Contact, wanted string) []chat.Contact {
 	var exact, folded, begun []chat.Contact
 	for _, c := range contacts {
 		switch {
 		case isID(c.Account, wanted):
-			return c, nil
+			return []chat.Contact{c}
 		case c.Name == wanted:
 			exact = append(exact, c)
 		case strings.EqualFold(c.Name, wanted):
@@ -25,17 +60,10 @@ func Resolve(contacts []chat.Contact, target string) (chat.Contact, error) {
 			begun = append(begun, c)
 		}
 	}
-	near := append(exact, begun...)
 	if len(exact) == 0 {
-		near = append(folded, begun...)
+		return append(folded, begun...)
 	}
-	switch len(near) {
-	case 1:
-		return near[0], nil
-	case 0:
-		return chat.Contact{}, unknownTarget(contacts, wanted)
-	}
-	return chat.Contact{}, ambiguous(wanted, near)
+	return append(exact, begun...)
 }
 
 func isID(a chat.AccountID, wanted string) bool {
@@ -62,14 +90,14 @@ func unknownTarget(contacts []chat.Contact, wanted string) error {
 	}
 }
 
-func ambiguous(wanted string, near []chat.Contact) error {
+func ambiguous(what, wanted string, near []chat.Contact, try string) error {
 	var list []string
 	for _, c := range near {
 		list = append(list, fmt.Sprintf("%s (%s)", c.Name, c.Account.Short()))
 	}
 	return &chat.Error{
 		Code:   chat.CodeTarget,
-		Detail: fmt.Sprintf("%q is more than one contact: %s", wanted, strings.Join(list, ", ")),
-		Try:    "parley contact list",
+		Detail: fmt.Sprintf("%q is more than one %s: %s", wanted, what, strings.Join(list, ", ")),
+		Try:    try,
 	}
 }

@@ -96,39 +96,6 @@ func SentMessage(m chat.Message) Sent {
 	return Sent{Version, m.ID.String(), m.Conversation.String(), string(m.State), m.Seq, Stamp(m.At)}
 }
 
-// Contact is one entry of the address book.
-type Contact struct {
-	V            int    `json:"v,omitempty"` // only where it stands alone
-	Name         string `json:"name"`
-	Account      string `json:"account"`
-	Short        string `json:"short"`
-	Conversation string `json:"conversation"`
-	Known        bool   `json:"known"`
-	At           string `json:"at"`
-}
-
-// OneContact returns a contact that stands alone.
-func OneContact(c chat.Contact) Contact {
-	return Contact{Version, c.Name, c.Account.String(), c.Account.Short(), c.Conversation.String(), c.Known, Stamp(c.At)}
-}
-
-// Contacts is the address book.
-type Contacts struct {
-	V        int       `json:"v"`
-	Contacts []Contact `json:"contacts"`
-}
-
-// AllContacts returns the address book.
-func AllContacts(contacts []chat.Contact) Contacts {
-	list := Contacts{V: Version, Contacts: []Contact{}}
-	for _, c := range contacts {
-		j := OneContact(c)
-		j.V = 0
-		list.Contacts = append(list.Contacts, j)
-	}
-	return list
-}
-
 // Link is a link, and what it leads to.
 type Link struct {
 	V           int      `json:"v"`
@@ -221,6 +188,9 @@ type Status struct {
 	Reachable   bool          `json:"reachable"`
 	Queued      int           `json:"queued"`
 	OldestQueue string        `json:"oldest_queue,omitempty"`
+	Contacts    int           `json:"contacts"`
+	Verified    int           `json:"verified"`
+	Requests    int           `json:"requests"`
 	Database    string        `json:"database"`
 	Trouble     string        `json:"trouble,omitempty"`
 	LastEvent   uint64        `json:"last_event"`
@@ -241,7 +211,7 @@ func OneStatus(s chat.Status) Status {
 	return Status{
 		V: Version, Ready: s.Ready, Name: s.Name, Account: s.Account.String(), Short: s.Account.Short(), Device: s.Device.String(),
 		Network: StatusNetwork(s.Network), Peers: s.Peers, Seeds: s.Seeds, Addresses: list(s.Addresses), Reachable: s.Reachable,
-		Queued: s.Queued, OldestQueue: Stamp(s.OldestQueue), Database: s.Database, Trouble: s.Trouble,
-		LastEvent: s.LastEvent, Since: Stamp(s.Since),
+		Queued: s.Queued, OldestQueue: Stamp(s.OldestQueue), Contacts: s.Contacts, Verified: s.Verified, Requests: s.Requests,
+		Database: s.Database, Trouble: s.Trouble, LastEvent: s.LastEvent, Since: Stamp(s.Since),
 	}
 }

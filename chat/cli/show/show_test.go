@@ -67,6 +67,8 @@ func TestHostileTextsAreQuietEverywhere(t *testing.T) {
 		var out bytes.Buffer
 		for _, err := range []error{
 			show.WriteContacts(&out, contacts),
+			show.WriteContact(&out, contacts[0], chat.SafetyNumber(account, account)),
+			show.WriteIdentity(&out, show.Identity{Name: evil, Home: evil, Network: show.NetworkInName{Name: evil}}),
 			show.WritePeers(&out, []chat.Peer{{Address: evil}}),
 			show.WriteStatus(&out, chat.Status{Name: evil, Trouble: evil, Addresses: []string{evil}, Network: chat.NetworkStatus{Name: evil}}),
 			show.WriteNetwork(&out, chat.Network{Name: evil}, []chat.Seed{{Addrs: []string{evil}}}, true, true),
@@ -78,6 +80,9 @@ func TestHostileTextsAreQuietEverywhere(t *testing.T) {
 		lines := show.NewMessages(contacts, show.Style{})
 		out.WriteString(lines.Lines(from(account, evil)))
 		out.WriteString(lines.Lines(from(account, strings.Repeat(evil+" ", 2000))))
+		out.WriteString(show.Style{}.Request(chat.Request{
+			Account: account, Name: evil, Texts: []string{evil}, SameName: evil, Claims: evil, Introducer: chat.Introducer{Account: account, Name: evil},
+		}))
 		out.WriteString(show.Line(evil) + show.Name(strings.Repeat(evil, 20)))
 		wantQuiet(t, fmt.Sprintf("%q", evil), out.String())
 	}
@@ -209,7 +214,7 @@ func TestJSONOfEverything(t *testing.T) {
 			`","from":"` + account.String() + `","from_name":"you","text":"<hi> & bye","at":"` + utc + `","state":"failed","reason":"refused"}`},
 		"sent": {show.SentMessage(m), `{"v":1,"id":"` + m.ID.String() + `","conversation":"` + m.Conversation.String() + `","state":"received","seq":7,"at":"` + utc + `"}`},
 		"contacts": {show.AllContacts(contacts), `{"v":1,"contacts":[{"name":"Bob","account":"` + account.String() + `","short":"` + account.Short() +
-			`","conversation":"` + contacts[0].Conversation.String() + `","known":true,"at":"` + utc + `"}]}`},
+			`","conversation":"` + contacts[0].Conversation.String() + `","known":true,"at":"` + utc + `","blocked":false,"trust":""}]}`},
 		"no contacts": {show.AllContacts(nil), `{"v":1,"contacts":[]}`},
 		"peers": {
 			show.AllPeers([]chat.Peer{{Address: "/ip4/1.2.3.4/tcp/1", Route: "direct", Seed: true, Since: noon(), RTT: 1500 * time.Microsecond}}),
@@ -223,7 +228,7 @@ func TestJSONOfEverything(t *testing.T) {
 			show.OneStatus(chat.Status{Ready: true, Name: "Alice", Account: account, Queued: 2, OldestQueue: noon(), Since: noon(), Database: "sqlite"}),
 			`{"v":1,"ready":true,"name":"Alice","account":"` + account.String() + `","short":"` + account.Short() + `","device":"","network":{"name":"","fingerprint":"",` +
 				`"private":false,"joined":false,"seeds":0},"peers":0,"seeds":0,"addresses":[],"reachable":false,"queued":2,"oldest_queue":"` + utc +
-				`","database":"sqlite","last_event":0,"since":"` + utc + `"}`,
+				`","contacts":0,"verified":0,"requests":0,"database":"sqlite","last_event":0,"since":"` + utc + `"}`,
 		},
 	} {
 		var out bytes.Buffer
@@ -243,9 +248,9 @@ func TestTablesForPeople(t *testing.T) {
 	if err := show.WriteContacts(&out, contacts); err != nil {
 		t.Fatal(err)
 	}
-	want := "NAME   ACCOUNT              SINCE       DEVICES\n" +
-		"Bob    " + account.Short() + "  2026-11-24  found\n" +
-		"Carol  " + contacts[1].Account.Short() + "  2026-11-24  not found yet\n"
+	want := "NAME   ACCOUNT              SINCE       DEVICES        NOTES\n" +
+		"Bob    " + account.Short() + "  2026-11-24  found          -\n" +
+		"Carol  " + contacts[1].Account.Short() + "  2026-11-24  not found yet  -\n"
 	if d := cmp.Diff(want, out.String()); d != "" {
 		t.Error(d)
 	}
@@ -253,13 +258,14 @@ func TestTablesForPeople(t *testing.T) {
 	status := chat.Status{
 		Ready: true, Since: noon(), Name: "Alice", Account: account, Network: chat.NetworkStatus{Name: "home", Fingerprint: "K7QD4", Seeds: 2},
 		Peers: 3, Seeds: 1, Addresses: []string{"/ip4/192.168.1.2/tcp/4101", "/ip6/::1/tcp/4101"}, Database: "sqlite", Trouble: "the disk is full",
+		Contacts: 3, Verified: 2, Requests: 1,
 	}
 	if err := show.WriteStatus(&out, status); err != nil {
 		t.Fatal(err)
 	}
 	want = "ready      yes, since Tue 24 Nov 12:00\nidentity   Alice " + account.Short() + "\nnetwork    home K7QD4, not joined yet, still trying\n" +
 		"peers      3, 1 of 2 seeds\naddress    /ip4/192.168.1.2/tcp/4101\n           /ip6/::1/tcp/4101\n           none of them is public\n" +
-		"waiting    0 messages\ndatabase   sqlite\ntrouble    the disk is full\n"
+		"people     3 contacts, 2 verified ✔, 1 request\nwaiting    0 messages\ndatabase   sqlite\ntrouble    the disk is full\n"
 	if d := cmp.Diff(want, out.String()); d != "" {
 		t.Error(d)
 	}

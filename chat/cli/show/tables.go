@@ -28,6 +28,7 @@ func WriteStatus(out io.Writer, s chat.Status) error {
 	if !s.Reachable {
 		fmt.Fprintln(&b, "           none of them is public")
 	}
+	fmt.Fprintf(&b, "people     %s\n", people(s))
 	fmt.Fprintf(&b, "waiting    %s\n", waiting(s))
 	fmt.Fprintf(&b, "database   %s\n", s.Database)
 	if s.Trouble != "" {
@@ -44,6 +45,17 @@ func waiting(s chat.Status) string {
 	return fmt.Sprintf("%s, the oldest for %v", Count(s.Queued, "message"), time.Since(s.OldestQueue).Round(time.Second))
 }
 
+func people(s chat.Status) string {
+	text := Count(s.Contacts, "contact")
+	if s.Verified > 0 {
+		text += fmt.Sprintf(", %d verified %s", s.Verified, verifiedMark)
+	}
+	if s.Requests > 0 {
+		text += ", " + Count(s.Requests, "request")
+	}
+	return text
+}
+
 // WritePeers writes the table of connected nodes.
 func WritePeers(out io.Writer, peers []chat.Peer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
@@ -54,20 +66,6 @@ func WritePeers(out io.Writer, peers []chat.Peer) error {
 			rtt = p.RTT.Round(100 * time.Microsecond).String()
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", p.ID, p.Route, Yes(p.Seed), rtt, p.Since.Local().Format(time.TimeOnly), Line(p.Address))
-	}
-	return w.Flush()
-}
-
-// WriteContacts writes the table of contacts.
-func WriteContacts(out io.Writer, contacts []chat.Contact) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "NAME\tACCOUNT\tSINCE\tDEVICES")
-	for _, c := range contacts {
-		devices := "found"
-		if !c.Known {
-			devices = "not found yet"
-		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", Line(c.Name), c.Account.Short(), c.At.Local().Format(time.DateOnly), devices)
 	}
 	return w.Flush()
 }

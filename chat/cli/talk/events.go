@@ -43,7 +43,11 @@ func (s *Session) happened(ctx context.Context, entries []chat.Entry) error {
 	}
 	var b strings.Builder
 	for _, e := range entries {
-		b.WriteString(s.event(e))
+		text, err := s.event(ctx, e)
+		if err != nil {
+			return err
+		}
+		b.WriteString(text)
 	}
 	if b.Len() > 0 {
 		s.editor.Print(b.String())
@@ -54,10 +58,11 @@ func (s *Session) happened(ctx context.Context, entries []chat.Entry) error {
 	return nil
 }
 
-// meet learns the names of contacts that are new.
+// meet learns what is new about contacts.
 func (s *Session) meet(ctx context.Context, entries []chat.Entry) error {
 	for _, e := range entries {
-		if !s.lines.Knows(e.Account) && e.Account != s.status.Account && !e.Account.IsZero() {
+		unknown := !s.lines.Knows(e.Account) && e.Account != s.status.Account && !e.Account.IsZero()
+		if unknown || e.Type == chat.EventContactChanged || e.Type == chat.EventKeyChanged {
 			return s.refresh(ctx)
 		}
 	}
@@ -81,24 +86,29 @@ func (s *Session) refresh(ctx context.Context) error {
 // learn takes over the contacts.
 func (s *Session) learn(contacts []chat.Contact) {
 	s.contacts = contacts
+	for _, c := range contacts {
+		if s.current != nil && s.current.Account == c.Account {
+			s.current = &c
+		}
+	}
 	s.lines.Know(contacts)
 	s.tellWords()
 }
 
 // event returns what to show of one event.
-func (s *Session) event(e chat.Entry) string {
+func (s *Session) event(ctx context.Context, e chat.Entry) (string, error) {
 	m := e.Message
 	switch {
 	case m == nil:
-		return ""
+		return s.people(ctx, e)
 	case e.Type == chat.EventMessageReceived:
-		return s.received(*m)
+		return s.received(*m), nil
 	case e.Type == chat.EventMessageQueued:
-		return s.queued(*m)
+		return s.queued(*m), nil
 	case e.Type == chat.EventMessageState && m.Mine:
-		return s.moved(*m)
+		return s.moved(*m), nil
 	}
-	return ""
+	return "", nil
 }
 
 func (s *Session) received(m chat.Message) string {

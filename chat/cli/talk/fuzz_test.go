@@ -35,13 +35,7 @@ func withBob(t testing.TB) (*Session, *sent, *silent) {
 	t.Helper()
 	town := apitest.NewTown()
 	alice, bob := town.Node("Alice"), town.Node("Bob")
-	link, err := bob.ContactLink(context.Background())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := alice.AddContact(context.Background(), link.Link, ""); err != nil {
-		t.Fatal(err)
-	}
+	town.Befriend(alice, bob)
 	node, editor := &sent{Node: alice}, &silent{}
 	s, err := New(context.Background(), Options{Node: node, Target: "Bob", Style: show.Style{}})
 	if err != nil {

@@ -201,7 +201,7 @@ func (s *Session) try(ctx context.Context, do func(context.Context) error) {
 	s.say("!! %s", show.Line(err.Error()))
 	var e *chat.Error
 	if errors.As(err, &e) && e.Try != "" {
-		s.say("   try: %s", show.Line(e.Try))
+		s.say("   try: %s", show.Line(inChat(e.Try)))
 	}
 }
 
@@ -220,6 +220,9 @@ func (s *Session) banner() {
 	}
 	if s.o.Own {
 		s.note("this chat runs the node, and the node ends with it. Keep one running with: %s", s.o.Up)
+	}
+	if s.status.Requests > 0 {
+		s.note("%s: /requests shows who asks", waits(s.status.Requests))
 	}
 	if len(s.contacts) == 0 {
 		s.note("no contacts yet: /invite makes a link for somebody to join, /add LINK adds somebody")
@@ -249,7 +252,7 @@ func (s *Session) prompt() string {
 	}
 	p := show.Line(s.status.Network.Name)
 	if s.current != nil {
-		p = show.Name(s.current.Name)
+		p = show.Name(s.current.Name) + s.style.Mark(*s.current)
 		if s.last != nil {
 			p += " " + s.style.State(s.last.State)
 		}

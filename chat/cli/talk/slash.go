@@ -32,7 +32,14 @@ func slashes() []slash {
 		{[]string{"msg"}, "NAME TEXT", "send one message, as @NAME TEXT does", (*Session).doMsg},
 		{[]string{"contacts"}, "", "list your contacts", (*Session).doContacts},
 		{[]string{"add"}, "LINK [as NAME]", "add a contact by their link", (*Session).doAdd},
-		{[]string{"link"}, "", "print the link with which others add you", (*Session).doLink},
+		{[]string{"link"}, "", "print the link with which others ask to be your contacts", (*Session).doLink},
+		{[]string{"requests"}, "", "show who wants to be your contact", (*Session).doRequests},
+		{[]string{"accept"}, "NAME|ID [as NAME]", "make a contact of who asks", (*Session).doAccept},
+		{[]string{"reject"}, "NAME|ID", "turn who asks away, without a word", (*Session).doReject},
+		{[]string{"block"}, "NAME", "silence a contact; they are not told", (*Session).doBlock},
+		{[]string{"unblock"}, "NAME|ID", "let somebody write again", (*Session).doUnblock},
+		{[]string{"verify"}, "NAME [ok|mismatch]", "compare a contact's safety number", (*Session).doVerify},
+		{[]string{"introduce"}, "NAME to NAME", "tell a contact of another, whom you verified", (*Session).doIntroduce},
 		{[]string{"invite"}, "", "make a link that lets somebody join the network", (*Session).doInvite},
 		{[]string{"whoami"}, "", "say who you are", (*Session).doWhoami},
 		{[]string{"status"}, "", "say how the node is doing", (*Session).doStatus},
@@ -255,20 +262,6 @@ func (s *Session) doReply(ctx context.Context, args string) error {
 
 func (s *Session) doMsg(ctx context.Context, args string) error { return s.sendOnce(ctx, args) }
 
-func (s *Session) doContacts(_ context.Context, _ string) error {
-	if len(s.contacts) == 0 {
-		s.note("no contacts yet: /add LINK adds somebody")
-	}
-	for _, c := range s.contacts {
-		found := ""
-		if !c.Known {
-			found = "  (devices not found yet)"
-		}
-		s.say("  %-16s %s%s", show.Line(c.Name), c.Account.Short(), found)
-	}
-	return nil
-}
-
 func (s *Session) doAdd(ctx context.Context, args string) error {
 	link, as, _ := strings.Cut(args, " as ")
 	if strings.TrimSpace(link) == "" {
@@ -305,11 +298,6 @@ func (s *Session) doInvite(ctx context.Context, _ string) error {
 	if !l.Reachable {
 		s.note("none of this node's addresses is public: it works on this machine or local network only")
 	}
-	return nil
-}
-
-func (s *Session) doWhoami(_ context.Context, _ string) error {
-	s.say("%s %s", show.Line(s.status.Name), s.status.Account.Short())
 	return nil
 }
 

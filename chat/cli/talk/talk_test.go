@@ -35,13 +35,7 @@ func town(t *testing.T) *scene {
 	s := &scene{t: t, town: apitest.NewTown(), ended: make(chan error, 1)}
 	s.alice, s.bob, s.carol = s.town.Node("Alice"), s.town.Node("Bob"), s.town.Node("Carol")
 	for _, other := range []*apitest.Node{s.bob, s.carol} {
-		link, err := other.ContactLink(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := s.alice.AddContact(t.Context(), link.Link, ""); err != nil {
-			t.Fatal(err)
-		}
+		s.town.Befriend(s.alice, other)
 	}
 	return s
 }
@@ -283,6 +277,9 @@ func TestNamesMayHoldBlanks(t *testing.T) {
 	s.open("")
 	s.enter("/add " + link.Link + " as bob smith")
 	s.Expect("bob smith " + smith.Account().Short() + " is a contact now: /open bob smith")
+	if _, err := smith.AcceptRequest(t.Context(), s.alice.Account(), ""); err != nil {
+		t.Fatal(err)
+	}
 	s.enter("/add " + link.Link)
 	s.Expect("bob smith is a contact already")
 	s.enter("@Bob Smith hi, Mr Smith")
@@ -384,7 +381,7 @@ func TestMessagesOfOtherProgramsAreShown(t *testing.T) {
 	s.enter("from here")
 	s.Expect("✓✓ › ")
 	s.enter("/whoami")
-	s.Expect("Alice " + s.alice.Account().Short())
+	s.Expect("account  " + s.alice.Account().Short())
 	if strings.Contains(s.Shown(), "│ from here") {
 		t.Error("what was typed is shown a second time")
 	}
@@ -496,14 +493,8 @@ func TestTooLongTextIsRefused(t *testing.T) {
 func TestHostileNamesAndTextsStayInTheirLine(t *testing.T) {
 	s := town(t)
 	evil := s.town.Node("Eve\x1b[2J\r✔")
-	link, err := evil.ContactLink(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
 	s.open("Bob")
-	if _, err := s.alice.AddContact(t.Context(), link.Link, ""); err != nil {
-		t.Fatal(err)
-	}
+	s.town.Befriend(s.alice, evil)
 	s.Expect("is a contact now")
 	s.send(evil, "\x1b[2J\x1b]0;owned\x07\u009b31mred\rAlice │ I owe you\x08\x7f")
 	s.Expect("I owe you")

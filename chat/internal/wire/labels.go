@@ -19,6 +19,9 @@ const (
 	LabelHandshake   = "parley/pqxdh/1"
 	LabelRatchet     = "parley/rk/1"
 	LabelBody        = "parley/body/1"
+	LabelLinkToken   = "parley/link/1"
+	LabelInviteToken = "parley/invite/1"
+	LabelSafety      = "parley/sn/1"
 )
 
 // Labels returns the registry, for the test that keeps it free of twins.
@@ -26,6 +29,6 @@ func Labels() []string {
 	return []string{
 		LabelAccountID, LabelDirect, LabelMessageID, LabelNetworkID, LabelFingerprint, LabelInvite, LabelCertificate,
 		LabelAccount, LabelDevice, LabelPrekey, LabelBox, LabelAck, LabelKeys,
-		LabelHandshake, LabelRatchet, LabelBody,
+		LabelHandshake, LabelRatchet, LabelBody, LabelLinkToken, LabelInviteToken, LabelSafety,
 	}
 }

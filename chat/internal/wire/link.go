@@ -26,6 +26,7 @@ const (
 	linkSeed        = 5 // may repeat
 	linkExpires     = 6
 	linkAccount     = 7
+	linkToken       = 9
 )
 
 const (
@@ -47,6 +48,7 @@ type Link struct {
 	Name        string
 	Seeds       []LinkSeed
 	Expires     uint32 // Unix minutes; 0: never
+	Token       []byte // what the link's owner lets its bearer in with; nil: none
 }
 
 // LinkSeed is a node in a link.
@@ -81,6 +83,7 @@ func (l Link) fields() []byte {
 		field(linkExpires, binary.BigEndian.AppendUint32(nil, l.Expires))
 	}
 	field(linkAccount, l.Account)
+	field(linkToken, l.Token)
 	return b
 }
 
@@ -213,6 +216,8 @@ func (l *Link) set(kind byte, value []byte) error {
 		}
 	case linkAccount:
 		l.Account, ok = slices.Clone(value), CheckSigningKey(value) == nil
+	case linkToken:
+		l.Token, ok = slices.Clone(value), len(value) == TokenSize
 	default:
 		if kind%2 == 1 {
 			return ErrLinkNewer

@@ -119,12 +119,51 @@ func TestEverythingReadsBackAsItWasWritten(t *testing.T) {
 	if err != nil || device.Sequence != 4 || !bytes.Equal(device.Prekey(PurposeEnvelope), alice.envelope) || len(device.Mailboxes) != 1 {
 		t.Errorf("device record: %+v, %v", device, err)
 	}
-	card := Card{Name: "Alice", Account: alice.accountRecord(), Device: alice.deviceRecord()}
+	card := Card{Name: "Alice", Account: alice.accountRecord(), Device: alice.deviceRecord(), Token: bytes.Repeat([]byte{7}, TokenSize)}
 	if got, err := ParseCard(card.Append(nil)); err != nil || got.Name != "Alice" || !bytes.Equal(got.Device, card.Device) {
 		t.Errorf("card: %v", err)
 	}
 	if ids, err := ParseReceipt(AppendReceipt(nil, [][32]byte{{1}, {2}})); err != nil || len(ids) != 2 || ids[1] != [32]byte{2} {
 		t.Errorf("receipt: %v, %v", ids, err)
+	}
+}
+
+// introduction is what somebody says of a person.
+func (p person) introduction() Introduction {
+	return Introduction{
+		Name: "Alice", Key: p.certificate().Account, Account: p.accountRecord(), Device: p.deviceRecord(), Token: bytes.Repeat([]byte{7}, TokenSize),
+	}
+}
+
+func TestAnIntroductionIsOfOnePerson(t *testing.T) {
+	alice, mallory := newPerson(t, 1), newPerson(t, 11)
+	whole := alice.introduction()
+	if got, err := ParseIntroduction(whole.Append(nil)); err != nil || !bytes.Equal(got.Append(nil), whole.Append(nil)) {
+		t.Errorf("read back: %v", err)
+	}
+	bare := Introduction{Key: whole.Key}
+	if _, err := ParseIntroduction(bare.Append(nil)); err != nil {
+		t.Errorf("of somebody whose records nobody has: %v", err)
+	}
+	for name, change := range map[string]func(*Introduction){
+		"another's key":            func(i *Introduction) { i.Key = mallory.certificate().Account },
+		"a weak key":               func(i *Introduction) { i.Key = make([]byte, KeySize) },
+		"another's account record": func(i *Introduction) { i.Account = mallory.accountRecord() },
+		"another's device record":  func(i *Introduction) { i.Device = mallory.deviceRecord() },
+		"a device of no account":   func(i *Introduction) { i.Account = nil },
+		"half a token":             func(i *Introduction) { i.Token = i.Token[:8] },
+		"a record that is none":    func(i *Introduction) { i.Device = []byte("record") },
+		"a long name":              func(i *Introduction) { i.Name = strings.Repeat("x", MaxName+1) },
+	} {
+		i := alice.introduction()
+		change(&i)
+		if _, err := ParseIntroduction(i.Append(nil)); err == nil {
+			t.Errorf("%s passes", name)
+		}
+	}
+	card := Card{Name: "Alice", Own: []byte{1}}
+	if _, err := ParseCard(card.Append(nil)); err == nil {
+		t.Error("a card with a token of one byte passes")
 	}
 }
 
@@ -270,6 +309,7 @@ func link() Link {
 	device := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{2}, 32)).Public().(ed25519.PublicKey)
 	return Link{
 		Kind: 'J', PSK: bytes.Repeat([]byte{3}, 32), NetworkName: "home", NetworkID: [16]byte{4}, Name: "Alice", Expires: 29_000_000,
+		Token:   bytes.Repeat([]byte{8}, TokenSize),
 		Account: ed25519.NewKeyFromSeed(bytes.Repeat([]byte{1}, 32)).Public().(ed25519.PublicKey),
 		Seeds: []LinkSeed{{device, []string{
 			"/ip4/192.168.1.20/tcp/4101", "/ip6/2001:db8::1/udp/4101/quic-v1", "/dns/seed.example.org/tcp/443/wss",
@@ -316,8 +356,9 @@ func TestLinksThatAreNoGood(t *testing.T) {
 		{s + "A", ErrLinkDamaged},
 		{strings.Replace(s, "J1", "J2", 1), ErrLinkNewer},
 		{future.Encode(), ErrLinkNewer},
-		{newField(9), ErrLinkNewer},
-		{newField(8), nil},
+		{newField(11), ErrLinkNewer},
+		{newField(10), nil},
+		{newField(9), ErrLinkDamaged},
 		{newField(1), ErrLinkDamaged},
 	} {
 		if _, err := ParseLink(test.text); err != test.want {
@@ -393,12 +434,16 @@ func FuzzParseRecords(f *testing.F) {
 func FuzzParsePayloads(f *testing.F) {
 	f.Add(AppendReceipt(nil, [][32]byte{{1}}))
 	f.Add(Card{Name: "A"}.Append(nil))
+	f.Add(Card{Name: "A", Token: bytes.Repeat([]byte{1}, TokenSize), Own: bytes.Repeat([]byte{2}, TokenSize)}.Append(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if ids, err := ParseReceipt(b); err == nil && !bytes.Equal(AppendReceipt(nil, ids), b) {
 			t.Errorf("receipt %x has a second form", b)
 		}
 		if c, err := ParseCard(b); err == nil && !bytes.Equal(c.Append(nil), b) {
 			t.Errorf("card %x has a second form", b)
+		}
+		if i, err := ParseIntroduction(b); err == nil && !bytes.Equal(i.Append(nil), b) {
+			t.Errorf("introduction %x has a second form", b)
 		}
 	})
 }
