@@ -72,7 +72,7 @@ func (m *Messenger) addContact(ctx context.Context, invite Invite, as string) (C
 // introduce makes a contact of a link's owner and queues our card to them.
 func (m *Messenger) introduce(tx Tx, after *aftermath, invite Invite, as string) (ContactRow, error) {
 	if as != "" {
-		if _, taken, err := tx.ContactByKey(nameKey(as)); err != nil || taken {
+		if taken, err := nameKeys(tx); err != nil || taken[nameKey(as)] {
 			return ContactRow{}, orTaken(err, as)
 		}
 	}
@@ -129,7 +129,6 @@ func (m *Messenger) conversationWith(tx Tx, account AccountID, name string, most
 	if row.Name, err = freeName(tx, account, name); err != nil {
 		return ConversationRow{}, err
 	}
-	row.Key = nameKey(row.Name)
 	if err := tx.PutContact(row); err != nil {
 		return ConversationRow{}, err
 	}
@@ -155,12 +154,26 @@ func freeName(tx Tx, account AccountID, wanted string) (string, error) {
 		}
 		candidates = append(names, candidates...)
 	}
+	taken, err := nameKeys(tx)
+	if err != nil {
+		return "", err
+	}
 	for _, name := range candidates {
-		if _, taken, err := tx.ContactByKey(nameKey(name)); err != nil || !taken {
-			return name, err
+		if !taken[nameKey(name)] {
+			return name, nil
 		}
 	}
 	return "", errFull
+}
+
+// nameKeys returns the folded names of all contacts.
+func nameKeys(tx Tx) (map[string]bool, error) {
+	contacts, err := tx.Contacts()
+	keys := make(map[string]bool, len(contacts))
+	for _, c := range contacts {
+		keys[nameKey(c.Name)] = true
+	}
+	return keys, err
 }
 
 // nameKey folds a name for look-up: people type "bob" for "Bob", and two spellings of the same letters are one name.
@@ -176,7 +189,7 @@ func (m *Messenger) contactView(tx Tx, row ContactRow) (Contact, error) {
 // Contacts lists the address book by name.
 func (m *Messenger) Contacts(ctx context.Context) ([]Contact, error) {
 	var contacts []Contact
-	err := m.store.View(ctx, func(tx Tx) error {
+	err := m.look(ctx, func(tx Tx) error {
 		contacts = nil
 		rows, err := tx.Contacts()
 		if err != nil {
@@ -200,7 +213,7 @@ func (m *Messenger) learnContacts(ctx context.Context) error {
 		return nil
 	}
 	var known []recipient
-	err := m.store.View(ctx, func(tx Tx) error {
+	err := m.look(ctx, func(tx Tx) error {
 		known = nil
 		contacts, err := tx.Contacts()
 		if err != nil {

@@ -34,7 +34,7 @@ func (v *vault) Conversation(ConversationID) (ConversationRow, bool, error) {
 func (v *vault) Update(_ context.Context, fn func(Tx) error) error { return fn(v) }
 func (v *vault) View(_ context.Context, fn func(Tx) error) error   { return fn(v) }
 
-func (v *vault) Seen(EnvelopeID) (AckTag, bool, error) { return AckTag{}, false, nil }
+func (v *vault) Seen(EnvelopeID) (SeenRow, bool, error) { return SeenRow{}, false, nil }
 func (v *vault) Record(key string) (RecordRow, bool, error) {
 	r, ok := v.records[key]
 	return r, ok, nil
@@ -43,6 +43,11 @@ func (v *vault) Record(key string) (RecordRow, bool, error) {
 func (v *vault) PutRecord(r RecordRow) error {
 	v.records[r.Key] = r
 	v.writes++
+	return nil
+}
+
+func (v *vault) InsertMessage(m MessageRow) error {
+	v.last = m
 	return nil
 }
 
@@ -59,7 +64,30 @@ func identity(t *testing.T) *Identity {
 
 func messengerOf(t *testing.T, i *Identity, network Network, s Store) *Messenger {
 	t.Helper()
-	return New(Config{Identity: i, Name: "test", Network: network, Store: s})
+	return New(Config{Identity: i, Name: "test", Network: network, Store: s, Keys: newKeys(t)})
+}
+
+// keys are what one messenger's rows are sealed with, in memory.
+type keys struct {
+	kek      Secret
+	keystore []byte
+}
+
+func newKeys(t testing.TB) *keys {
+	t.Helper()
+	k := &keys{kek: NewSecret()}
+	var err error
+	if k.keystore, err = NewKeystore(k.kek); err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+func (k *keys) KEK() Secret               { return k.kek }
+func (k *keys) Keystore() ([]byte, error) { return k.keystore, nil }
+func (k *keys) ReplaceKeystore(keystore []byte) error {
+	k.keystore = keystore
+	return nil
 }
 
 func (i *Identity) asRecipient() recipient {
@@ -144,18 +172,30 @@ func TestARevokedDeviceIsNotHeard(t *testing.T) {
 	account := aliceID.Account()
 	store := newVault(t)
 	record := wire.AccountRecord{Account: account[:], Sequence: 2, Signed: [][]byte{aliceID.certificate}, Revoked: []string{string(aliceID.Device())}}
-	store.records[accountRecordKey(account)] = RecordRow{Sequence: 2, Value: record.Sign(aliceID.account)}
 	content := wire.Content{Conversation: DirectConversation(account, bobID.Account()), Kind: byte(KindText), Seq: 1, Payload: []byte("x")}.Append(nil)
 	envelope, _, err := messengerOf(t, aliceID, network, store).seal(bobID.asRecipient(), content)
 	if err != nil {
 		t.Fatal(err)
 	}
 	bob := messengerOf(t, bobID, network, store)
+	err = bob.update(t.Context(), func(tx Tx, _ *aftermath) error {
+		return tx.PutRecord(RecordRow{Key: accountRecordKey(account), Sequence: 2, Value: record.Sign(aliceID.account)})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	if tags, err := bob.Receive(t.Context(), "", [][]byte{envelope}); err != nil || !bytes.Equal(tags[0], make([]byte, 16)) {
 		t.Errorf("a revoked device is heard: %x, %v", tags, err)
 	}
-	if to, err := bob.recipients(store, account); err != nil || len(to) != 0 {
-		t.Errorf("a revoked device is written to: %v, %v", to, err)
+	err = bob.look(t.Context(), func(tx Tx) error {
+		to, err := bob.recipients(tx, account)
+		if len(to) != 0 {
+			t.Errorf("a revoked device is written to: %v", to)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -61,6 +61,10 @@ const (
 	RetryConnected = 15 * time.Second
 	// RetryNew is how long a device rests at least, even if something new is queued for it.
 	RetryNew = 10 * time.Second
+	// InstancePause is how far the note of the last event may be behind.
+	InstancePause = time.Second
+	// maxShredded is how many ids of destroyed keys are remembered at least, for a run that could not destroy them.
+	maxShredded = 256
 	// ClockTolerance is how far ahead of ours a received clock may be before it is kept as a claim and not merged.
 	ClockTolerance = 5 * time.Minute
 )

@@ -178,7 +178,7 @@ func (m *Messenger) dispatch(ctx context.Context) error {
 // wantQueued asks for flights to every device that something waits for since an earlier run.
 func (m *Messenger) wantQueued(ctx context.Context) error {
 	var devices []peer.ID
-	err := m.store.View(ctx, func(tx Tx) (err error) {
+	err := m.look(ctx, func(tx Tx) (err error) {
 		devices, err = tx.OutboxDevices()
 		return err
 	})
@@ -203,7 +203,7 @@ func (m *Messenger) fly(ctx context.Context, device peer.ID) {
 	progress, failure := false, error(nil)
 	for failure == nil {
 		var rows []OutboxRow
-		failure = m.store.View(ctx, func(tx Tx) (err error) {
+		failure = m.look(ctx, func(tx Tx) (err error) {
 			rows, err = tx.OutboxOf(device, FlightSize)
 			return err
 		})

@@ -67,9 +67,9 @@ func (m *Messenger) openAll(from peer.ID, envelopes [][]byte) []*letter {
 
 // take stores one letter, unless its envelope was taken before: then it only acknowledges again.
 func (m *Messenger) take(tx Tx, after *aftermath, id EnvelopeID, l letter) (AckTag, error) {
-	tag, seen, err := tx.Seen(id)
+	before, seen, err := tx.Seen(id)
 	if seen || err != nil {
-		return tag, err
+		return before.Tag, err
 	}
 	if ok, err := m.accept(tx, after, l); err != nil || !ok {
 		return AckTag{}, err
@@ -114,6 +114,9 @@ func (m *Messenger) acceptText(tx Tx, l letter) (bool, error) {
 		return false, nil
 	}
 	if _, ok, err := tx.MessageByID(l.id); ok || err != nil {
+		return true, err
+	}
+	if gone, err := tx.Forgotten(l.id); gone || err != nil {
 		return true, err
 	}
 	c, err := m.meet(tx, l.account, "")

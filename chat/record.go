@@ -302,7 +302,7 @@ func (m *Messenger) find(ctx context.Context, account AccountID) bool {
 
 // waits reports whether a message waits for an account's devices.
 func (m *Messenger) waits(ctx context.Context, account AccountID) (waits bool) {
-	err := m.store.View(ctx, func(tx Tx) error {
+	err := m.look(ctx, func(tx Tx) error {
 		rows, err := tx.Unaddressed(account, 1)
 		waits = len(rows) > 0
 		return err
@@ -312,7 +312,7 @@ func (m *Messenger) waits(ctx context.Context, account AccountID) (waits bool) {
 
 // wantWaiting asks for the devices of every account that something waits for since an earlier run.
 func (m *Messenger) wantWaiting(ctx context.Context) error {
-	err := m.store.View(ctx, func(tx Tx) error {
+	err := m.look(ctx, func(tx Tx) error {
 		accounts, err := tx.WaitingAccounts()
 		for _, account := range accounts {
 			m.resolver.want(account)

@@ -7,7 +7,9 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
-// Store keeps everything the messenger knows. It holds no rule of the messenger: rows go in, rows come out.
+// Store keeps everything the messenger knows. It holds no rule of the messenger: rows go in, rows come out. And it learns nothing: the
+// rows that it gets are sealed (rows.go). Ids in them are blind indexes, and what a row says of its fields under "sealed" is in its Cell,
+// which is all that a store keeps of them.
 //
 // One process at a time owns a store: whoever opens it for writing holds its lock, so what this package keeps in memory (which
 // device has a flight under way, say) needs no column.
@@ -29,6 +31,8 @@ type Tx interface {
 	contactTx
 	recordTx
 	readerTx
+	vaultTx
+	forgetTx
 }
 
 // senderTx is what send.go touches.
@@ -68,8 +72,8 @@ type outboxTx interface {
 
 // receiverTx is what receive.go and receipt.go touch.
 type receiverTx interface {
-	// Seen returns the acknowledgement tag under which an envelope was taken before.
-	Seen(EnvelopeID) (tag AckTag, ok bool, err error)
+	// Seen returns what is remembered of an envelope that was taken before.
+	Seen(EnvelopeID) (row SeenRow, ok bool, err error)
 	// InsertSeen remembers an envelope as taken. It is an error when it is there already.
 	InsertSeen(SeenRow) error
 	// Message loads one message by its local row id.
@@ -82,13 +86,11 @@ type receiverTx interface {
 
 // contactTx is what contact.go touches.
 type contactTx interface {
-	// Contacts lists all contacts by name.
+	// Contacts lists all contacts by name; a store, which knows no names, in any order.
 	Contacts() ([]ContactRow, error)
 	// Contact loads one contact.
 	Contact(AccountID) (c ContactRow, ok bool, err error)
-	// ContactByKey finds the contact with a folded name.
-	ContactByKey(key string) (c ContactRow, ok bool, err error)
-	// PutContact inserts or replaces by Account. It is an error when another contact has the same Key.
+	// PutContact inserts or replaces by Account.
 	PutContact(ContactRow) error
 }
 
@@ -115,41 +117,53 @@ type readerTx interface {
 	Stats() (Stats, error)
 }
 
-// MessageRow is one message as the store keeps it. Content is opaque to the store.
+// MessageRow is one message.
 type MessageRow struct {
 	Row          RowID
 	ID           MessageID
 	Conversation ConversationID
-	Author       AccountID
-	Device       peer.ID // the author's device
 	Kind         Kind
 	State        State
 	Reason       string // why it is queued still, or failed; empty otherwise
 	ClientID     string // chosen by the sender's client, local; empty for received messages
 	At           time.Time
 	Event        uint64 // sequence number of the event that announced it
-	Content      []byte // the canonical content that ID is the hash of (SPEC.md, "Content")
+
+	// sealed
+	Author  AccountID
+	Device  peer.ID // the author's device
+	Content []byte  // the canonical content that ID is the hash of (SPEC.md, "Content")
+
+	Cell []byte
 }
 
 // ConversationRow is the state of one conversation on this device.
 type ConversationRow struct {
-	ID    ConversationID
+	ID ConversationID
+	At time.Time // when it was made
+
+	// sealed
 	Peer  AccountID // the other account of a direct conversation
 	Seq   uint64    // sequence number of our last content here; 0 before the first
 	Prev  MessageID // id of our last content here
 	Heads []MessageID
-	At    time.Time // when it was made
+
+	Cell []byte
 }
 
 // OutboxRow is one envelope for exactly one device.
 type OutboxRow struct {
-	Row      RowID // gives the order within a device
-	Device   peer.ID
-	Account  AccountID
-	Message  RowID // the message it carries; the zero RowID when it carries nothing but receipts
-	ID       EnvelopeID
+	Row     RowID // gives the order within a device
+	Device  peer.ID
+	Account AccountID
+	Message RowID // the message it carries; the zero RowID when it carries nothing but receipts
+	ID      EnvelopeID
+
+	// sealed
 	Tag      AckTag // what the device's acknowledgement must show
 	Envelope []byte
+
+	Cell []byte
 }
 
 // Stats is what status shows of a store.
@@ -162,24 +176,35 @@ type Stats struct {
 
 // SeenRow remembers an envelope that was taken, so that a copy is acknowledged again and changes nothing.
 type SeenRow struct {
-	ID      EnvelopeID
+	ID EnvelopeID
+	At time.Time
+
+	// sealed
 	Tag     AckTag
 	Message MessageID // what was in it; zero when it could not be opened
-	At      time.Time
+
+	Cell []byte
 }
 
-// ContactRow is one contact as the store keeps it.
+// ContactRow is one contact.
 type ContactRow struct {
 	Account AccountID
-	Name    string
-	Key     string // the name folded for look-up, unique
 	At      time.Time
+
+	// sealed
+	Name string
+
+	Cell []byte
 }
 
 // RecordRow is the newest copy of a directory record that this device has accepted. Its sequence number never goes back.
 type RecordRow struct {
-	Key      string
+	Key string
+	At  time.Time
+
+	// sealed
 	Sequence uint64
 	Value    []byte
-	At       time.Time
+
+	Cell []byte
 }

@@ -1,32 +1,26 @@
 package store
 
 import (
-	"cmp"
 	"database/sql"
 	"fmt"
-	"slices"
 
 	"parley/chat"
 )
 
 const (
-	contactSelect = `SELECT account, name, name_key, created_at FROM contact`
+	contactSelect = `SELECT account, created_at, cell FROM contact`
 	contactOf     = contactSelect + ` WHERE account = $1`
-	contactNamed  = contactSelect + ` WHERE name_key = $1`
-	contactPut    = `INSERT INTO contact (account, name, name_key, created_at) VALUES ($1, $2, $3, $4)
-		ON CONFLICT (account) DO UPDATE SET name = excluded.name, name_key = excluded.name_key,
-			created_at = excluded.created_at`
+	contactPut    = `INSERT INTO contact (account, created_at, cell) VALUES ($1, $2, $3)
+		ON CONFLICT (account) DO UPDATE SET created_at = excluded.created_at, cell = excluded.cell`
 )
 
-// Contacts implements chat.Tx. They are in the order of their keys, which is made here: databases sort text by their locale.
+// Contacts implements chat.Tx.
 func (t *tx) Contacts() ([]chat.ContactRow, error) {
-	contacts, err := list(t, scanContact, contactSelect)
-	slices.SortFunc(contacts, func(a, b chat.ContactRow) int { return cmp.Compare(a.Key, b.Key) })
-	return contacts, err
+	return list(t, scanContact, contactSelect)
 }
 
 func scanContact(rows *sql.Rows) (c chat.ContactRow, err error) {
-	return c, rows.Scan(id(c.Account[:]), &c.Name, &c.Key, instant(&c.At))
+	return c, rows.Scan(id(c.Account[:]), instant(&c.At), &c.Cell)
 }
 
 // Contact implements chat.Tx.
@@ -34,16 +28,10 @@ func (t *tx) Contact(account chat.AccountID) (chat.ContactRow, bool, error) {
 	return first(t, scanContact, contactOf, account[:])
 }
 
-// ContactByKey implements chat.Tx.
-func (t *tx) ContactByKey(key string) (chat.ContactRow, bool, error) {
-	return first(t, scanContact, contactNamed, bytesOf(key))
-}
-
 // PutContact implements chat.Tx.
 func (t *tx) PutContact(c chat.ContactRow) error {
-	_, err := t.exec(contactPut, c.Account[:], bytesOf(c.Name), bytesOf(c.Key), c.At.UnixMicro())
-	if err != nil {
-		return fmt.Errorf("put contact %s: %w", c.Account.Short(), err)
+	if _, err := t.exec(contactPut, c.Account[:], c.At.UnixMicro(), bytesOf(c.Cell)); err != nil {
+		return fmt.Errorf("put contact %x: %w", c.Account, err)
 	}
 	return nil
 }

@@ -14,9 +14,8 @@ import (
 )
 
 const (
-	outboxInsert = `INSERT INTO outbox (device, row_id, account, message_row, envelope_id, ack_tag, envelope)
-		VALUES ($1, $2, $3, $4, $5, $6, $7)`
-	outboxOf = `SELECT device, row_id, account, message_row, envelope_id, ack_tag, envelope
+	outboxInsert = `INSERT INTO outbox (device, row_id, account, message_row, envelope_id, cell) VALUES ($1, $2, $3, $4, $5, $6)`
+	outboxOf     = `SELECT device, row_id, account, message_row, envelope_id, cell
 		FROM outbox WHERE device = $1 ORDER BY row_id LIMIT $2`
 	outboxDelete = `DELETE FROM outbox WHERE device = $1 AND row_id IN `
 
@@ -36,7 +35,7 @@ const (
 
 // InsertOutbox implements chat.Tx.
 func (t *tx) InsertOutbox(o chat.OutboxRow) error {
-	_, err := t.exec(outboxInsert, bytesOf(o.Device), o.Row[:], o.Account[:], o.Message[:], o.ID[:], o.Tag[:], bytesOf(o.Envelope))
+	_, err := t.exec(outboxInsert, bytesOf(o.Device), o.Row[:], o.Account[:], o.Message[:], o.ID[:], bytesOf(o.Cell))
 	if err != nil {
 		return fmt.Errorf("insert outbox row %x: %w", o.Row, err)
 	}
@@ -53,7 +52,7 @@ func (t *tx) OutboxDevices() ([]peer.ID, error) {
 // OutboxOf implements chat.Tx.
 func (t *tx) OutboxOf(device peer.ID, limit int) ([]chat.OutboxRow, error) {
 	return list(t, func(rows *sql.Rows) (o chat.OutboxRow, err error) {
-		return o, rows.Scan(&o.Device, id(o.Row[:]), id(o.Account[:]), id(o.Message[:]), id(o.ID[:]), id(o.Tag[:]), &o.Envelope)
+		return o, rows.Scan(&o.Device, id(o.Row[:]), id(o.Account[:]), id(o.Message[:]), id(o.ID[:]), &o.Cell)
 	}, outboxOf, bytesOf(device), limitOf(limit))
 }
 

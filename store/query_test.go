@@ -146,8 +146,8 @@ func TestQueriesUseIndexes(t *testing.T) {
 	db := open(t, storetest.SQLite(t))
 	for _, name := range []string{
 		"messageByRow", "messageByID", "messageByClient", "messagePage", "messageUnreadIn", "messageStats", "messageLast",
-		"outboxOf", "outboxDevices", "outboxDelete", "seenSelect", "eventSelect", "contactOf", "contactNamed",
-		"conversationSelect", "recordSelect", "unaddressedOf",
+		"outboxOf", "outboxDevices", "outboxDelete", "seenSelect", "eventSelect", "contactOf",
+		"conversationSelect", "recordSelect", "unaddressedOf", "tombstoneSelect", "eventLast",
 	} {
 		plan := explain(t, db, numbered(whole(name, queries(t)[name])))
 		if regexp.MustCompile(`SCAN (message|outbox|event|unaddressed);`).MatchString(plan) && name != "messageLast" {

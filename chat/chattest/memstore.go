@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"parley/chat"
 )
@@ -35,8 +36,8 @@ type memRows struct {
 	seen          table[chat.SeenRow]
 	events        table[chat.Event]
 	contacts      table[chat.ContactRow]
-	contactKeys   table[chat.AccountID]
 	records       table[chat.RecordRow]
+	tombstones    table[time.Time]
 }
 
 // waiting is a message that waits for an account's devices.

@@ -46,8 +46,9 @@ func promises() []promise {
 		{"Seen", testSeen},
 		{"Events", testEvents},
 		{"Contacts", testContacts},
-		{"ContactKey", testContactKey},
 		{"Records", testRecords},
+		{"DeleteConversation", testDeleteConversation},
+		{"KeepsCellsAlone", testKeepsCellsAlone},
 		{"UpdateAllOrNothing", testUpdateAllOrNothing},
 		{"UpdateSwallowedError", testUpdateSwallowedError},
 		{"UpdatePanic", testUpdatePanic},
@@ -176,16 +177,15 @@ func talk(name string) chat.ConversationID {
 // textTo returns the n-th message, queued by Alice for somebody.
 func textTo(name string, n int) chat.MessageRow {
 	return chat.MessageRow{
-		Row: rowOf(n), ID: messageID(n), Conversation: talk(name), Author: accountOf("Alice"), Device: "alice's phone",
-		Kind: chat.KindText, State: chat.StateQueued, At: noon().Add(time.Duration(n) * time.Second), Event: uint64(n),
-		Content: []byte("hello"),
+		Row: rowOf(n), ID: messageID(n), Conversation: talk(name), Kind: chat.KindText, State: chat.StateQueued,
+		At: noon().Add(time.Duration(n) * time.Second), Event: uint64(n), Cell: []byte("hello"),
 	}
 }
 
 // textFrom returns the n-th message, received by Alice from somebody.
 func textFrom(name string, n int) chat.MessageRow {
 	m := textTo(name, n)
-	m.Author, m.Device, m.State = accountOf(name), peer.ID(name+"'s phone"), chat.StateReceived
+	m.State = chat.StateReceived
 	return m
 }
 
@@ -193,8 +193,7 @@ func textFrom(name string, n int) chat.MessageRow {
 func envelopeFor(device peer.ID, n int) chat.OutboxRow {
 	return chat.OutboxRow{
 		Row: rowOf(n), Device: device, Account: accountOf("Bob"), Message: rowOf(n),
-		ID: chat.EnvelopeIDOf(binary.BigEndian.AppendUint64(nil, uint64(n))), Tag: chat.AckTag{1, byte(n)},
-		Envelope: []byte("sealed"),
+		ID: chat.EnvelopeIDOf(binary.BigEndian.AppendUint64(nil, uint64(n))), Cell: []byte("sealed"),
 	}
 }
 

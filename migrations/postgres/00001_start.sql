@@ -1,6 +1,6 @@
--- Times are microseconds since 1970 in UTC. What people or the network may have written (names, reasons, client ids) is kept as
--- bytes, so that no text is too strange to be stored. Sequence numbers of others use all 64 bits and wrap into negative numbers;
--- nothing orders by them.
+-- Times are microseconds since 1970 in UTC. Ids of messages, conversations, accounts, devices, envelopes, records and clients are blind
+-- indexes, by which rows are found and which say nothing else; the true ones, and everything that is no row id, kind, state, time or
+-- sequence number, is in the cell of the row, sealed before it gets here (chat/SPEC.md, "At rest").
 
 -- +goose Up
 
@@ -12,27 +12,22 @@ CREATE TABLE owner (
 );
 
 CREATE TABLE conversation (
-    id           BYTEA  NOT NULL PRIMARY KEY CHECK (octet_length(id) = 32),
-    peer_account BYTEA  NOT NULL CHECK (octet_length(peer_account) = 32),
-    last_seq     BIGINT NOT NULL,
-    last_message BYTEA  NOT NULL CHECK (octet_length(last_message) = 32),
-    heads        BYTEA  NOT NULL CHECK (octet_length(heads) % 32 = 0),
-    created_at   BIGINT NOT NULL
+    id         BYTEA  NOT NULL PRIMARY KEY CHECK (octet_length(id) = 32),
+    created_at BIGINT NOT NULL,
+    cell       BYTEA  NOT NULL
 );
 
 CREATE TABLE message (
     row_id       BYTEA  NOT NULL PRIMARY KEY CHECK (octet_length(row_id) = 16),
     message_id   BYTEA  NOT NULL UNIQUE CHECK (octet_length(message_id) = 32),
     conversation BYTEA  NOT NULL CHECK (octet_length(conversation) = 32),
-    author       BYTEA  NOT NULL CHECK (octet_length(author) = 32),
-    device       BYTEA  NOT NULL CHECK (octet_length(device) <= 64),
     kind         BIGINT NOT NULL CHECK (kind BETWEEN 0 AND 255),
     state        TEXT   NOT NULL CHECK (state IN ('queued', 'sent', 'delivered', 'read', 'failed', 'received')),
     reason       BYTEA  NOT NULL,
     client_id    BYTEA  NOT NULL,
     created_at   BIGINT NOT NULL,
     event_seq    BIGINT NOT NULL,
-    content      BYTEA  NOT NULL
+    cell         BYTEA  NOT NULL
 );
 
 CREATE INDEX message_page ON message (conversation, kind, row_id);
@@ -41,13 +36,12 @@ CREATE INDEX message_unread ON message (conversation, row_id) WHERE state = 'rec
 CREATE INDEX message_queued ON message (created_at) WHERE state = 'queued' AND kind = 1;
 
 CREATE TABLE outbox (
-    device      BYTEA  NOT NULL CHECK (octet_length(device) BETWEEN 1 AND 64),
-    row_id      BYTEA  NOT NULL CHECK (octet_length(row_id) = 16),
-    account     BYTEA  NOT NULL CHECK (octet_length(account) = 32),
-    message_row BYTEA  NOT NULL CHECK (octet_length(message_row) = 16),
-    envelope_id BYTEA  NOT NULL CHECK (octet_length(envelope_id) = 32),
-    ack_tag     BYTEA  NOT NULL CHECK (octet_length(ack_tag) = 16),
-    envelope    BYTEA  NOT NULL,
+    device      BYTEA NOT NULL CHECK (octet_length(device) BETWEEN 1 AND 64),
+    row_id      BYTEA NOT NULL CHECK (octet_length(row_id) = 16),
+    account     BYTEA NOT NULL CHECK (octet_length(account) = 32),
+    message_row BYTEA NOT NULL CHECK (octet_length(message_row) = 16),
+    envelope_id BYTEA NOT NULL CHECK (octet_length(envelope_id) = 32),
+    cell        BYTEA NOT NULL,
     PRIMARY KEY (device, row_id)
 );
 
@@ -60,34 +54,37 @@ CREATE TABLE unaddressed (
 
 CREATE TABLE inbox_seen (
     envelope_id BYTEA  NOT NULL PRIMARY KEY CHECK (octet_length(envelope_id) = 32),
-    ack_tag     BYTEA  NOT NULL CHECK (octet_length(ack_tag) = 16),
-    message_id  BYTEA  NOT NULL CHECK (octet_length(message_id) = 32),
-    seen_at     BIGINT NOT NULL
+    seen_at     BIGINT NOT NULL,
+    cell        BYTEA  NOT NULL
 );
 
+-- Messages of conversations that were forgotten, so that a late copy is not shown again.
+CREATE TABLE tombstone (
+    message_id   BYTEA  NOT NULL PRIMARY KEY CHECK (octet_length(message_id) = 32),
+    forgotten_at BIGINT NOT NULL
+);
+
+-- The conversation is all zeros where an event belongs to none; a conversation that is forgotten leaves its events empty.
 CREATE TABLE event (
     seq          BIGINT PRIMARY KEY CHECK (seq > 0),
     type         TEXT   NOT NULL,
     created_at   BIGINT NOT NULL,
     conversation BYTEA  NOT NULL CHECK (octet_length(conversation) = 32),
-    message_id   BYTEA  NOT NULL CHECK (octet_length(message_id) = 32),
-    account      BYTEA  NOT NULL CHECK (octet_length(account) = 32),
-    state        TEXT   NOT NULL CHECK (state IN ('', 'queued', 'sent', 'delivered', 'read', 'failed', 'received'))
+    state        TEXT   NOT NULL CHECK (state IN ('', 'queued', 'sent', 'delivered', 'read', 'failed', 'received')),
+    cell         BYTEA  NOT NULL
 );
 
 CREATE TABLE contact (
     account    BYTEA  NOT NULL PRIMARY KEY CHECK (octet_length(account) = 32),
-    name       BYTEA  NOT NULL,
-    name_key   BYTEA  NOT NULL UNIQUE,
-    created_at BIGINT NOT NULL
+    created_at BIGINT NOT NULL,
+    cell       BYTEA  NOT NULL
 );
 
--- Pinned copies of directory records.
+-- Pinned copies of directory records, and what the messenger notes of itself.
 CREATE TABLE record (
     record_key BYTEA  NOT NULL PRIMARY KEY,
-    sequence   BIGINT NOT NULL,
-    value      BYTEA  NOT NULL,
-    stored_at  BIGINT NOT NULL
+    stored_at  BIGINT NOT NULL,
+    cell       BYTEA  NOT NULL
 );
 
 -- Where other nodes were last seen; addrs holds one multiaddr a line.

@@ -17,6 +17,10 @@ const (
 	LabelBox         = "parley/box/1"
 	LabelAck         = "parley/ack/1"
 	LabelKeys        = "parley/keys/1"
+	LabelCells       = "parley/cells/1"
+	LabelCellKey     = "parley/cell key/1"
+	LabelIndex       = "parley/index/1"
+	LabelKeystore    = "parley/keystore/1"
 )
 
 // Labels returns the registry, for the test that keeps it free of twins.
@@ -24,5 +28,6 @@ func Labels() []string {
 	return []string{
 		LabelAccountID, LabelDirect, LabelMessageID, LabelNetworkID, LabelFingerprint, LabelInvite, LabelCertificate,
 		LabelAccount, LabelDevice, LabelPrekey, LabelInterim, LabelBox, LabelAck, LabelKeys,
+		LabelCells, LabelCellKey, LabelIndex, LabelKeystore,
 	}
 }
