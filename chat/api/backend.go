@@ -29,6 +29,9 @@ type Contacts interface {
 	// AddContact adds the owner of a contact link under a name ("" takes the name in the link), and queues a request to them.
 	// Adding somebody again changes nothing and returns the contact.
 	AddContact(ctx context.Context, link, as string) (chat.Contact, error)
+	// RemoveContact forgets a contact and the conversation with it: nothing of it can be read any more, anywhere. The error has
+	// chat.CodeTarget where there is no such contact.
+	RemoveContact(ctx context.Context, a chat.AccountID) error
 	// ContactLink returns our own link, for others to add us.
 	ContactLink(ctx context.Context) (chat.InviteLink, error)
 }

@@ -38,6 +38,7 @@ func (s *Server) routes() []route {
 		{"GET", "/contacts", s.answer(s.getContacts)},
 		{"POST", "/contacts", s.answer(s.postContact)},
 		{"GET", "/contacts/link", s.answer(s.getContactLink)},
+		{"DELETE", "/contacts/{account}", s.answer(s.deleteContact)},
 		{"GET", "/conversations", s.answer(s.getConversations)},
 		{"GET", "/conversations/{conversation}/messages", s.answer(s.getHistory)},
 		{"PUT", "/conversations/{conversation}/messages/{client_id}", s.answer(s.putMessage)},
@@ -45,6 +46,7 @@ func (s *Server) routes() []route {
 		{"POST", "/messages/read", s.answer(s.postRead)},
 		{"GET", "/messages/{id}", s.answer(s.getMessage)},
 		{"GET", "/events", s.getEvents},
+		{"POST", "/shutdown", s.answer(s.postShutdown)},
 	}
 }
 
@@ -83,6 +85,23 @@ func (s *Server) postContact(r *http.Request) (reply, error) {
 	}
 	c, err := s.backend.AddContact(r.Context(), add.Link, add.Name)
 	return reply{body: shapeContact(c)}, err
+}
+
+func (s *Server) deleteContact(r *http.Request) (reply, error) {
+	a, err := chat.ParseAccountID(r.PathValue("account"))
+	if err != nil {
+		return reply{}, invalid("%s", err)
+	}
+	return reply{body: struct{}{}}, s.backend.RemoveContact(r.Context(), a)
+}
+
+// postShutdown answers, and the node ends.
+func (s *Server) postShutdown(*http.Request) (reply, error) {
+	if s.options.Shutdown == nil {
+		return reply{}, &chat.Error{Code: chat.CodeRefused, Detail: "this node is not ended from here"}
+	}
+	s.options.Shutdown()
+	return reply{body: struct{}{}}, nil
 }
 
 func (s *Server) getContactLink(r *http.Request) (reply, error) {

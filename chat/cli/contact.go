@@ -9,6 +9,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"parley/chat"
+	"parley/chat/cli/argv"
 	"parley/chat/cli/show"
 	"parley/chat/home"
 )
@@ -30,8 +31,15 @@ func (a *App) contactCommand() *cli.Command {
 			},
 			{
 				Name: "list", Usage: "list your contacts",
-				Flags:  []cli.Flag{jsonFlag()},
+				Flags:  []cli.Flag{jsonFlag(), passphraseFlag()},
 				Action: a.contactList,
+			},
+			{
+				Name: "remove", Usage: "forget somebody and everything that was said, for good", ArgsUsage: "TARGET",
+				Flags: []cli.Flag{
+					&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask"}, passphraseFlag(),
+				},
+				Action: a.contactRemove,
 			},
 		},
 	}
@@ -130,4 +138,52 @@ func (a *App) contactList(c *cli.Context) (err error) {
 		return err
 	}
 	return show.WriteContacts(a.Stdout, contacts)
+}
+
+func (a *App) contactRemove(c *cli.Context) (err error) {
+	target, err := oneWord(c, "the contact")
+	if err != nil {
+		return err
+	}
+	if !c.Bool("yes") && !a.interactive() {
+		return argv.Usage("-y is missing to forget somebody without being asked; there is no terminal to ask on", "parley contact remove --help")
+	}
+	node, err := a.attach(c)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, node.Close()) }()
+	contacts, err := node.Contacts(c.Context)
+	if err != nil {
+		return err
+	}
+	contact, err := argv.Resolve(contacts, target)
+	if err != nil {
+		return err
+	}
+	if err := a.agreeToForget(c, contact); err != nil {
+		return err
+	}
+	if err := node.RemoveContact(c.Context, contact.Account); err != nil {
+		return err
+	}
+	fmt.Fprintf(a.Stderr, "parley: %s and everything that was said is forgotten\n", show.Line(contact.Name))
+	return nil
+}
+
+// agreeToForget asks whether a conversation is to be destroyed, unless -y has answered.
+func (a *App) agreeToForget(c *cli.Context, contact chat.Contact) error {
+	if c.Bool("yes") {
+		return nil
+	}
+	q, done, err := a.asker(c.Context)
+	if err != nil {
+		return err
+	}
+	defer done()
+	yes, err := q.Confirm(fmt.Sprintf("Forget %s %s and all messages? They cannot be had back.", show.Line(contact.Name), contact.Account.Short()))
+	if err == nil && !yes {
+		err = &chat.Error{Code: chat.CodeRefused, Detail: "nothing was changed"}
+	}
+	return err
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -116,6 +117,28 @@ func (n *Node) AddContact(ctx context.Context, link, as string) (chat.Contact, e
 	other.befriend(n, "")
 	n.town.settle()
 	return c, ctx.Err()
+}
+
+// RemoveContact implements api.Backend.
+func (n *Node) RemoveContact(ctx context.Context, a chat.AccountID) error {
+	n.town.mu.Lock()
+	defer n.town.mu.Unlock()
+	i := slices.IndexFunc(n.contacts, func(c chat.Contact) bool { return c.Account == a })
+	if i < 0 {
+		return &chat.Error{Code: chat.CodeTarget, Detail: "no such contact: " + a.Short()}
+	}
+	c := n.contacts[i].Conversation
+	n.contacts = slices.Delete(n.contacts, i, i+1)
+	n.history = slices.DeleteFunc(n.history, func(id chat.MessageID) bool { return n.messages[id].Conversation == c })
+	maps.DeleteFunc(n.messages, func(_ chat.MessageID, m *chat.Message) bool { return m.Conversation == c })
+	for i, e := range n.events {
+		if e.Conversation == c {
+			n.events[i] = chat.Event{Seq: e.Seq, Type: e.Type, At: e.At, State: e.State}
+		}
+	}
+	n.note(chat.Event{Type: chat.EventContactRemoved})
+	n.town.settle()
+	return ctx.Err()
 }
 
 // befriend makes other a contact, once.

@@ -36,6 +36,7 @@ func TestBackend(t *testing.T, open func(t *testing.T) World) {
 		{"history pages backwards", history},
 		{"unread counts until shown", unread},
 		{"a contact is added once", contacts},
+		{"a contact is forgotten for good", forgetting},
 		{"events come in order and go on", following},
 		{"following resumes after a number", resuming},
 		{"following ends as its caller wants", endings},

@@ -223,6 +223,7 @@ type Status struct {
 	OldestQueue string        `json:"oldest_queue,omitempty"`
 	Database    string        `json:"database"`
 	Trouble     string        `json:"trouble,omitempty"`
+	Restored    bool          `json:"restored,omitempty"`
 	LastEvent   uint64        `json:"last_event"`
 	Since       string        `json:"since"`
 }
@@ -241,7 +242,7 @@ func OneStatus(s chat.Status) Status {
 	return Status{
 		V: Version, Ready: s.Ready, Name: s.Name, Account: s.Account.String(), Short: s.Account.Short(), Device: s.Device.String(),
 		Network: StatusNetwork(s.Network), Peers: s.Peers, Seeds: s.Seeds, Addresses: list(s.Addresses), Reachable: s.Reachable,
-		Queued: s.Queued, OldestQueue: Stamp(s.OldestQueue), Database: s.Database, Trouble: s.Trouble,
+		Queued: s.Queued, OldestQueue: Stamp(s.OldestQueue), Database: s.Database, Trouble: s.Trouble, Restored: s.Restored,
 		LastEvent: s.LastEvent, Since: Stamp(s.Since),
 	}
 }

@@ -3,6 +3,7 @@ package talk
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -57,7 +58,8 @@ func (s *Session) happened(ctx context.Context, entries []chat.Entry) error {
 // meet learns the names of contacts that are new.
 func (s *Session) meet(ctx context.Context, entries []chat.Entry) error {
 	for _, e := range entries {
-		if !s.lines.Knows(e.Account) && e.Account != s.status.Account && !e.Account.IsZero() {
+		unknown := !s.lines.Knows(e.Account) && e.Account != s.status.Account && !e.Account.IsZero()
+		if unknown || e.Type == chat.EventContactRemoved {
 			return s.refresh(ctx)
 		}
 	}
@@ -78,9 +80,13 @@ func (s *Session) refresh(ctx context.Context) error {
 	return nil
 }
 
-// learn takes over the contacts.
+// learn takes over the contacts. A chat with somebody who is none any more is closed.
 func (s *Session) learn(contacts []chat.Contact) {
 	s.contacts = contacts
+	if s.current != nil && !slices.ContainsFunc(contacts, func(c chat.Contact) bool { return c.Account == s.current.Account }) {
+		s.note("%s was forgotten", show.Line(s.current.Name))
+		s.current, s.last, s.shown = nil, nil, nil
+	}
 	s.lines.Know(contacts)
 	s.tellWords()
 }
