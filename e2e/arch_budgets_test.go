@@ -29,7 +29,7 @@ type packageBudget struct {
 
 func largePackages() map[string]packageBudget {
 	return map[string]packageBudget{
-		"chat":  {20, 5000, "the messenger itself: one file per thing that it does"},
+		"chat":  {24, 5000, "the messenger itself: one file per thing that it does; what seals its rows is the half of the store that may know them"},
 		"node":  {15, packageLines, "the host and its life-cycle; beyond that, reachability becomes node/reach"},
 		"store": {20, packageLines, "one small file per aggregate, and two engines"},
 
@@ -48,7 +48,7 @@ func largeInterfaces() map[string]int {
 }
 
 // txMost is how many methods Tx has in all. More than that would be an interface for two.
-const txMost = 29
+const txMost = 31
 
 func budgetRules() []rule {
 	return []rule{

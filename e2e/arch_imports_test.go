@@ -122,6 +122,7 @@ func libraries(tr *tree) (broken []string) {
 		"database/sql":             {"store", "migrations"},
 		"github.com/urfave/":       {"chat/cli", "chat/cli/..."},
 		"github.com/ergochat/":     {"chat/cli/line"},
+		"github.com/zalando/":      {"chat/home"},
 		"github.com/multiformats/": {".", "node", "node/...", "store"},
 	}
 	for _, f := range tr.shipped() {

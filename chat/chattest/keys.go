@@ -16,6 +16,7 @@ type Keys struct {
 	note     []byte
 	broken   error
 	replaced int
+	notes    int
 }
 
 // NewKeys returns the keys of a store that holds nothing yet.
@@ -74,5 +75,13 @@ func (k *Keys) SaveInstance(note []byte) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.note = bytes.Clone(note)
+	k.notes++
 	return nil
+}
+
+// Notes counts how often the note was saved.
+func (k *Keys) Notes() int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.notes
 }

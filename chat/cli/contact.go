@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -181,8 +182,8 @@ func (a *App) agreeToForget(c *cli.Context, contact chat.Contact) error {
 		return err
 	}
 	defer done()
-	yes, err := q.Confirm(fmt.Sprintf("Forget %s %s and all messages? They cannot be had back.", show.Line(contact.Name), contact.Account.Short()))
-	if err == nil && !yes {
+	answer, err := q.Ask(fmt.Sprintf("Forget %s %s and all messages? They cannot be had back. [y/N] ", show.Line(contact.Name), contact.Account.Short()))
+	if answer = strings.ToLower(answer); err == nil && answer != "y" && answer != "yes" {
 		err = &chat.Error{Code: chat.CodeRefused, Detail: "nothing was changed"}
 	}
 	return err
