@@ -75,9 +75,8 @@ func run(ctx context.Context, h *home.Home, o cli.NodeOptions, db *store.DB, n *
 	if err != nil {
 		return nil, err
 	}
-	srv := api.NewServer(m, api.ServerOptions{Socket: socket, Version: version, Logger: log.Named("api")})
-
 	ctx, cancel := context.WithCancel(ctx)
+	srv := api.NewServer(m, api.ServerOptions{Socket: socket, Version: version, Shutdown: cancel, Logger: log.Named("api")})
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return n.Run(ctx, m) }) // m receives
 	g.Go(func() error { return m.Run(ctx) })
@@ -102,12 +101,12 @@ func (r *running) Stop() error {
 }
 
 // offline is a messenger that only reads.
-func offline(ctx context.Context, h *home.Home) (cli.Reader, error) {
+func offline(ctx context.Context, h *home.Home, u *home.Unlocked) (cli.Reader, error) {
 	db, err := store.Open(ctx, h.Node().Database, store.Options{ReadOnly: true})
 	if err != nil {
 		return nil, err
 	}
-	return reader{chat.New(chat.Config{Account: h.Profile().Account, Network: h.Network().Network, Store: db}), db.Close}, nil
+	return reader{chat.New(chat.Config{Identity: u.Identity, Network: h.Network().Network, Store: db, Keys: u}), db.Close}, nil
 }
 
 type reader struct {
@@ -143,7 +142,7 @@ func network(h *home.Home) node.Network {
 func chatConfig(h *home.Home, o cli.NodeOptions, db *store.DB, n *node.Node, log *zap.Logger) chat.Config {
 	return chat.Config{
 		Identity: o.Identity, Name: h.Profile().Name, Network: h.Network().Network, Seeds: h.Network().Seeds, Join: h.Invite(),
-		Links: h, Store: db, Database: db.Engine(), Transport: n, Directory: n, Logger: log,
+		Links: h, Store: db, Keys: o.Unlocked, Instance: o.Unlocked, Database: db.Engine(), Transport: n, Directory: n, Logger: log,
 		Health: func() (joined bool, trouble string) { return h.Joined() || n.Joined(), n.Warning() },
 	}
 }

@@ -30,7 +30,7 @@ func (m *Messenger) SealStream(device peer.ID) (header []byte, next func(envelop
 func (m *Messenger) envelopeKeyOf(device peer.ID) (key []byte, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), KeyTimeout)
 	defer cancel()
-	err = m.store.View(ctx, func(tx Tx) error {
+	err = m.look(ctx, func(tx Tx) error {
 		row, ok, err := tx.Record(deviceRecordKey(device))
 		if err != nil || !ok {
 			return cmp.Or(err, errNoKey)

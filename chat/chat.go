@@ -25,7 +25,9 @@ type Config struct {
 	Join      *Invite // the invite that we joined with: its owner becomes a contact; nil for none
 	Links     Links   // nil: our links let nobody in
 	Store     Store
-	Database  string // the engine's name, for Status
+	Keys      Keys     // to what is in the store
+	Instance  Instance // notes beside the store that tell a restored one from the last; nil: nobody looks
+	Database  string   // the engine's name, for Status
 	Transport Transport
 	Directory Directory
 	Health    func() (joined bool, trouble string) // what Status says of the network; nil: all is well
@@ -45,6 +47,8 @@ type Messenger struct {
 	join      *Invite
 	links     Links
 	store     Store
+	safe      safe
+	instance  instance
 	database  string
 	transport Transport
 	directory Directory
@@ -62,6 +66,7 @@ type Messenger struct {
 	bell     bell
 	trouble  trouble
 	since    time.Time
+	restored bool // Resume found that the database is not the one that this device wrote last
 
 	mu     sync.Mutex
 	hints  map[AccountID][]peer.ID // where to ask for an account's records first, from links used in this run
@@ -89,6 +94,7 @@ func New(cfg Config) *Messenger {
 	return &Messenger{
 		identity: cfg.Identity, self: cfg.Account, device: device, name: cfg.Name,
 		network: cfg.Network, seeds: cfg.Seeds, join: cfg.Join, links: cfg.Links, store: cfg.Store, database: cfg.Database,
+		safe: safe{keys: cfg.Keys, self: cfg.Account}, instance: newInstance(cfg.Instance),
 		transport: cfg.Transport, directory: cfg.Directory, health: cfg.Health, log: cfg.Logger,
 		keys: &keyring{}, certificates: newMemo(wire.ParseCertificate), accounts: newMemo(wire.ParseAccountRecord),
 		devices: newMemo(wire.ParseDeviceRecord),
@@ -105,11 +111,21 @@ func (m *Messenger) Format(f fmt.State, _ rune) {
 // Resume continues where an earlier run ended, and carries out a join that is not in the store yet. Call it once, before anything
 // else; what is asked of the messenger after it finds the contacts of a join.
 func (m *Messenger) Resume(ctx context.Context) error {
-	for _, step := range []func(context.Context) error{m.resumeClock, m.resumeKeys, m.learnContacts} {
-		if err := step(ctx); err != nil {
+	for _, step := range []func(context.Context) error{
+		m.resumeInstance, m.resumeShredding, m.resumeClock, m.resumeKeys, m.learnContacts, m.resumeRestored, m.resumeJoin,
+	} {
+		err := step(ctx)
+		if errors.Is(err, errDamaged) { // status shows it, and the rest shall go on
+			m.log.Error("the database is damaged", zap.Error(err))
+		} else if err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+// resumeJoin makes the inviter a contact.
+func (m *Messenger) resumeJoin(ctx context.Context) error {
 	if m.join == nil || m.join.Account == m.self {
 		return nil
 	}
@@ -124,13 +140,15 @@ func (m *Messenger) Run(ctx context.Context) error {
 	g.Go(func() error { return m.dispatch(ctx) })
 	g.Go(func() error { return m.findDevices(ctx) })
 	g.Go(func() error { return m.tendKeys(ctx) })
+	g.Go(func() error { return m.keepInstance(ctx) })
 	return g.Wait()
 }
 
 // resumeClock sets the clock behind the newest row of an earlier run.
 func (m *Messenger) resumeClock(ctx context.Context) error {
-	err := m.store.View(ctx, func(tx Tx) error {
+	err := m.look(ctx, func(tx Tx) error {
 		row, ok, err := tx.LastMessage()
+		m.clock.resume(row.Row, 0) // also where the message is damaged
 		if err != nil || !ok {
 			return err
 		}
@@ -139,7 +157,6 @@ func (m *Messenger) resumeClock(ctx context.Context) error {
 			return fmt.Errorf("stored message %s: %w", row.ID, err)
 		}
 		if row.Author != m.self {
-			m.clock.resume(row.Row, 0)
 			m.clock.merge(content.Clock)
 			return nil
 		}
@@ -160,20 +177,12 @@ type aftermath struct {
 	heard   []peer.ID   // devices that something was taken from: they are there, and what they would not take before they may take now
 	anew    []peer.ID   // devices whose rows were sealed anew
 	lines   lines       // the sessions that it has loaded
+	event   uint64      // the last event that it appended; 0 for none
 }
 
-// update runs one transaction, and does what it asks for after the commit.
-func (m *Messenger) update(ctx context.Context, fn func(Tx, *aftermath) error) error {
-	var after aftermath
-	err := m.store.Update(ctx, func(tx Tx) error {
-		after = aftermath{} // fn may run again
-		if err := fn(tx, &after); err != nil {
-			return err
-		}
-		return after.lines.keep(tx)
-	})
-	m.trouble.judge(ctx, err)
-	// Also after an error: it may have been the answer to a commit that went through. Looking once too often changes nothing.
+// heed does what a transaction has asked for. It is called also after an error, which may have been the answer to a commit that went
+// through: looking once too often changes nothing.
+func (m *Messenger) heed(after aftermath) {
 	for _, device := range after.nudge {
 		m.outbox.queued(device)
 	}
@@ -191,7 +200,6 @@ func (m *Messenger) update(ctx context.Context, fn func(Tx, *aftermath) error) e
 	}
 	m.know(after.learn)
 	m.bell.ring()
-	return err
 }
 
 // wrap says what was being done, unless the error says it all to people already.
@@ -256,6 +264,7 @@ type Status struct {
 	Verified    int    // contacts whose safety number was compared
 	Requests    int    // accounts that wait for an answer
 	Trouble     string // what is wrong right now, in one line; empty when nothing is
+	Restored    bool   // the database is an older one than this device wrote last: what came since is missing in it
 	LastEvent   uint64
 	Since       time.Time
 }
@@ -274,7 +283,7 @@ func (m *Messenger) Status(ctx context.Context) (Status, error) {
 	joined, trouble := m.health()
 	s := Status{
 		Ready: true, Name: m.name, Account: m.self, Device: m.device, Database: m.database, Since: m.since,
-		Trouble: cmp.Or(m.trouble.now(), trouble),
+		Trouble: cmp.Or(m.trouble.now(), m.safe.damage.now(), m.restoration(), trouble), Restored: m.restored,
 		Network: NetworkStatus{
 			Name: m.network.Name, Fingerprint: m.network.Fingerprint(), Private: m.network.PSK != nil, Joined: joined, Seeds: len(m.seeds),
 		},
@@ -288,7 +297,7 @@ func (m *Messenger) Status(ctx context.Context) (Status, error) {
 			}
 		}
 	}
-	err := m.store.View(ctx, func(tx Tx) error {
+	err := m.look(ctx, func(tx Tx) error {
 		stats, err := tx.Stats()
 		s.Queued, s.OldestQueue, s.LastEvent = stats.Queued, stats.Oldest, stats.LastEvent
 		if err != nil {
@@ -315,6 +324,14 @@ func (s *Status) countPeople(tx Tx) error {
 		}
 	}
 	return errors.Join(err1, err2)
+}
+
+// restoration says in this run what a restored database means.
+func (m *Messenger) restoration() string {
+	if !m.restored {
+		return ""
+	}
+	return "the database was restored from a copy or exchanged: messages since then may be missing here"
 }
 
 // Peers lists the nodes that this one is connected to.

@@ -354,7 +354,7 @@ func introducerView(tx Tx, account AccountID) (Introducer, error) {
 // Contacts lists the address book by name.
 func (m *Messenger) Contacts(ctx context.Context) ([]Contact, error) {
 	var contacts []Contact
-	err := m.store.View(ctx, func(tx Tx) error {
+	err := m.look(ctx, func(tx Tx) error {
 		contacts = nil
 		rows, err := contactsByName(tx)
 		if err != nil {
@@ -378,7 +378,7 @@ func (m *Messenger) learnContacts(ctx context.Context) error {
 		return nil
 	}
 	var known []recipient
-	err := m.store.View(ctx, func(tx Tx) error {
+	err := m.look(ctx, func(tx Tx) error {
 		known = nil
 		contacts, err := tx.Contacts()
 		if err != nil {

@@ -54,7 +54,7 @@ type Conversation struct {
 // Conversations lists all threads by the name of who is in them.
 func (m *Messenger) Conversations(ctx context.Context) ([]Conversation, error) {
 	var list []Conversation
-	err := m.store.View(ctx, func(tx Tx) error {
+	err := m.look(ctx, func(tx Tx) error {
 		list = nil
 		contacts, err := contactsByName(tx)
 		if err != nil {
@@ -113,7 +113,7 @@ func pageSize(limit int) int {
 // page runs one query and turns its rows into what people see.
 func (m *Messenger) page(ctx context.Context, what string, query func(Tx) ([]MessageRow, error)) ([]Message, error) {
 	var list []Message
-	err := m.store.View(ctx, func(tx Tx) error {
+	err := m.look(ctx, func(tx Tx) error {
 		list = nil
 		rows, err := query(tx)
 		if err != nil {

@@ -13,7 +13,7 @@ import (
 
 // Stories of devices that change hands, told with letters as they come out of their envelopes, on a store for contacts alone.
 
-// book is an address book in memory.
+// book is a store for an address book, in memory.
 type book struct {
 	Tx
 	contacts map[AccountID]ContactRow
@@ -21,6 +21,7 @@ type book struct {
 	records  map[string]RecordRow
 	held     []HeldRow
 	told     []EventType
+	events   uint64
 }
 
 func newBook() *book {
@@ -69,27 +70,32 @@ func (b *book) PutRecord(r RecordRow) error {
 
 func (b *book) AppendEvent(e Event) (uint64, error) {
 	b.told = append(b.told, e.Type)
-	return uint64(len(b.told)), nil
+	b.events++
+	return b.events, nil
 }
 
-func (b *book) Held(EnvelopeID) (HeldRow, bool, error)       { return HeldRow{}, false, nil }
-func (b *book) HeldOf(AccountID) ([]HeldRow, error)          { return b.held, nil }
-func (b *book) PutHeld(h HeldRow) error                      { b.held = append(b.held, h); return nil }
-func (b *book) DeleteHeldOf(AccountID) error                 { b.held = nil; return nil }
-func (b *book) Contacts() (all []ContactRow, err error)      { return nil, nil }
-func (b *book) Stats() (Stats, error)                        { return Stats{}, nil }
-func (b *book) WaitingDevices(AccountID) ([]peer.ID, error)  { return nil, nil }
-func (b *book) Sessions(peer.ID) ([]SessionRow, error)       { return nil, nil }
-func (b *book) Secrets(SecretKind, int) ([]SecretRow, error) { return nil, nil }
-func (b *book) Conversation(ConversationID) (ConversationRow, bool, error) {
-	return ConversationRow{}, true, nil
+func (b *book) LastEvent() (uint64, error)                           { return b.events, nil }
+func (b *book) Held(EnvelopeID) (HeldRow, bool, error)               { return HeldRow{}, false, nil }
+func (b *book) HeldOf(AccountID) ([]HeldRow, error)                  { return b.held, nil }
+func (b *book) PutHeld(h HeldRow) error                              { b.held = append(b.held, h); return nil }
+func (b *book) DeleteHeldOf(AccountID) error                         { b.held = nil; return nil }
+func (b *book) Contacts() (all []ContactRow, err error)              { return nil, nil }
+func (b *book) Stats() (Stats, error)                                { return Stats{}, nil }
+func (b *book) Waits(AccountID) (bool, error)                        { return false, nil }
+func (b *book) Sessions(peer.ID) ([]SessionRow, error)               { return nil, nil }
+func (b *book) Secrets(SecretKind, int) ([]SecretRow, error)         { return nil, nil }
+func (b *book) OutboxOf(peer.ID, RowID, int) ([]OutboxRow, error)    { return nil, nil }
+func (b *book) Unaddressed(AccountID, peer.ID, int) ([]RowID, error) { return nil, nil }
+func (b *book) PutConversation(ConversationRow) error                { return nil }
+func (b *book) Conversation(c ConversationID) (ConversationRow, bool, error) {
+	return ConversationRow{}, false, nil
 }
 
-// keys is a link key that always was.
-type keys struct{ key LinkKey }
+// linkKeys is a link key that always was.
+type linkKeys struct{ key LinkKey }
 
-func (k keys) LinkKey() LinkKey  { return k.key }
-func (k keys) RenewLinks() error { return nil }
+func (k linkKeys) LinkKey() LinkKey  { return k.key }
+func (k linkKeys) RenewLinks() error { return nil }
 
 // record signs an account record of an identity for the given devices.
 func recordOf(i *Identity, sequence uint64, devices, revoked []*Identity) []byte {
@@ -109,6 +115,7 @@ func recordOf(i *Identity, sequence uint64, devices, revoked []*Identity) []byte
 // hands is Bob, who knows Alice by her record; her device gets into the hands of another account.
 type hands struct {
 	*book
+	plain           Tx // what is in the book, behind the seal
 	bob             *Messenger
 	bobs            LinkKey
 	alice, newcomer *Identity
@@ -120,12 +127,30 @@ func changeOfHands(t *testing.T, trust Trust) *hands {
 	t.Helper()
 	h := &hands{book: newBook(), bobs: NewLinkKey(), alice: identity(t), newcomer: identity(t)}
 	h.device = h.alice
-	h.bob = New(Config{Identity: identity(t), Name: "Bob", Store: h.book, Links: keys{h.bobs}})
-	h.contacts[h.alice.Account()] = ContactRow{Account: h.alice.Account(), Name: "Alice", Trust: trust}
-	if err := h.bob.pin(h, accountRecordKey(h.alice.Account()), 1, recordOf(h.alice, 1, []*Identity{h.alice}, nil)); err != nil {
+	h.bob = New(Config{Identity: identity(t), Name: "Bob", Store: h.book, Links: linkKeys{h.bobs}, Keys: newKeys(t)})
+	if err := h.bob.safe.open(); err != nil {
+		t.Fatal(err)
+	}
+	h.plain = h.bob.safe.on(h.book)
+	h.knows(t, ContactRow{Account: h.alice.Account(), Name: "Alice", Trust: trust})
+	if err := h.bob.pin(h.plain, accountRecordKey(h.alice.Account()), 1, recordOf(h.alice, 1, []*Identity{h.alice}, nil)); err != nil {
 		t.Fatal(err)
 	}
 	return h
+}
+
+// knows makes somebody a contact of Bob's.
+func (h *hands) knows(t *testing.T, c ContactRow) {
+	t.Helper()
+	if err := h.plain.PutContact(c); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// request returns the newcomer's request.
+func (h *hands) request() RequestRow {
+	r, _, _ := h.plain.Request(h.newcomer.Account())
+	return r
 }
 
 // letter is what the device says for the newcomer's account.
@@ -145,15 +170,15 @@ func (h *hands) card(token Token) letter {
 // takes hands Bob a letter, and returns what he made of it.
 func (h *hands) takes(t *testing.T, l letter) admission {
 	t.Helper()
-	verdict, err := h.bob.admit(h, EnvelopeID{1}, l)
+	verdict, err := h.bob.admit(h.plain, EnvelopeID{1}, l)
 	if err != nil {
 		t.Fatal(err)
 	}
 	switch verdict {
 	case held:
-		_, err = h.bob.hold(h, &h.after, EnvelopeID{1}, l)
+		_, err = h.bob.hold(h.plain, &h.after, EnvelopeID{1}, l)
 	case admitted:
-		_, err = h.bob.accept(h, &h.after, l)
+		_, err = h.bob.accept(h.plain, &h.after, l)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -161,7 +186,10 @@ func (h *hands) takes(t *testing.T, l letter) admission {
 	return verdict
 }
 
-func (h *hands) trust() Trust { return h.contacts[h.alice.Account()].Trust }
+func (h *hands) trust() Trust {
+	alice, _, _ := h.plain.Contact(h.alice.Account())
+	return alice.Trust
+}
 
 func TestADeviceThatSpeaksForAnotherAccountIsDoubted(t *testing.T) {
 	for _, before := range []Trust{TrustVerified, TrustNone, TrustMismatch} {
@@ -172,8 +200,8 @@ func TestADeviceThatSpeaksForAnotherAccountIsDoubted(t *testing.T) {
 		for _, token := range []Token{h.bobs.Contact(), h.bobs.Invite()} { // nobody comes in by an invite on somebody else's device
 			clear(h.requests)
 			h.held = nil
-			if got := h.takes(t, h.card(token)); got != held || h.requests[h.newcomer.Account()].Claims != h.alice.Account() {
-				t.Errorf("the card is %d, and the request %+v", got, h.requests[h.newcomer.Account()])
+			if got := h.takes(t, h.card(token)); got != held || h.request().Claims != h.alice.Account() {
+				t.Errorf("the card is %d, and the request %+v", got, h.request())
 			}
 		}
 		want := map[Trust]Trust{TrustVerified: TrustDoubted}[before]
@@ -183,7 +211,7 @@ func TestADeviceThatSpeaksForAnotherAccountIsDoubted(t *testing.T) {
 		if h.trust() != want || !slices.Contains(h.told, EventKeyChanged) {
 			t.Errorf("Alice was %q and is %q, want %q; told %v", before, h.trust(), want, h.told)
 		}
-		blocked := CodeOf(mayWriteTo(h, h.alice.Account())) == CodeIdentity
+		blocked := CodeOf(mayWriteTo(h.plain, h.alice.Account())) == CodeIdentity
 		if blocked != (before != TrustNone) {
 			t.Errorf("writing to Alice, who was %q, is refused: %v", before, blocked)
 		}
@@ -201,7 +229,7 @@ func TestPeopleDecideAboutADoubt(t *testing.T) {
 			return err
 		}, TrustVerified},
 		"the newcomer is accepted": {func(h *hands) error {
-			return h.bob.decided(h, &h.after, h.alice.Account(), true)
+			return h.bob.decided(h.plain, &h.after, h.alice.Account(), true)
 		}, TrustNone},
 	} {
 		h := changeOfHands(t, TrustVerified)
@@ -219,7 +247,7 @@ func TestPeopleDecideAboutADoubt(t *testing.T) {
 func TestAContactDoesNotSpeakFromAnothersDevice(t *testing.T) {
 	h := changeOfHands(t, TrustVerified)
 	account := h.newcomer.Account()
-	h.contacts[account] = ContactRow{Account: account, Name: "Newcomer"}
+	h.knows(t, ContactRow{Account: account, Name: "Newcomer"})
 	if got := h.takes(t, h.letter(KindText, []byte("x"))); got != refused {
 		t.Errorf("a text from Alice's device is %d", got)
 	}
@@ -229,7 +257,7 @@ func TestAContactDoesNotSpeakFromAnothersDevice(t *testing.T) {
 	if got := h.takes(t, h.card(Token{})); got != admitted || h.trust() != TrustDoubted {
 		t.Errorf("a card with the record is %d, and Alice %q", got, h.trust())
 	}
-	if verdict, err := h.bob.admit(h, EnvelopeID{2}, h.letter(KindText, []byte("x"))); verdict != admitted || err != nil {
+	if verdict, err := h.bob.admit(h.plain, EnvelopeID{2}, h.letter(KindText, []byte("x"))); verdict != admitted || err != nil {
 		t.Errorf("a text after the card is %d, %v", verdict, err)
 	}
 }
@@ -237,11 +265,11 @@ func TestAContactDoesNotSpeakFromAnothersDevice(t *testing.T) {
 func TestADeviceThatWasGivenUpIsFreeForAnother(t *testing.T) {
 	h := changeOfHands(t, TrustVerified)
 	other := identity(t)
-	if err := h.bob.pin(h, accountRecordKey(h.alice.Account()), 2, recordOf(h.alice, 2, []*Identity{other}, []*Identity{h.alice})); err != nil {
+	if err := h.bob.pin(h.plain, accountRecordKey(h.alice.Account()), 2, recordOf(h.alice, 2, []*Identity{other}, []*Identity{h.alice})); err != nil {
 		t.Fatal(err)
 	}
-	if got := h.takes(t, h.card(h.bobs.Contact())); got != held || !h.requests[h.newcomer.Account()].Claims.IsZero() || h.trust() != TrustVerified {
-		t.Errorf("the card is %d, the request %+v, Alice %q", got, h.requests[h.newcomer.Account()], h.trust())
+	if got := h.takes(t, h.card(h.bobs.Contact())); got != held || !h.request().Claims.IsZero() || h.trust() != TrustVerified {
+		t.Errorf("the card is %d, the request %+v, Alice %q", got, h.request(), h.trust())
 	}
 }
 
@@ -261,7 +289,7 @@ func TestNewAndRevokedDevicesAreTold(t *testing.T) {
 		{"an older record", 1, []*Identity{phone}, nil, nil},
 	} {
 		h.told = nil
-		if err := h.bob.pin(h, key, step.sequence, recordOf(h.alice, step.sequence, step.devices, step.revoked)); err != nil {
+		if err := h.bob.pin(h.plain, key, step.sequence, recordOf(h.alice, step.sequence, step.devices, step.revoked)); err != nil {
 			t.Fatal(err)
 		}
 		if !slices.Equal(h.told, step.want) {
@@ -271,9 +299,9 @@ func TestNewAndRevokedDevicesAreTold(t *testing.T) {
 	if h.trust() != TrustVerified {
 		t.Errorf("a device changes no safety number, and Alice is %q", h.trust())
 	}
-	delete(h.contacts, h.alice.Account())
+	clear(h.contacts)
 	h.told = nil
-	if err := h.bob.pin(h, key, 5, recordOf(h.alice, 5, []*Identity{h.alice}, []*Identity{phone})); err != nil || len(h.told) != 0 {
+	if err := h.bob.pin(h.plain, key, 5, recordOf(h.alice, 5, []*Identity{h.alice}, []*Identity{phone})); err != nil || len(h.told) != 0 {
 		t.Errorf("told %v of nobody we know, %v", h.told, err)
 	}
 }

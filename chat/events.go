@@ -21,6 +21,7 @@ const (
 	EventContactRequest  EventType = "contact.request"     // somebody wants to be a contact, or was introduced; told once
 	EventContactAccepted EventType = "contact.accepted"    // a request was accepted here
 	EventContactChanged  EventType = "contact.changed"     // a contact was verified or not, blocked or not
+	EventContactRemoved  EventType = "contact.removed"     // a contact and the conversation were forgotten; who, nothing says
 	EventKeyChanged      EventType = "contact.key_changed" // another account has taken this contact's name or device
 	EventDeviceAdded     EventType = "contact.device_added"
 	EventDeviceRevoked   EventType = "contact.device_revoked"
@@ -31,10 +32,11 @@ type Event struct {
 	Seq          uint64
 	Type         EventType
 	At           time.Time
-	Conversation ConversationID // zero where the event belongs to none
+	Conversation ConversationID // zero where the event belongs to none, or to one that was forgotten
 	Message      MessageID      // the message it is about; zero for none
 	Account      AccountID      // the author or the contact
 	State        State          // the message's state at that time; empty for contact events
+	Cell         []byte         // what a store keeps of Message and Account (store.go); nil everywhere else
 }
 
 // Entry is an event together with the message that it is about, as that message is now.
@@ -97,7 +99,7 @@ func (m *Messenger) Follow(ctx context.Context, after uint64, fn func(Entry) err
 // entries reads one page of the log.
 func (m *Messenger) entries(ctx context.Context, after uint64) ([]Entry, error) {
 	var entries []Entry
-	err := m.store.View(ctx, func(tx Tx) error {
+	err := m.look(ctx, func(tx Tx) error {
 		entries = nil
 		events, err := tx.Events(after, MaxPage)
 		if err != nil {
@@ -106,7 +108,8 @@ func (m *Messenger) entries(ctx context.Context, after uint64) ([]Entry, error) 
 		for _, e := range events {
 			entry := Entry{Event: e}
 			row, ok, err := tx.MessageByID(e.Message)
-			if err != nil {
+			m.safe.judge(err)
+			if err != nil && !errors.Is(err, errDamaged) { // whoever follows must get past it
 				return err
 			}
 			if ok {
@@ -160,7 +163,7 @@ func notReached(is, want State, reason string) string {
 
 // own loads a message of ours.
 func (m *Messenger) own(ctx context.Context, id MessageID) (message Message, err error) {
-	err = m.store.View(ctx, func(tx Tx) error {
+	err = m.look(ctx, func(tx Tx) error {
 		row, ok, err := tx.MessageByID(id)
 		if err != nil {
 			return err
@@ -176,7 +179,7 @@ func (m *Messenger) own(ctx context.Context, id MessageID) (message Message, err
 
 // reasonFor says what keeps a message from its recipient.
 func (m *Messenger) reasonFor(ctx context.Context, message Message) (reason string, err error) {
-	err = m.store.View(ctx, func(tx Tx) error {
+	err = m.look(ctx, func(tx Tx) error {
 		reason = ""
 		c, ok, err := tx.Conversation(message.Conversation)
 		if err != nil || !ok {

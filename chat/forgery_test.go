@@ -42,7 +42,7 @@ func (v *vault) Held(EnvelopeID) (HeldRow, bool, error)      { return HeldRow{},
 func (v *vault) Update(_ context.Context, fn func(Tx) error) error { return fn(v) }
 func (v *vault) View(_ context.Context, fn func(Tx) error) error   { return fn(v) }
 
-func (v *vault) Seen(EnvelopeID) (AckTag, bool, error) { return AckTag{}, false, nil }
+func (v *vault) Seen(EnvelopeID) (SeenRow, bool, error) { return SeenRow{}, false, nil }
 func (v *vault) Record(key string) (RecordRow, bool, error) {
 	r, ok := v.records[key]
 	return r, ok, nil
@@ -59,6 +59,12 @@ func newVault(t *testing.T, friends ...AccountID) *vault {
 	return &vault{t: t, records: map[string]RecordRow{}, friends: friends}
 }
 
+// InsertMessage makes a message the newest.
+func (v *vault) InsertMessage(m MessageRow) error {
+	v.last = m
+	return nil
+}
+
 func identity(t *testing.T) *Identity {
 	t.Helper()
 	i, err := NewIdentity("test")
@@ -70,7 +76,30 @@ func identity(t *testing.T) *Identity {
 
 func messengerOf(t *testing.T, i *Identity, network Network, s Store) *Messenger {
 	t.Helper()
-	return New(Config{Identity: i, Name: "test", Network: network, Store: s})
+	return New(Config{Identity: i, Name: "test", Network: network, Store: s, Keys: newKeys(t)})
+}
+
+// keys are what one messenger's rows are sealed with, in memory.
+type keys struct {
+	kek      Secret
+	keystore []byte
+}
+
+func newKeys(t testing.TB) *keys {
+	t.Helper()
+	k := &keys{kek: NewSecret()}
+	var err error
+	if k.keystore, err = NewKeystore(k.kek); err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+func (k *keys) KEK() Secret               { return k.kek }
+func (k *keys) Keystore() ([]byte, error) { return k.keystore, nil }
+func (k *keys) ReplaceKeystore(keystore []byte) error {
+	k.keystore = keystore
+	return nil
 }
 
 func TestPinnedRecordsNeverRollBack(t *testing.T) {
@@ -246,16 +275,23 @@ func TestAStreamOpensAtItsDeviceAlone(t *testing.T) {
 	alice, bob := messengerOf(t, aliceID, network, store), messengerOf(t, bobID, network, store)
 	carolsRecord, _ := withKeys(t, messengerOf(t, carolID, network, store))
 	bobsRecord, keys := withKeys(t, bob)
+	pins := func(record []byte) {
+		t.Helper()
+		row := RecordRow{Key: deviceRecordKey(bobID.Device()), Value: record}
+		if err := alice.update(t.Context(), func(tx Tx, _ *aftermath) error { return tx.PutRecord(row) }); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if _, _, err := alice.SealStream(bobID.Device()); err == nil || !strings.Contains(err.Error(), "not known") {
 		t.Fatalf("sealed to a device that nobody knows: %v", err)
 	}
 	for name, record := range map[string][]byte{"rubbish": []byte("record"), "Carol's": carolsRecord} {
-		store.records[deviceRecordKey(bobID.Device())] = RecordRow{Value: record}
+		pins(record)
 		if _, _, err := alice.SealStream(bobID.Device()); err == nil {
 			t.Errorf("sealed to Bob by a record that is %s", name)
 		}
 	}
-	store.records[deviceRecordKey(bobID.Device())] = RecordRow{Value: bobsRecord}
+	pins(bobsRecord)
 	header, next, err := alice.SealStream(bobID.Device())
 	if err != nil {
 		t.Fatal(err)

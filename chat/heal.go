@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"time"
@@ -168,6 +169,17 @@ func stale(s *seal.Session, record wire.DeviceRecord) bool {
 	return waits && (f.UsesOneTime() || f.Signed != wire.ID8(record.Prekey(wire.PurposeSigned)))
 }
 
+// resumeRestored begins anew where the store was found to have gone back in time.
+func (m *Messenger) resumeRestored(ctx context.Context) error {
+	if !m.restored || m.identity == nil {
+		return nil
+	}
+	if err := m.rotate(ctx, true); err != nil {
+		return wrap(err, "begin anew after a restore")
+	}
+	return wrap(m.update(ctx, m.startAnew), "begin anew after a restore")
+}
+
 // startAnew gives up every session, after the store went back in time: a state that was used before must not be used again. What is in
 // the outbox moves to new sessions, and every contact's devices hear from us in one.
 func (m *Messenger) startAnew(tx Tx, after *aftermath) error {
@@ -209,9 +221,9 @@ func (m *Messenger) startAnewWith(tx Tx, after *aftermath, to recipient) error {
 	return m.enclose(tx, after, l, wire.Body{Type: wire.BodyHeal}, OutboxRow{Row: m.clock.nextRow()})
 }
 
-// heed acts on the marks at the beginning of a chain: it fetches records that are newer than ours, and sends ours where they hold
+// heedMarks acts on the marks at the beginning of a chain: it fetches records that are newer than ours, and sends ours where they hold
 // older ones.
-func (m *Messenger) heed(tx Tx, after *aftermath, l *line, marks *wire.Marks) error {
+func (m *Messenger) heedMarks(tx Tx, after *aftermath, l *line, marks *wire.Marks) error {
 	if marks == nil {
 		return nil
 	}
@@ -261,6 +273,15 @@ func (m *Messenger) cutOff(tx Tx, after *aftermath, account AccountID, device pe
 			if err := after.lines.drop(tx, l); err != nil {
 				return err
 			}
+		}
+	}
+	waiting, err := tx.Unaddressed(account, device, MaxReseal)
+	if err != nil {
+		return err
+	}
+	for _, message := range waiting {
+		if err := tx.DeleteUnaddressed(WaitingRow{Account: account, Device: device, Message: message}); err != nil {
+			return err
 		}
 	}
 	others, missing, err := m.devicesOf(tx, account)
@@ -315,4 +336,27 @@ func (m *Messenger) part(tx Tx, after *aftermath, account AccountID) error {
 		return err
 	}
 	return tx.DeleteHeldOf(account)
+}
+
+// endSessions ends every session with an account's devices.
+func (m *Messenger) endSessions(tx Tx, after *aftermath, account AccountID) error {
+	devices, err := m.recipients(tx, account)
+	if err != nil {
+		return err
+	}
+	for _, to := range devices {
+		all, err := after.lines.with(tx, to.device)
+		if err != nil {
+			return err
+		}
+		for _, l := range all {
+			if l.row.Account != account {
+				continue
+			}
+			if err := after.lines.drop(tx, l); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }

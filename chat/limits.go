@@ -79,6 +79,9 @@ const (
 	OneTimeWait = 2 * time.Second
 	// MaxHandshakes is how many first flights to one generation are remembered: many more than there are contacts.
 	MaxHandshakes = 100_000
+	// restoreLeap is how many device records, at least, a restored device leaves out when it numbers its next one: many more than are
+	// made between two backups.
+	restoreLeap = 1<<20 - 1
 	// HealEvery and HealsADay bound how often one device gets a new session because something did not open.
 	HealEvery = 10 * time.Minute
 	HealsADay = 5
@@ -91,6 +94,10 @@ const (
 	RetryConnected = 15 * time.Second
 	// RetryNew is how long a device rests at least, even if something new is queued for it or has come from it.
 	RetryNew = 10 * time.Second
+	// InstancePause is how far the note of the last event may be behind.
+	InstancePause = time.Second
+	// maxShredded is how many ids of destroyed keys are remembered at least, for a run that could not destroy them.
+	maxShredded = 256
 	// ClockTolerance is how far ahead of ours a received clock may be before it is kept as a claim and not merged.
 	ClockTolerance = 5 * time.Minute
 )

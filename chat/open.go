@@ -43,7 +43,7 @@ type parcel struct {
 
 var (
 	errNoSession  = errors.New("open packet: no such session")
-	errNoKeys     = errors.New("open packet: it was made for keys that are gone")
+	errGone       = errors.New("open packet: it was made for keys that are gone")
 	errReplay     = errors.New("open packet: its session was begun before")
 	errNotAllowed = errors.New("open packet: the author may not write to that conversation")
 )
@@ -94,13 +94,13 @@ func (m *Messenger) respond(tx Tx, f *seal.First) (l *line, err, failed error) {
 	}
 	answer, _, ok := m.keys.answer(f)
 	if !ok {
-		return nil, errNoKeys, nil
+		return nil, errGone, nil
 	}
 	answer.Identity = m.identity.exchange
 	if f.UsesOneTime() {
 		pair, ok, failed := given(tx, f)
 		if !ok || failed != nil {
-			return nil, errNoKeys, failed
+			return nil, errGone, failed
 		}
 		answer.OneTime, answer.KEM = &pair.Exchange, pair.KEM
 	}
@@ -120,7 +120,7 @@ const handshakeSize = len(SessionID{}) + 4
 func (m *Messenger) takeParcel(tx Tx, after *aftermath, c parcel) error {
 	l := after.lines.add(c.line)
 	l.state, l.changed, l.row.Heard = c.next, true, m.clock.nextRow()
-	if err := m.heed(tx, after, l, c.body.Marks); err != nil || c.first == nil {
+	if err := m.heedMarks(tx, after, l, c.body.Marks); err != nil || c.first == nil {
 		return err
 	}
 	_, generation, _ := m.keys.answer(c.first)

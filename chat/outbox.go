@@ -208,7 +208,7 @@ func (m *Messenger) dispatch(ctx context.Context) error {
 // wantQueued asks for flights to every device that something waits for since an earlier run.
 func (m *Messenger) wantQueued(ctx context.Context) error {
 	var devices []peer.ID
-	err := m.store.View(ctx, func(tx Tx) (err error) {
+	err := m.look(ctx, func(tx Tx) (err error) {
 		devices, err = tx.OutboxDevices()
 		return err
 	})
@@ -234,7 +234,7 @@ func (m *Messenger) fly(ctx context.Context, device peer.ID) {
 	var last RowID
 	for l.failure == nil {
 		var rows []OutboxRow
-		l.failure = m.store.View(ctx, func(tx Tx) (err error) {
+		l.failure = m.look(ctx, func(tx Tx) (err error) {
 			rows, err = sendable(tx, device, last)
 			return err
 		})

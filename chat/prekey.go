@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -107,19 +108,21 @@ func (m *Messenger) due(g seal.Generation) bool {
 	return age >= GenerationLife || age < -ClockTolerance
 }
 
+// loadGenerations returns our generations, the newest first.
 func loadGenerations(tx Tx) ([]seal.Generation, error) {
 	rows, err := tx.Secrets(SecretGeneration, 2*MaxGenerations)
 	if err != nil {
 		return nil, err
 	}
 	var list []seal.Generation
-	for _, row := range slices.Backward(rows) {
+	for _, row := range rows {
 		g, err := seal.ParseGeneration(row.Value)
 		if err != nil {
 			return nil, err
 		}
 		list = append(list, g)
 	}
+	slices.SortFunc(list, func(a, b seal.Generation) int { return cmp.Compare(b.Number, a.Number) })
 	return list, nil
 }
 
@@ -173,8 +176,11 @@ func forgetHandshakes(tx Tx, which func(session SessionID, generation uint32) bo
 // signRecord makes the device record of a generation, which comes after the one that there is.
 func (m *Messenger) signRecord(g seal.Generation, own RecordRow) (RecordRow, error) {
 	record := wire.DeviceRecord{Device: string(m.device), Sequence: own.Sequence + 1, Prekeys: g.Prekeys()}
+	if m.restored {
+		record.Sequence = (own.Sequence | restoreLeap) + 1 // past whatever was published meanwhile
+	}
 	mustRandom(record.Instance[:])
-	if own.Value != nil {
+	if own.Value != nil && !m.restored {
 		before, err := wire.ParseDeviceRecord(own.Value)
 		if err != nil {
 			return own, fmt.Errorf("our own record: %w", err)
@@ -271,14 +277,14 @@ func (m *Messenger) OneTime(ctx context.Context) (signed []byte, err error) {
 
 // given loads the one-time pair that a first flight names.
 func given(tx Tx, f *seal.First) (pair seal.OneTimePair, ok bool, err error) {
-	value, ok, err := tx.Secret(SecretGiven, f.OneTime[:])
+	row, ok, err := tx.Secret(SecretGiven, f.OneTime[:])
 	if err != nil || !ok {
 		return pair, false, err
 	}
-	if len(value) < 8 {
-		return pair, false, fmt.Errorf("one-time pair of %d bytes", len(value))
+	if len(row.Value) < 8 {
+		return pair, false, fmt.Errorf("one-time pair of %d bytes", len(row.Value))
 	}
-	if pair, err = seal.ParseOneTimePair(value[8:]); err != nil {
+	if pair, err = seal.ParseOneTimePair(row.Value[8:]); err != nil {
 		return pair, false, fmt.Errorf("one-time pair: %w", err)
 	}
 	return pair, wire.ID8(pair.KEM.Public()) == f.KEM, nil

@@ -46,9 +46,9 @@ func (m *Messenger) Receive(ctx context.Context, from peer.ID, envelopes [][]byt
 
 // takePacket opens one packet and does what it says, unless it was taken before: then it only acknowledges again.
 func (m *Messenger) takePacket(tx Tx, after *aftermath, from peer.ID, id EnvelopeID, p *seal.Packet) (AckTag, error) {
-	tag, seen, err := tx.Seen(id)
+	before, seen, err := tx.Seen(id)
 	if seen || err != nil {
-		return tag, err
+		return before.Tag, err
 	}
 	if _, waits, err := tx.Held(id); waits || err != nil {
 		return AckTag{}, err
@@ -176,6 +176,9 @@ func (m *Messenger) revoked(tx Tx, account AccountID, device peer.ID) (bool, err
 // acceptText stores a message that came in and announces it. A message that is here already (its author sealed it anew) changes nothing.
 func (m *Messenger) acceptText(tx Tx, l letter) (bool, error) {
 	if _, ok, err := tx.MessageByID(l.id); ok || err != nil {
+		return true, err
+	}
+	if gone, err := tx.Forgotten(l.id); gone || err != nil {
 		return true, err
 	}
 	c, ok, err := tx.Conversation(l.content.Conversation)

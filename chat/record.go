@@ -369,9 +369,8 @@ func (m *Messenger) find(ctx context.Context, account AccountID, refresh bool) b
 
 // waits reports whether a message waits for an account's devices.
 func (m *Messenger) waits(ctx context.Context, account AccountID) (waits bool) {
-	err := m.store.View(ctx, func(tx Tx) error {
-		devices, err := tx.WaitingDevices(account)
-		waits = len(devices) > 0
+	err := m.look(ctx, func(tx Tx) (err error) {
+		waits, err = tx.Waits(account)
 		return err
 	})
 	return waits || err != nil
@@ -379,10 +378,10 @@ func (m *Messenger) waits(ctx context.Context, account AccountID) (waits bool) {
 
 // wantWaiting asks for the devices of every account that something waits for since an earlier run.
 func (m *Messenger) wantWaiting(ctx context.Context) error {
-	err := m.store.View(ctx, func(tx Tx) error {
-		accounts, err := tx.WaitingAccounts()
-		for _, account := range accounts {
-			m.resolver.want(account)
+	err := m.look(ctx, func(tx Tx) error {
+		waiting, err := tx.WaitingAccounts()
+		for _, w := range waiting {
+			m.resolver.want(w.Account)
 		}
 		return err
 	})

@@ -193,7 +193,7 @@ type Request struct {
 // Requests lists who waits for an answer or was turned away, oldest first.
 func (m *Messenger) Requests(ctx context.Context) ([]Request, error) {
 	var list []Request
-	err := m.store.View(ctx, func(tx Tx) error {
+	err := m.look(ctx, func(tx Tx) error {
 		list = nil
 		rows, err := tx.Requests()
 		if err != nil {

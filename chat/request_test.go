@@ -54,7 +54,7 @@ func wantNoTrace(t *testing.T, p *chattest.Person, when string) {
 	threads, err2 := p.Conversations(t.Context())
 	unread, err3 := p.Unread(t.Context(), chat.ConversationID{}, 0)
 	var devices int
-	err4 := p.Store.View(t.Context(), func(tx chat.Tx) error {
+	err4 := p.Look(t.Context(), func(tx chat.Tx) error {
 		list, err := tx.OutboxDevices()
 		devices = len(list)
 		return err
@@ -329,7 +329,7 @@ func TestAProbingStrangerGetsNothingBack(t *testing.T) {
 func TestACrowdOfRequestsEndsAtItsLimit(t *testing.T) {
 	synctest.Test(t, inTown("BAC", func(t *testing.T, _ *chattest.Scene, people []*chattest.Person) {
 		bob, alice, carol := people[0], people[1], people[2]
-		err := bob.Store.Update(t.Context(), func(tx chat.Tx) error {
+		err := bob.Change(t.Context(), func(tx chat.Tx) error {
 			for i := range chat.MaxRequests - 1 {
 				r := chat.RequestRow{Account: chat.AccountID{1, byte(i)}, State: chat.RequestPending, Card: true, Texts: 1}
 				if err := tx.PutRequest(r); err != nil {

@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -151,18 +152,29 @@ func (m *Messenger) address(tx Tx, after *aftermath, to AccountID, row MessageRo
 	if err != nil {
 		return err
 	}
-	waiting, err := tx.WaitingDevices(to)
+	others, err := tx.Waits(to)
 	if err != nil {
 		return err
 	}
-	if len(devices) == 0 || slices.Contains(waiting, "") {
+	waits := func(device peer.ID) bool {
+		if !others || err != nil {
+			return false
+		}
+		var before []RowID
+		before, err = tx.Unaddressed(to, device, 1)
+		return len(before) > 0
+	}
+	if len(devices) == 0 || waits("") {
 		after.resolve = append(after.resolve, to)
-		return tx.AddUnaddressed(WaitingRow{Account: to, Message: row.Row})
+		return cmp.Or(err, tx.AddUnaddressed(WaitingRow{Account: to, Message: row.Row}))
 	}
 	for _, device := range devices {
-		if slices.Contains(waiting, device.device) {
+		if waits(device.device) {
 			missing = append(missing, device.device)
 			continue
+		}
+		if err != nil {
+			return err
 		}
 		if err := m.post(tx, after, device, row.Row, row); err != nil {
 			return err
@@ -190,29 +202,20 @@ func (m *Messenger) addressWaiting(tx Tx, after *aftermath, account AccountID) (
 	if err != nil || len(devices) == 0 {
 		return false, err
 	}
-	waiting, err := tx.WaitingDevices(account)
-	if err != nil {
+	if waits, err := tx.Waits(account); err != nil || !waits {
 		return false, err
 	}
-	slices.SortFunc(waiting, func(a, b peer.ID) int { return strings.Compare(string(b), string(a)) }) // "" last: what waits for any device is newer
-	for _, name := range waiting {
-		to := devices
-		if name != "" {
-			to = slices.DeleteFunc(slices.Clone(devices), func(r recipient) bool { return r.device != name })
-		}
-		if name != "" && len(to) == 0 && slices.Contains(missing, name) {
-			continue
-		}
-		full, err := m.addressFor(tx, after, WaitingRow{Account: account, Device: name}, to, missing)
+	for _, device := range devices {
+		full, err := m.addressFor(tx, after, WaitingRow{Account: account, Device: device.device}, []recipient{device}, nil)
 		if full || err != nil {
 			return full, err
 		}
 	}
-	return false, nil
+	return m.addressFor(tx, after, WaitingRow{Account: account}, devices, missing) // the last: what waits for any device is newer
 }
 
-// addressFor addresses what waits for one device, or for any: then what still misses devices goes on waiting for those. Without a device
-// to address, its account has taken it back, and nothing waits for it any more. It reports whether it stopped before the end.
+// addressFor addresses what waits for one device, or for any: then what still misses devices goes on waiting for those. It reports
+// whether it stopped before the end.
 func (m *Messenger) addressFor(tx Tx, after *aftermath, w WaitingRow, to []recipient, missing []peer.ID) (full bool, err error) {
 	rows, err := tx.Unaddressed(w.Account, w.Device, FlightSize)
 	if err != nil {

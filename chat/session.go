@@ -162,7 +162,7 @@ func (m *Messenger) lineTo(tx Tx, after *aftermath, to recipient) (*line, error)
 		return nil, err
 	}
 	if ok {
-		pair, err := wire.ParseOneTime(given)
+		pair, err := wire.ParseOneTime(given.Value)
 		if err != nil || pair.Device != string(to.device) {
 			return nil, fmt.Errorf("one-time keys of %s: not its own: %w", to.device, err)
 		}

@@ -186,15 +186,22 @@ func TestAStrangersClockMovesOursNeitherNowNorAtARestart(t *testing.T) {
 	alice, mallory := identity(t), identity(t)
 	year9000 := hlcAt(time.Date(9000, 1, 1, 0, 0, 0, 0, time.UTC))
 	content := wire.Content{Kind: byte(KindText), Seq: 1, Clock: year9000, Payload: []byte("x")}.Append(nil)
-	store.last = MessageRow{Row: RowID{1}, Author: mallory.Account(), Content: content}
 	m := messengerOf(t, alice, Network{}, store)
+	newest := func(author AccountID) {
+		t.Helper()
+		row := MessageRow{Row: RowID{1}, Author: author, Content: content}
+		if err := m.update(t.Context(), func(tx Tx, _ *aftermath) error { return tx.InsertMessage(row) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	newest(mallory.Account())
 	if err := m.resumeClock(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if got := m.clock.tick(); got >= hlcAt(time.Now().Add(time.Minute)) {
 		t.Errorf("our clock says %v", time.UnixMilli(int64(got>>16)))
 	}
-	store.last.Author = alice.Account()
+	newest(alice.Account())
 	if err := m.resumeClock(t.Context()); err != nil || m.clock.tick() <= year9000 {
 		t.Errorf("our own clock went back, %v", err)
 	}

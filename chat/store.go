@@ -7,7 +7,9 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
-// Store keeps everything the messenger knows. It holds no rule of the messenger: rows go in, rows come out.
+// Store keeps everything the messenger knows. It holds no rule of the messenger: rows go in, rows come out. And it learns nothing: the
+// rows that it gets are sealed (rows.go). Ids in them are blind indexes, and what a row says of its fields under "sealed" is in its Cell,
+// which is all that a store keeps of them.
 //
 // One process at a time owns a store: whoever opens it for writing holds its lock, so what this package keeps in memory (which
 // device has a flight under way, say) needs no column.
@@ -33,6 +35,8 @@ type Tx interface {
 	sessionTx
 	secretTx
 	readerTx
+	vaultTx
+	forgetTx
 }
 
 // senderTx is what send.go touches.
@@ -62,10 +66,10 @@ type outboxTx interface {
 	DeleteOutbox(device peer.ID, rows []RowID) error
 	// AddUnaddressed notes that a message waits until a device can be written to.
 	AddUnaddressed(WaitingRow) error
-	// WaitingAccounts lists the accounts that at least one message waits for.
-	WaitingAccounts() ([]AccountID, error)
-	// WaitingDevices lists the devices of an account that at least one message waits for, "" among them where it waits for any.
-	WaitingDevices(AccountID) ([]peer.ID, error)
+	// WaitingAccounts lists the accounts that at least one message waits for, with one message of each, and no device.
+	WaitingAccounts() ([]WaitingRow, error)
+	// Waits reports whether a message waits for any device of an account.
+	Waits(AccountID) (bool, error)
 	// Unaddressed lists the messages that wait for a device of an account, oldest first, at most limit.
 	Unaddressed(a AccountID, device peer.ID, limit int) ([]RowID, error)
 	// DeleteUnaddressed removes the note; it is no error when there is none.
@@ -74,8 +78,8 @@ type outboxTx interface {
 
 // receiverTx is what receive.go and receipt.go touch.
 type receiverTx interface {
-	// Seen returns the acknowledgement tag under which an envelope was taken before.
-	Seen(EnvelopeID) (tag AckTag, ok bool, err error)
+	// Seen returns what is remembered of an envelope that was taken before.
+	Seen(EnvelopeID) (row SeenRow, ok bool, err error)
 	// InsertSeen remembers an envelope as taken. It is an error when it is there already.
 	InsertSeen(SeenRow) error
 	// Message loads one message by its local row id.
@@ -88,7 +92,7 @@ type receiverTx interface {
 
 // contactTx is what contact.go and verify.go touch. Names are looked up and kept unique in contact.go.
 type contactTx interface {
-	// Contacts lists all contacts, in no order.
+	// Contacts lists all contacts by name; a store, which knows no names, in any order.
 	Contacts() ([]ContactRow, error)
 	// Contact loads one contact.
 	Contact(AccountID) (c ContactRow, ok bool, err error)
@@ -143,8 +147,8 @@ type sessionTx interface {
 // secretTx is what prekey.go and heal.go touch: small things under a key of their own, of a few kinds.
 type secretTx interface {
 	// Secret loads one.
-	Secret(kind SecretKind, key []byte) (value []byte, ok bool, err error)
-	// Secrets lists those of a kind in the order of their keys, at most limit.
+	Secret(kind SecretKind, key []byte) (s SecretRow, ok bool, err error)
+	// Secrets lists those of a kind, in no order, at most limit.
 	Secrets(kind SecretKind, limit int) ([]SecretRow, error)
 	// PutSecret inserts or replaces by Kind and Key.
 	PutSecret(SecretRow) error
@@ -167,44 +171,56 @@ type readerTx interface {
 	Stats() (Stats, error)
 }
 
-// MessageRow is one message as the store keeps it. Content is opaque to the store.
+// MessageRow is one message.
 type MessageRow struct {
 	Row          RowID
 	ID           MessageID
 	Conversation ConversationID
-	Author       AccountID
-	Device       peer.ID // the author's device
 	Kind         Kind
 	State        State
 	Reason       string // why it is queued still, or failed; empty otherwise
 	ClientID     string // chosen by the sender's client, local; empty for received messages
 	At           time.Time
 	Event        uint64 // sequence number of the event that announced it
-	Content      []byte // the canonical content that ID is the hash of (SPEC.md, "Content")
+
+	// sealed
+	Author  AccountID
+	Device  peer.ID // the author's device
+	Content []byte  // the canonical content that ID is the hash of (SPEC.md, "Content")
+
+	Cell []byte
 }
 
 // ConversationRow is the state of one conversation on this device.
 type ConversationRow struct {
-	ID    ConversationID
+	ID ConversationID
+	At time.Time // when it was made
+
+	// sealed
 	Peer  AccountID // the other account of a direct conversation
 	Seq   uint64    // sequence number of our last content here; 0 before the first
 	Prev  MessageID // id of our last content here
 	Heads []MessageID
-	At    time.Time // when it was made
+
+	Cell []byte
 }
 
 // OutboxRow is one envelope for exactly one device.
 type OutboxRow struct {
-	Row      RowID // gives the order within a device
-	Device   peer.ID
-	Account  AccountID
-	Message  RowID  // the message it carries; the zero RowID when it carries nothing but receipts
+	Row     RowID // gives the order within a device
+	Device  peer.ID
+	Account AccountID
+	Message RowID // the message it carries; the zero RowID when it carries nothing but receipts
+	ID      EnvelopeID
+
+	// sealed
 	Content  []byte // what another session would carry instead, where no message holds it; empty also where nothing would
 	Session  SessionID
 	Chain    ChainID
-	ID       EnvelopeID
 	Tag      AckTag // what the device's acknowledgement must show
 	Envelope []byte
+
+	Cell []byte
 }
 
 // WaitingRow is a message that waits for a device of an account, or ("") until any is known.
@@ -216,13 +232,17 @@ type WaitingRow struct {
 
 // SessionRow is the state of one session with one device.
 type SessionRow struct {
-	ID      SessionID
-	Device  peer.ID
+	ID     SessionID
+	Device peer.ID
+	At     time.Time // when it was begun here
+
+	// sealed
 	Account AccountID
-	Heard   RowID     // when something last came in on it, as a row id; zero before
-	At      time.Time // when it was begun here
-	Heals   bool      // it was begun because something of the device's did not open
-	State   []byte    // as seal.Session marshals it
+	Heard   RowID  // when something last came in on it, as a row id; zero before
+	Heals   bool   // it was begun because something of the device's did not open
+	State   []byte // as seal.Session marshals it
+
+	Cell []byte
 }
 
 // SecretKind says what a SecretRow is.
@@ -239,9 +259,13 @@ const (
 
 // SecretRow is something small that is kept until it is used.
 type SecretRow struct {
-	Kind  SecretKind
-	Key   []byte
+	Kind SecretKind
+	Key  []byte
+
+	// sealed
 	Value []byte
+
+	Cell []byte
 }
 
 // Stats is what status shows of a store.
@@ -254,34 +278,46 @@ type Stats struct {
 
 // SeenRow remembers an envelope that was taken, so that a copy is acknowledged again and changes nothing.
 type SeenRow struct {
-	ID      EnvelopeID
+	ID EnvelopeID
+	At time.Time
+
+	// sealed
 	Tag     AckTag
 	Message MessageID // what was in it; zero when it could not be opened
-	At      time.Time
+
+	Cell []byte
 }
 
-// ContactRow is one contact as the store keeps it.
+// ContactRow is one contact.
 type ContactRow struct {
-	Account    AccountID
+	Account AccountID
+	At      time.Time
+
+	// sealed
 	Name       string
-	At         time.Time
 	Blocked    bool
 	Trust      Trust
 	Introducer AccountID // who introduced them; zero for nobody
 	Token      Token     // of their own contact link, to introduce them with; zero where we know none
+
+	Cell []byte
 }
 
 // RequestRow is an account that wants to be a contact, or that was turned away.
 type RequestRow struct {
-	Account      AccountID
-	State        RequestState
-	Name         string // what they call themselves, or what their introducer calls them
-	At           time.Time
+	Account AccountID
+	State   RequestState
+	At      time.Time
+
+	// sealed
+	Name         string    // what they call themselves, or what their introducer calls them
 	Card         bool      // their own card is held: it came with a token of ours
 	Texts        int       // how many texts of theirs are held
 	Claims       AccountID // the contact whose device they wrote with; zero for nobody's
 	Introducer   AccountID // zero for nobody
 	Introduction []byte    // the payload that introduced them; empty for none
+
+	Cell []byte
 }
 
 // HeldRow is a letter of an account whose request waits for an answer.
@@ -289,17 +325,25 @@ type HeldRow struct {
 	Message  MessageID
 	Envelope EnvelopeID
 	Account  AccountID
-	Device   peer.ID
 	Row      RowID
-	Tag      AckTag // what its envelope is acknowledged with once the request was accepted
 	At       time.Time
-	Content  []byte
+
+	// sealed
+	Device  peer.ID
+	Tag     AckTag // what its envelope is acknowledged with once the request was accepted
+	Content []byte
+
+	Cell []byte
 }
 
 // RecordRow is the newest copy of a directory record that this device has accepted. Its sequence number never goes back.
 type RecordRow struct {
-	Key      string
+	Key string
+	At  time.Time
+
+	// sealed
 	Sequence uint64
 	Value    []byte
-	At       time.Time
+
+	Cell []byte
 }

@@ -47,7 +47,7 @@ func (s Safety) Code() string { return "PARLEY:V1:" + string(s) }
 
 // SafetyNumber returns the safety number of a contact and us.
 func (m *Messenger) SafetyNumber(ctx context.Context, account AccountID) (Safety, error) {
-	err := m.store.View(ctx, func(tx Tx) error {
+	err := m.look(ctx, func(tx Tx) error {
 		_, err := ofContact(tx, account)
 		return err
 	})
@@ -81,7 +81,7 @@ func (m *Messenger) changeContact(ctx context.Context, account AccountID, change
 			return err
 		}
 		old := row
-		if change(&row); row != old {
+		if change(&row); row.Trust != old.Trust || row.Blocked != old.Blocked {
 			if err := m.putChanged(tx, after, row); err != nil {
 				return err
 			}

@@ -38,7 +38,7 @@ func contact(t *testing.T, p, other *chattest.Person) chat.Contact {
 // events lists what somebody was told about another, of the given types.
 func events(t *testing.T, p, about *chattest.Person, types ...chat.EventType) (told []chat.EventType) {
 	t.Helper()
-	err := p.Store.View(t.Context(), func(tx chat.Tx) error {
+	err := p.Look(t.Context(), func(tx chat.Tx) error {
 		all, err := tx.Events(0, chat.MaxPage)
 		for _, e := range all {
 			if e.Account == about.Identity.Account() && slices.Contains(types, e.Type) {

@@ -29,12 +29,12 @@ type packageBudget struct {
 
 func largePackages() map[string]packageBudget {
 	return map[string]packageBudget{
-		"chat":  {24, 5000, "the messenger itself: one file per thing that it does, of which who may write to us is three"},
-		"node":  {15, packageLines, "the host and its life-cycle; beyond that, reachability becomes node/reach"},
-		"store": {22, 2200, "one small file per aggregate, and two engines"},
+		"chat":  {32, 7500, "the messenger itself: one file per thing that it does, of which who may write to us is three, and what seals its rows is the half of the store that may know them"},
+		"node":  {15, 2200, "the host and its life-cycle; beyond that, reachability becomes node/reach"},
+		"store": {24, 2400, "one small file per aggregate, and two engines"},
 
 		"chat/api":      {14, 2400, "both ends of one protocol, nine of whose routes are about requests and trust; the door to the socket is one file per system"},
-		"chat/chattest": {packageFiles, 2400, "the kit of chat's tests: the suite for stores, a store in memory, a network without one"},
+		"chat/chattest": {16, 3000, "the kit of chat's tests: the suite for stores, a store in memory, a network without one"},
 		"chat/cli":      {26, 2800, "one command per file; what they share has packages of its own below"},
 	}
 }
@@ -43,13 +43,13 @@ func largePackages() map[string]packageBudget {
 func largeInterfaces() map[string]int {
 	return map[string]int{
 		"senderTx": 6, // the parts of Tx hold what one file touches, so that a reader of it sees exactly these rows
-		"outboxTx": 7,
+		"outboxTx": 8,
 	}
 }
 
 // txMost is how many methods Tx has in all: eight of them are for requests and their letters, which are kept apart from messages so
-// that nothing of a stranger shows by mistake.
-const txMost = 36
+// that nothing of a stranger shows by mistake, eight for sessions and their secrets, and two for a conversation that is forgotten.
+const txMost = 55
 
 func budgetRules() []rule {
 	return []rule{

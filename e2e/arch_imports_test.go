@@ -123,6 +123,7 @@ func libraries(tr *tree) (broken []string) {
 		"github.com/urfave/":       {"chat/cli", "chat/cli/..."},
 		"github.com/ergochat/":     {"chat/cli/line"},
 		"rsc.io/qr":                {"chat/cli/show"},
+		"github.com/zalando/":      {"chat/home"},
 		"github.com/multiformats/": {".", "node", "node/...", "store"},
 	}
 	for _, f := range tr.shipped() {

@@ -18,7 +18,7 @@ func everyCommand() []string {
 		"net", "net show", "net show --json", "net invite", "net invite --json",
 		"contact", "contact link", "contact link --json", "contact list", "contact list --json", "contact add", "contact add -",
 		"contact requests", "contact requests --json", "contact accept", "contact accept nobody", "contact reject nobody", "contact verify bob",
-		"contact show bob", "contact show bob --json",
+		"contact show bob", "contact show bob --json", "contact remove bob", "passphrase", "lock",
 		"send", "send bob", "send bob -", "send bob hi", "send bob hi --json", "send bob hi --wait delivered",
 		"recv", "recv bob", "recv --json", "recv --since 0", "recv --max 1 --timeout 1s", "recv --follow --timeout 1s",
 		"history", "history bob", "history bob --json --limit 500", "nonsense", "--generate-bash-completion",

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"net"
@@ -11,6 +12,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"parley/store/storetest"
 )
 
 // window is how many bytes of a secret in a row give it away; a multiple of three, so that base64 of it has no rest.
@@ -74,9 +79,9 @@ func TestTracesAreFoundInEveryForm(t *testing.T) {
 // confidence is Alice and Bob talking about what nobody else shall learn.
 type confidence struct {
 	*world
-	seed, alice, bob *person
-	links            []string
-	canaries         traces
+	seed, alice, bob, carol *person // Carol is away
+	links                   []string
+	canaries                traces
 }
 
 // newConfidence returns the scene before it is played.
@@ -84,7 +89,7 @@ func newConfidence(t testing.TB) *confidence {
 	t.Helper()
 	w := newWorld(t)
 	w.loud = true
-	return &confidence{world: w, seed: w.person("Seed"), alice: w.person("Alice"), bob: w.person("Bob"), canaries: traces{}}
+	return &confidence{world: w, seed: w.person("Seed"), alice: w.person("Alice"), bob: w.person("Bob"), carol: w.person("Carol"), canaries: traces{}}
 }
 
 // canary returns a text that nobody would say by chance.
@@ -103,6 +108,7 @@ func (c *confidence) play() {
 	c.links = []string{c.seed.invite()}
 	c.alice.joins(c.links[0]).start()
 	c.links = append(c.links, c.alice.invite(), c.alice.ok("contact", "link"))
+	c.carol.joins(c.links[1])
 	c.bob.joins(c.links[1]).start()
 	c.bob.ok("send", "alice", c.canary(1), "--wait", "delivered")
 	c.alice.ok("send", "bob", c.canary(2), "--wait", "delivered")
@@ -142,6 +148,7 @@ func TestCanaryIsNotWithTheSeedAndNoSecretInAnyLog(t *testing.T) {
 	secrets := c.canaries
 	for _, p := range []*person{c.seed, c.alice, c.bob} {
 		secrets.add(p.name+"'s keys", secretKeys(t, p))
+		secrets.add(p.name+"'s keystore", keystore(t, p))
 	}
 	secrets.add("the network's key", networkKey(t, c.alice))
 	for _, link := range c.links {
@@ -153,6 +160,93 @@ func TestCanaryIsNotWithTheSeedAndNoSecretInAnyLog(t *testing.T) {
 			t.Errorf("the log of %s has %d bytes: is debug on?", log.cmd, len(log.stderr.String()))
 		}
 	}
+}
+
+// tellDatabases lets them say more in front of their databases: a name and a client id, under which nobody else would hide. Alice's
+// database is a server's, Bob's a file.
+func (c *confidence) tellDatabases() {
+	c.Helper()
+	name, client := "tangerine penguin pal", "client-id-of-the-penguins"
+	c.canaries.add("a contact's name", []byte(name))
+	c.canaries.add("a client id", []byte(client))
+	for _, p := range []*person{c.alice, c.bob} {
+		p.ok("contact", "add", c.carol.ok("contact", "link"), "--as", name)
+		p.ok("send", name, c.canary(7), "--id", client)
+	}
+}
+
+func TestCanaryIsInNoDatabaseAndNoProcess(t *testing.T) {
+	t.Parallel()
+	c := newConfidence(t)
+	c.alice.database = storetest.Postgres(t)
+	c.play()
+	c.tellDatabases()
+	for _, p := range []*person{c.alice, c.bob} {
+		for _, name := range []string{"cmdline", "environ"} {
+			data, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", p.node.pid(), name))
+			if errors.Is(err, os.ErrPermission) || errors.Is(err, os.ErrNotExist) {
+				continue // the process lets nobody look, or there is no such file system
+			}
+			if err != nil || len(data) == 0 {
+				t.Errorf("%s of %s: %d bytes, %v", name, p.name, len(data), err)
+			}
+			c.canaries.check(t, name+" of "+p.name+"'s node", data)
+		}
+		p.node.kill() // so that its write-ahead log stays as it is
+	}
+	for path, data := range filesBelow(t, c.bob.home) {
+		c.canaries.check(t, "Bob's "+path, data)
+	}
+	rows := rowsOf(t, c.alice.database)
+	if len(rows) < 10_000 {
+		t.Errorf("Alice's database has %d bytes in all", len(rows))
+	}
+	c.canaries.check(t, "Alice's database", rows)
+	if !strings.Contains(c.alice.ok("history", "bob")+c.bob.ok("history", "alice"), "canary 3") {
+		t.Error("what was said is not there either")
+	}
+}
+
+// rowsOf returns every value of every table of a PostgreSQL database.
+func rowsOf(t testing.TB, url string) (all []byte) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	rows, err := conn.Query(t.Context(), "SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = 'public'")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tables, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil || len(tables) < 10 {
+		t.Fatalf("tables %q, %v", tables, err)
+	}
+	for _, table := range tables {
+		rows, err := conn.Query(t.Context(), "SELECT * FROM "+table)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for rows.Next() {
+			values, err := rows.Values()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, v := range values {
+				if b, ok := v.([]byte); ok {
+					all = append(all, b...)
+				} else {
+					all = fmt.Append(all, v)
+				}
+				all = append(all, 0)
+			}
+		}
+		if err := rows.Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return all
 }
 
 // speakPlainly says something over TCP without any protection: so we know that the wire shows it.
@@ -197,6 +291,16 @@ func filesBelow(t testing.TB, dir string) map[string][]byte {
 func secretKeys(t testing.TB, p *person) []byte {
 	t.Helper()
 	keys, err := os.ReadFile(filepath.Join(p.home, "keys"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keys
+}
+
+// keystore returns the keys to what is in the database, sealed as they are.
+func keystore(t testing.TB, p *person) []byte {
+	t.Helper()
+	keys, err := os.ReadFile(filepath.Join(p.home, "keystore"))
 	if err != nil {
 		t.Fatal(err)
 	}

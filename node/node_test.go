@@ -114,8 +114,12 @@ func messenger(t *testing.T, world *nodetest.World, network chat.Network, name s
 	}
 	device := world.Device(name)
 	device.Config.Key, device.Config.Validators = identity.DeviceKey(), chat.Validators()
+	keys, err := chattest.NewKeys()
+	if err != nil {
+		t.Fatal(err)
+	}
 	m := chat.New(chat.Config{
-		Identity: identity, Name: name, Network: network, Store: chattest.NewMemStore(), Transport: device, Directory: device,
+		Identity: identity, Name: name, Network: network, Store: chattest.NewMemStore(), Keys: keys, Transport: device, Directory: device,
 	})
 	if err := m.Resume(t.Context()); err != nil {
 		t.Fatal(err)

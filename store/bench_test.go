@@ -12,12 +12,12 @@ import (
 	"parley/store/storetest"
 )
 
-// benchMessage returns the n-th message of 256 bytes, with an id that grows with time and another that does not.
+// benchMessage returns the n-th message, sealed from 256 bytes, with an id that grows with time and another that does not.
 func benchMessage(n uint64) chat.MessageRow {
 	var m chat.MessageRow
 	binary.BigEndian.PutUint64(m.Row[:], n)
 	m.ID = chat.MessageID(chat.EnvelopeIDOf(m.Row[:]))
-	m.Device, m.Kind, m.State, m.At, m.Content = "device", chat.KindText, chat.StateReceived, time.Unix(0, 0), make([]byte, 256)
+	m.Kind, m.State, m.At, m.Cell = chat.KindText, chat.StateReceived, time.Unix(0, 0), make([]byte, 400)
 	return m
 }
 

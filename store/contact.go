@@ -8,19 +8,19 @@ import (
 )
 
 const (
-	contactSelect = `SELECT account, name, created_at, blocked, trust, introducer, token FROM contact`
+	contactSelect = `SELECT account, created_at, cell FROM contact`
 	contactOf     = contactSelect + ` WHERE account = $1`
-	contactPut    = `INSERT INTO contact (account, name, created_at, blocked, trust, introducer, token)
-		VALUES ($1, $2, $3, $4, $5, $6, $7)
-		ON CONFLICT (account) DO UPDATE SET name = excluded.name, created_at = excluded.created_at, blocked = excluded.blocked,
-			trust = excluded.trust, introducer = excluded.introducer, token = excluded.token`
+	contactPut    = `INSERT INTO contact (account, created_at, cell) VALUES ($1, $2, $3)
+		ON CONFLICT (account) DO UPDATE SET created_at = excluded.created_at, cell = excluded.cell`
 )
 
 // Contacts implements chat.Tx.
-func (t *tx) Contacts() ([]chat.ContactRow, error) { return list(t, scanContact, contactSelect) }
+func (t *tx) Contacts() ([]chat.ContactRow, error) {
+	return list(t, scanContact, contactSelect)
+}
 
 func scanContact(rows *sql.Rows) (c chat.ContactRow, err error) {
-	return c, rows.Scan(id(c.Account[:]), &c.Name, instant(&c.At), flag(&c.Blocked), &c.Trust, id(c.Introducer[:]), id(c.Token[:]))
+	return c, rows.Scan(id(c.Account[:]), instant(&c.At), &c.Cell)
 }
 
 // Contact implements chat.Tx.
@@ -30,9 +30,8 @@ func (t *tx) Contact(account chat.AccountID) (chat.ContactRow, bool, error) {
 
 // PutContact implements chat.Tx.
 func (t *tx) PutContact(c chat.ContactRow) error {
-	_, err := t.exec(contactPut, c.Account[:], bytesOf(c.Name), c.At.UnixMicro(), flagOf(c.Blocked), string(c.Trust), c.Introducer[:], c.Token[:])
-	if err != nil {
-		return fmt.Errorf("put contact %s: %w", c.Account.Short(), err)
+	if _, err := t.exec(contactPut, c.Account[:], c.At.UnixMicro(), bytesOf(c.Cell)); err != nil {
+		return fmt.Errorf("put contact %x: %w", c.Account, err)
 	}
 	return nil
 }

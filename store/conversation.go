@@ -3,17 +3,25 @@ package store
 import (
 	"database/sql"
 	"fmt"
-	"slices"
+	"time"
 
 	"parley/chat"
 )
 
 const (
-	conversationSelect = `SELECT id, peer_account, last_seq, last_message, heads, created_at FROM conversation WHERE id = $1`
-	conversationPut    = `INSERT INTO conversation (id, peer_account, last_seq, last_message, heads, created_at)
-		VALUES ($1, $2, $3, $4, $5, $6)
-		ON CONFLICT (id) DO UPDATE SET peer_account = excluded.peer_account, last_seq = excluded.last_seq,
-			last_message = excluded.last_message, heads = excluded.heads, created_at = excluded.created_at`
+	conversationSelect = `SELECT id, created_at, cell FROM conversation WHERE id = $1`
+	conversationPut    = `INSERT INTO conversation (id, created_at, cell) VALUES ($1, $2, $3)
+		ON CONFLICT (id) DO UPDATE SET created_at = excluded.created_at, cell = excluded.cell`
+
+	tombstoneInsert = `INSERT INTO tombstone (message_id, forgotten_at)
+		SELECT message_id, CAST($1 AS BIGINT) FROM message WHERE conversation = $2 ON CONFLICT DO NOTHING`
+	tombstoneSelect    = `SELECT forgotten_at FROM tombstone WHERE message_id = $1`
+	messageForget      = `DELETE FROM message WHERE conversation = $1`
+	conversationForget = `DELETE FROM conversation WHERE id = $1`
+	eventForget        = `UPDATE event SET conversation = $1, cell = $2 WHERE conversation = $3`
+	unaddressedForget  = `DELETE FROM unaddressed WHERE account = $1`
+	outboxForget       = `DELETE FROM outbox WHERE account = $1`
+	contactForget      = `DELETE FROM contact WHERE account = $1`
 )
 
 // Conversation implements chat.Tx.
@@ -23,22 +31,42 @@ func (t *tx) Conversation(id chat.ConversationID) (chat.ConversationRow, bool, e
 
 // PutConversation implements chat.Tx.
 func (t *tx) PutConversation(c chat.ConversationRow) error {
-	heads := make([]byte, 0, len(c.Heads)*len(chat.MessageID{}))
-	for _, head := range c.Heads {
-		heads = append(heads, head[:]...)
-	}
-	_, err := t.exec(conversationPut, c.ID[:], c.Peer[:], int64(c.Seq), c.Prev[:], heads, c.At.UnixMicro())
-	if err != nil {
-		return fmt.Errorf("put conversation %s: %w", c.ID, err)
+	if _, err := t.exec(conversationPut, c.ID[:], c.At.UnixMicro(), bytesOf(c.Cell)); err != nil {
+		return fmt.Errorf("put conversation %x: %w", c.ID, err)
 	}
 	return nil
 }
 
 func scanConversation(rows *sql.Rows) (c chat.ConversationRow, err error) {
-	var heads []byte
-	err = rows.Scan(id(c.ID[:]), id(c.Peer[:]), wide(&c.Seq), id(c.Prev[:]), &heads, instant(&c.At))
-	for head := range slices.Chunk(heads, len(chat.MessageID{})) {
-		c.Heads = append(c.Heads, chat.MessageID(head))
+	return c, rows.Scan(id(c.ID[:]), instant(&c.At), &c.Cell)
+}
+
+// DeleteConversation implements chat.Tx.
+func (t *tx) DeleteConversation(c chat.ConversationID, a chat.AccountID, at time.Time) error {
+	none := chat.ConversationID{}
+	for _, step := range []struct {
+		query string
+		args  []any
+	}{
+		{tombstoneInsert, []any{at.UnixMicro(), c[:]}},
+		{messageForget, []any{c[:]}},
+		{conversationForget, []any{c[:]}},
+		{eventForget, []any{none[:], []byte{}, c[:]}},
+		{unaddressedForget, []any{a[:]}},
+		{outboxForget, []any{a[:]}},
+		{contactForget, []any{a[:]}},
+	} {
+		if _, err := t.exec(step.query, step.args...); err != nil {
+			return fmt.Errorf("delete conversation %x: %w", c, err)
+		}
 	}
-	return c, err
+	return nil
+}
+
+// Forgotten implements chat.Tx.
+func (t *tx) Forgotten(message chat.MessageID) (bool, error) {
+	_, ok, err := first(t, func(rows *sql.Rows) (at time.Time, err error) {
+		return at, rows.Scan(instant(&at))
+	}, tombstoneSelect, message[:])
+	return ok, err
 }

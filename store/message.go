@@ -11,12 +11,12 @@ import (
 
 const (
 	messageInsert = `INSERT INTO message
-		(row_id, message_id, conversation, author, device, kind, state, reason, client_id, created_at, event_seq, content)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`
+		(row_id, message_id, conversation, kind, state, reason, client_id, created_at, event_seq, cell)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`
 	messageState = `UPDATE message SET state = $1, reason = $2 WHERE row_id = $3`
 
 	messageSelect = `SELECT
-		row_id, message_id, conversation, author, device, kind, state, reason, client_id, created_at, event_seq, content
+		row_id, message_id, conversation, kind, state, reason, client_id, created_at, event_seq, cell
 		FROM message `
 	messageByRow    = messageSelect + `WHERE row_id = $1`
 	messageByID     = messageSelect + `WHERE message_id = $1`
@@ -33,8 +33,8 @@ const (
 
 // InsertMessage implements chat.Tx.
 func (t *tx) InsertMessage(m chat.MessageRow) error {
-	_, err := t.exec(messageInsert, m.Row[:], m.ID[:], m.Conversation[:], m.Author[:], bytesOf(m.Device), int64(m.Kind),
-		string(m.State), bytesOf(m.Reason), bytesOf(m.ClientID), m.At.UnixMicro(), int64(m.Event), bytesOf(m.Content))
+	_, err := t.exec(messageInsert, m.Row[:], m.ID[:], m.Conversation[:], int64(m.Kind), string(m.State), bytesOf(m.Reason),
+		bytesOf(m.ClientID), m.At.UnixMicro(), int64(m.Event), bytesOf(m.Cell))
 	if err != nil {
 		return fmt.Errorf("insert message %x: %w", m.Row, err)
 	}
@@ -102,6 +102,6 @@ func (t *tx) Stats() (chat.Stats, error) {
 }
 
 func scanMessage(rows *sql.Rows) (m chat.MessageRow, err error) {
-	return m, rows.Scan(id(m.Row[:]), id(m.ID[:]), id(m.Conversation[:]), id(m.Author[:]), &m.Device, &m.Kind,
-		&m.State, &m.Reason, &m.ClientID, instant(&m.At), wide(&m.Event), &m.Content)
+	return m, rows.Scan(id(m.Row[:]), id(m.ID[:]), id(m.Conversation[:]), &m.Kind, &m.State, &m.Reason, &m.ClientID,
+		instant(&m.At), wide(&m.Event), &m.Cell)
 }

@@ -14,9 +14,8 @@ import (
 )
 
 const (
-	outboxInsert = `INSERT INTO outbox (device, row_id, account, message_row, content, session_id, chain_id, envelope_id, ack_tag, envelope)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`
-	outboxOf = `SELECT device, row_id, account, message_row, content, session_id, chain_id, envelope_id, ack_tag, envelope
+	outboxInsert = `INSERT INTO outbox (device, row_id, account, message_row, envelope_id, cell) VALUES ($1, $2, $3, $4, $5, $6)`
+	outboxOf     = `SELECT device, row_id, account, message_row, envelope_id, cell
 		FROM outbox WHERE device = $1 AND row_id > $2 ORDER BY row_id LIMIT $3`
 	outboxDelete = `DELETE FROM outbox WHERE device = $1 AND row_id IN `
 
@@ -29,16 +28,16 @@ const (
 		SELECT device FROM step WHERE device IS NOT NULL`
 
 	unaddressedAdd      = `INSERT INTO unaddressed (account, device, message_row) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`
-	unaddressedAccounts = `SELECT DISTINCT account FROM unaddressed ORDER BY account`
-	unaddressedDevices  = `SELECT DISTINCT device FROM unaddressed WHERE account = $1 ORDER BY device`
-	unaddressedOf       = `SELECT message_row FROM unaddressed WHERE account = $1 AND device = $2 ORDER BY message_row LIMIT $3`
-	unaddressedDelete   = `DELETE FROM unaddressed WHERE account = $1 AND device = $2 AND message_row = $3`
+	unaddressedAccounts = `SELECT account, (SELECT w.message_row FROM unaddressed w WHERE w.account = a.account ORDER BY w.device, w.message_row LIMIT 1)
+		FROM (SELECT DISTINCT account FROM unaddressed) a`
+	unaddressedAny    = `SELECT message_row FROM unaddressed WHERE account = $1 LIMIT 1`
+	unaddressedOf     = `SELECT message_row FROM unaddressed WHERE account = $1 AND device = $2 ORDER BY message_row LIMIT $3`
+	unaddressedDelete = `DELETE FROM unaddressed WHERE account = $1 AND device = $2 AND message_row = $3`
 )
 
 // InsertOutbox implements chat.Tx.
 func (t *tx) InsertOutbox(o chat.OutboxRow) error {
-	_, err := t.exec(outboxInsert, bytesOf(o.Device), o.Row[:], o.Account[:], o.Message[:], bytesOf(o.Content), o.Session[:], o.Chain[:],
-		o.ID[:], o.Tag[:], bytesOf(o.Envelope))
+	_, err := t.exec(outboxInsert, bytesOf(o.Device), o.Row[:], o.Account[:], o.Message[:], o.ID[:], bytesOf(o.Cell))
 	if err != nil {
 		return fmt.Errorf("insert outbox row %x: %w", o.Row, err)
 	}
@@ -55,8 +54,7 @@ func (t *tx) OutboxDevices() ([]peer.ID, error) {
 // OutboxOf implements chat.Tx.
 func (t *tx) OutboxOf(device peer.ID, after chat.RowID, limit int) ([]chat.OutboxRow, error) {
 	return list(t, func(rows *sql.Rows) (o chat.OutboxRow, err error) {
-		return o, rows.Scan(&o.Device, id(o.Row[:]), id(o.Account[:]), id(o.Message[:]), &o.Content, id(o.Session[:]), id(o.Chain[:]),
-			id(o.ID[:]), id(o.Tag[:]), &o.Envelope)
+		return o, rows.Scan(&o.Device, id(o.Row[:]), id(o.Account[:]), id(o.Message[:]), id(o.ID[:]), &o.Cell)
 	}, outboxOf, bytesOf(device), after[:], limitOf(limit))
 }
 
@@ -91,17 +89,18 @@ func (t *tx) AddUnaddressed(w chat.WaitingRow) error {
 }
 
 // WaitingAccounts implements chat.Tx.
-func (t *tx) WaitingAccounts() ([]chat.AccountID, error) {
-	return list(t, func(rows *sql.Rows) (account chat.AccountID, err error) {
-		return account, rows.Scan(id(account[:]))
+func (t *tx) WaitingAccounts() ([]chat.WaitingRow, error) {
+	return list(t, func(rows *sql.Rows) (w chat.WaitingRow, err error) {
+		return w, rows.Scan(id(w.Account[:]), id(w.Message[:]))
 	}, unaddressedAccounts)
 }
 
-// WaitingDevices implements chat.Tx.
-func (t *tx) WaitingDevices(account chat.AccountID) ([]peer.ID, error) {
-	return list(t, func(rows *sql.Rows) (device peer.ID, err error) {
-		return device, rows.Scan(&device)
-	}, unaddressedDevices, account[:])
+// Waits implements chat.Tx.
+func (t *tx) Waits(account chat.AccountID) (bool, error) {
+	_, ok, err := first(t, func(rows *sql.Rows) (row chat.RowID, err error) {
+		return row, rows.Scan(id(row[:]))
+	}, unaddressedAny, account[:])
+	return ok, err
 }
 
 // Unaddressed implements chat.Tx.

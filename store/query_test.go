@@ -147,7 +147,8 @@ func TestQueriesUseIndexes(t *testing.T) {
 	for _, name := range []string{
 		"messageByRow", "messageByID", "messageByClient", "messagePage", "messageUnreadIn", "messageStats", "messageLast",
 		"outboxOf", "outboxDevices", "outboxDelete", "seenSelect", "eventSelect", "contactOf",
-		"conversationSelect", "recordSelect", "unaddressedOf", "requestOf", "heldIn", "heldOf", "heldDelete",
+		"conversationSelect", "recordSelect", "unaddressedOf", "unaddressedAny", "requestOf", "heldIn", "heldOf", "heldDelete", "tombstoneSelect",
+		"eventLast", "sessionByID", "sessionsWith", "secretOne", "secretsOf",
 	} {
 		plan := explain(t, db, numbered(whole(name, queries(t)[name])))
 		if regexp.MustCompile(`SCAN (message|outbox|event|unaddressed|held);`).MatchString(plan) && name != "messageLast" {

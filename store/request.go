@@ -8,23 +8,18 @@ import (
 )
 
 const (
-	requestSelect = `SELECT account, state, name, created_at, card, texts, claims, introducer, introduction FROM request`
+	requestSelect = `SELECT account, state, created_at, cell FROM request`
 	requestOf     = requestSelect + ` WHERE account = $1`
-	requestPut    = `INSERT INTO request (account, state, name, created_at, card, texts, claims, introducer, introduction)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-		ON CONFLICT (account) DO UPDATE SET state = excluded.state, name = excluded.name, created_at = excluded.created_at,
-			card = excluded.card, texts = excluded.texts, claims = excluded.claims, introducer = excluded.introducer,
-			introduction = excluded.introduction`
+	requestPut    = `INSERT INTO request (account, state, created_at, cell) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (account) DO UPDATE SET state = excluded.state, created_at = excluded.created_at, cell = excluded.cell`
 	requestDelete = `DELETE FROM request WHERE account = $1`
 
-	heldSelect = `SELECT message_id, envelope_id, account, device, row_id, ack_tag, created_at, content FROM held `
+	heldSelect = `SELECT message_id, envelope_id, account, row_id, created_at, cell FROM held `
 	heldIn     = heldSelect + `WHERE envelope_id = $1`
 	heldOf     = heldSelect + `WHERE account = $1 ORDER BY row_id`
-	heldPut    = `INSERT INTO held (message_id, envelope_id, account, device, row_id, ack_tag, created_at, content)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+	heldPut    = `INSERT INTO held (message_id, envelope_id, account, row_id, created_at, cell) VALUES ($1, $2, $3, $4, $5, $6)
 		ON CONFLICT (message_id) DO UPDATE SET envelope_id = excluded.envelope_id, account = excluded.account,
-			device = excluded.device, row_id = excluded.row_id, ack_tag = excluded.ack_tag, created_at = excluded.created_at,
-			content = excluded.content`
+			row_id = excluded.row_id, created_at = excluded.created_at, cell = excluded.cell`
 	heldDelete = `DELETE FROM held WHERE account = $1`
 )
 
@@ -37,16 +32,14 @@ func (t *tx) Request(account chat.AccountID) (chat.RequestRow, bool, error) {
 }
 
 func scanRequest(rows *sql.Rows) (r chat.RequestRow, err error) {
-	return r, rows.Scan(id(r.Account[:]), &r.State, &r.Name, instant(&r.At), flag(&r.Card), &r.Texts, id(r.Claims[:]),
-		id(r.Introducer[:]), &r.Introduction)
+	return r, rows.Scan(id(r.Account[:]), &r.State, instant(&r.At), &r.Cell)
 }
 
 // PutRequest implements chat.Tx.
 func (t *tx) PutRequest(r chat.RequestRow) error {
-	_, err := t.exec(requestPut, r.Account[:], string(r.State), bytesOf(r.Name), r.At.UnixMicro(), flagOf(r.Card), int64(r.Texts),
-		r.Claims[:], r.Introducer[:], bytesOf(r.Introduction))
+	_, err := t.exec(requestPut, r.Account[:], string(r.State), r.At.UnixMicro(), bytesOf(r.Cell))
 	if err != nil {
-		return fmt.Errorf("put request of %s: %w", r.Account.Short(), err)
+		return fmt.Errorf("put request %x: %w", r.Account, err)
 	}
 	return nil
 }
@@ -54,7 +47,7 @@ func (t *tx) PutRequest(r chat.RequestRow) error {
 // DeleteRequest implements chat.Tx.
 func (t *tx) DeleteRequest(account chat.AccountID) error {
 	if _, err := t.exec(requestDelete, account[:]); err != nil {
-		return fmt.Errorf("delete request of %s: %w", account.Short(), err)
+		return fmt.Errorf("delete request %x: %w", account, err)
 	}
 	return nil
 }
@@ -70,16 +63,14 @@ func (t *tx) HeldOf(account chat.AccountID) ([]chat.HeldRow, error) {
 }
 
 func scanHeld(rows *sql.Rows) (h chat.HeldRow, err error) {
-	return h, rows.Scan(id(h.Message[:]), id(h.Envelope[:]), id(h.Account[:]), &h.Device, id(h.Row[:]), id(h.Tag[:]),
-		instant(&h.At), &h.Content)
+	return h, rows.Scan(id(h.Message[:]), id(h.Envelope[:]), id(h.Account[:]), id(h.Row[:]), instant(&h.At), &h.Cell)
 }
 
 // PutHeld implements chat.Tx.
 func (t *tx) PutHeld(h chat.HeldRow) error {
-	_, err := t.exec(heldPut, h.Message[:], h.Envelope[:], h.Account[:], bytesOf(h.Device), h.Row[:], h.Tag[:], h.At.UnixMicro(),
-		bytesOf(h.Content))
+	_, err := t.exec(heldPut, h.Message[:], h.Envelope[:], h.Account[:], h.Row[:], h.At.UnixMicro(), bytesOf(h.Cell))
 	if err != nil {
-		return fmt.Errorf("hold a letter of %s: %w", h.Account.Short(), err)
+		return fmt.Errorf("hold letter %x: %w", h.Message, err)
 	}
 	return nil
 }
@@ -87,7 +78,7 @@ func (t *tx) PutHeld(h chat.HeldRow) error {
 // DeleteHeldOf implements chat.Tx.
 func (t *tx) DeleteHeldOf(account chat.AccountID) error {
 	if _, err := t.exec(heldDelete, account[:]); err != nil {
-		return fmt.Errorf("delete the letters of %s: %w", account.Short(), err)
+		return fmt.Errorf("delete the letters of %x: %w", account, err)
 	}
 	return nil
 }

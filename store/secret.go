@@ -10,17 +10,16 @@ import (
 )
 
 const (
-	sessionSelect = `SELECT id, device, account, heard, begun_at, heals, state FROM session `
+	sessionSelect = `SELECT id, device, begun_at, cell FROM session `
 	sessionByID   = sessionSelect + `WHERE id = $1`
 	sessionsWith  = sessionSelect + `WHERE device = $1`
-	sessionPut    = `INSERT INTO session (id, device, account, heard, begun_at, heals, state) VALUES ($1, $2, $3, $4, $5, $6, $7)
-		ON CONFLICT (id) DO UPDATE SET device = excluded.device, account = excluded.account, heard = excluded.heard,
-			begun_at = excluded.begun_at, heals = excluded.heals, state = excluded.state`
+	sessionPut    = `INSERT INTO session (id, device, begun_at, cell) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (id) DO UPDATE SET device = excluded.device, begun_at = excluded.begun_at, cell = excluded.cell`
 	sessionDelete = `DELETE FROM session WHERE id = $1`
 
-	secretOne    = `SELECT kind, secret_key, value FROM secret WHERE kind = $1 AND secret_key = $2`
-	secretsOf    = `SELECT kind, secret_key, value FROM secret WHERE kind = $1 ORDER BY secret_key LIMIT $2`
-	secretPut    = `INSERT INTO secret (kind, secret_key, value) VALUES ($1, $2, $3) ON CONFLICT (kind, secret_key) DO UPDATE SET value = excluded.value`
+	secretOne    = `SELECT kind, secret_key, cell FROM secret WHERE kind = $1 AND secret_key = $2`
+	secretsOf    = `SELECT kind, secret_key, cell FROM secret WHERE kind = $1 LIMIT $2`
+	secretPut    = `INSERT INTO secret (kind, secret_key, cell) VALUES ($1, $2, $3) ON CONFLICT (kind, secret_key) DO UPDATE SET cell = excluded.cell`
 	secretDelete = `DELETE FROM secret WHERE kind = $1 AND secret_key = $2`
 )
 
@@ -36,11 +35,7 @@ func (t *tx) Sessions(device peer.ID) ([]chat.SessionRow, error) {
 
 // PutSession implements chat.Tx.
 func (t *tx) PutSession(s chat.SessionRow) error {
-	heals := int64(0)
-	if s.Heals {
-		heals = 1
-	}
-	_, err := t.exec(sessionPut, s.ID[:], bytesOf(s.Device), s.Account[:], s.Heard[:], s.At.UnixMicro(), heals, bytesOf(s.State))
+	_, err := t.exec(sessionPut, s.ID[:], bytesOf(s.Device), s.At.UnixMicro(), bytesOf(s.Cell))
 	if err != nil {
 		return fmt.Errorf("put session %x: %w", s.ID[:4], err)
 	}
@@ -54,14 +49,12 @@ func (t *tx) DeleteSession(id chat.SessionID) error {
 }
 
 func scanSession(rows *sql.Rows) (s chat.SessionRow, err error) {
-	heals := number(func(n int64) { s.Heals = n == 1 })
-	return s, rows.Scan(id(s.ID[:]), &s.Device, id(s.Account[:]), id(s.Heard[:]), instant(&s.At), heals, &s.State)
+	return s, rows.Scan(id(s.ID[:]), &s.Device, instant(&s.At), &s.Cell)
 }
 
 // Secret implements chat.Tx.
-func (t *tx) Secret(kind chat.SecretKind, key []byte) ([]byte, bool, error) {
-	s, ok, err := first(t, scanSecret, secretOne, string(kind), bytesOf(key))
-	return s.Value, ok, err
+func (t *tx) Secret(kind chat.SecretKind, key []byte) (chat.SecretRow, bool, error) {
+	return first(t, scanSecret, secretOne, string(kind), bytesOf(key))
 }
 
 // Secrets implements chat.Tx.
@@ -71,7 +64,7 @@ func (t *tx) Secrets(kind chat.SecretKind, limit int) ([]chat.SecretRow, error) 
 
 // PutSecret implements chat.Tx.
 func (t *tx) PutSecret(s chat.SecretRow) error {
-	_, err := t.exec(secretPut, string(s.Kind), bytesOf(s.Key), bytesOf(s.Value))
+	_, err := t.exec(secretPut, string(s.Kind), bytesOf(s.Key), bytesOf(s.Cell))
 	if err != nil {
 		return fmt.Errorf("put a secret of kind %s: %w", s.Kind, err)
 	}
@@ -85,5 +78,5 @@ func (t *tx) DeleteSecret(kind chat.SecretKind, key []byte) error {
 }
 
 func scanSecret(rows *sql.Rows) (s chat.SecretRow, err error) {
-	return s, rows.Scan(&s.Kind, &s.Key, &s.Value)
+	return s, rows.Scan(&s.Kind, &s.Key, &s.Cell)
 }

@@ -8,20 +8,20 @@ import (
 )
 
 const (
-	seenSelect = `SELECT ack_tag FROM inbox_seen WHERE envelope_id = $1`
-	seenInsert = `INSERT INTO inbox_seen (envelope_id, ack_tag, message_id, seen_at) VALUES ($1, $2, $3, $4)`
+	seenSelect = `SELECT envelope_id, seen_at, cell FROM inbox_seen WHERE envelope_id = $1`
+	seenInsert = `INSERT INTO inbox_seen (envelope_id, seen_at, cell) VALUES ($1, $2, $3)`
 )
 
 // Seen implements chat.Tx.
-func (t *tx) Seen(envelope chat.EnvelopeID) (chat.AckTag, bool, error) {
-	return first(t, func(rows *sql.Rows) (tag chat.AckTag, err error) {
-		return tag, rows.Scan(id(tag[:]))
+func (t *tx) Seen(envelope chat.EnvelopeID) (chat.SeenRow, bool, error) {
+	return first(t, func(rows *sql.Rows) (s chat.SeenRow, err error) {
+		return s, rows.Scan(id(s.ID[:]), instant(&s.At), &s.Cell)
 	}, seenSelect, envelope[:])
 }
 
 // InsertSeen implements chat.Tx.
 func (t *tx) InsertSeen(s chat.SeenRow) error {
-	_, err := t.exec(seenInsert, s.ID[:], s.Tag[:], s.Message[:], s.At.UnixMicro())
+	_, err := t.exec(seenInsert, s.ID[:], s.At.UnixMicro(), bytesOf(s.Cell))
 	if err != nil {
 		return fmt.Errorf("remember envelope %x: %w", s.ID[:8], err)
 	}

@@ -11,6 +11,7 @@ import (
 type Backend interface {
 	Node
 	Contacts
+	Links
 	Strangers
 	Trust
 	Messages
@@ -33,6 +34,13 @@ type Contacts interface {
 	AddContact(ctx context.Context, link, as string) (chat.Contact, error)
 	// ReplaceContact is AddContact, and gives the owner of the link a name that another account has.
 	ReplaceContact(ctx context.Context, link, as string) (chat.Contact, error)
+	// RemoveContact forgets a contact and the conversation with it: nothing of it can be read any more, anywhere. The error has
+	// chat.CodeTarget where there is no such contact.
+	RemoveContact(ctx context.Context, a chat.AccountID) error
+}
+
+// Links is what others ask us with.
+type Links interface {
 	// ContactLink returns our own link, with which others may ask to be our contacts.
 	ContactLink(ctx context.Context) (chat.InviteLink, error)
 	// ResetContactLink makes all our links from before lead to nobody, and returns the new one.

@@ -79,6 +79,18 @@ func (c *Client) AddContact(ctx context.Context, link, as string) (chat.Contact,
 	return one(ctx, c, call{method: "POST", path: "/contacts", body: addShape{Link: link, Name: as}}, contactShape.parse)
 }
 
+// RemoveContact implements Backend. When its connection drops, the second try may say that there is no such contact any more.
+func (c *Client) RemoveContact(ctx context.Context, a chat.AccountID) error {
+	_, err := c.do(ctx, call{method: "DELETE", path: "/contacts/" + a.String()}, new(struct{}))
+	return err
+}
+
+// Shutdown asks the node to end. It has not ended yet when this returns.
+func (c *Client) Shutdown(ctx context.Context) error {
+	_, err := c.do(ctx, call{method: "POST", path: "/shutdown", body: struct{}{}}, new(struct{}))
+	return err
+}
+
 // ContactLink implements Backend.
 func (c *Client) ContactLink(ctx context.Context) (chat.InviteLink, error) {
 	return one(ctx, c, call{method: "GET", path: "/contacts/link"}, linkShape.parse)

@@ -135,6 +135,11 @@ func TestAnswersAreAsDocumented(t *testing.T) {
 		{"GET", "/messages/{id}", "/messages/" + waits.ID.String() + "?wait=read&timeout=0s", "", 202},
 		{"GET", "/messages/{id}", "/messages/" + failed.ID.String() + "?wait=read", "", 403},
 		{"GET", "/events", "/events?poll=5s", "", 200},
+		{"DELETE", "/contacts/{account}", "/contacts/" + w.bob.Account().String(), "", 200},
+		{"DELETE", "/contacts/{account}", "/contacts/" + w.bob.Account().String(), "", 404},
+		{"DELETE", "/contacts/{account}", "/contacts/bob", "", 400},
+		{"GET", "/events", "/events?poll=5s", "", 200},
+		{"POST", "/shutdown", "/shutdown", "{}", 403},
 	}...))
 }
 

@@ -39,6 +39,7 @@ func (s *Server) routes() []route {
 		{"POST", "/contacts", s.answer(s.postContact)},
 		{"GET", "/contacts/link", s.answer(s.getContactLink)},
 		{"POST", "/contacts/link/reset", s.answer(s.postContactLinkReset)},
+		{"DELETE", "/contacts/{account}", s.answer(s.deleteContact)},
 		{"POST", "/contacts/{account}/block", s.answer(s.postBlock)},
 		{"POST", "/contacts/{account}/unblock", s.answer(s.postUnblock)},
 		{"GET", "/contacts/{account}/safety-number", s.answer(s.getSafetyNumber)},
@@ -54,6 +55,7 @@ func (s *Server) routes() []route {
 		{"POST", "/messages/read", s.answer(s.postRead)},
 		{"GET", "/messages/{id}", s.answer(s.getMessage)},
 		{"GET", "/events", s.getEvents},
+		{"POST", "/shutdown", s.answer(s.postShutdown)},
 	}
 }
 
@@ -96,6 +98,23 @@ func (s *Server) postContact(r *http.Request) (reply, error) {
 	}
 	c, err := put(r.Context(), add.Link, add.Name)
 	return reply{body: shapeContact(c)}, err
+}
+
+func (s *Server) deleteContact(r *http.Request) (reply, error) {
+	a, err := chat.ParseAccountID(r.PathValue("account"))
+	if err != nil {
+		return reply{}, invalid("%s", err)
+	}
+	return reply{body: struct{}{}}, s.backend.RemoveContact(r.Context(), a)
+}
+
+// postShutdown answers, and the node ends.
+func (s *Server) postShutdown(*http.Request) (reply, error) {
+	if s.options.Shutdown == nil {
+		return reply{}, &chat.Error{Code: chat.CodeRefused, Detail: "this node is not ended from here"}
+	}
+	s.options.Shutdown()
+	return reply{body: struct{}{}}, nil
 }
 
 func (s *Server) getContactLink(r *http.Request) (reply, error) {

@@ -19,9 +19,10 @@ import (
 
 // ServerOptions says where a server listens and what it says of itself.
 type ServerOptions struct {
-	Socket  string      // path of the unix socket, in a folder of our own
-	Version string      // of the program, for GET /version
-	Logger  *zap.Logger // nil: no log
+	Socket   string      // path of the unix socket, in a folder of our own
+	Version  string      // of the program, for GET /version
+	Shutdown func()      // ends the node, and does not wait for that; nil: POST /shutdown is refused
+	Logger   *zap.Logger // nil: no log
 }
 
 // Server answers for a Backend on a unix socket.

@@ -81,6 +81,7 @@ type statusShape struct {
 	Verified    int          `json:"verified"`
 	Requests    int          `json:"requests"`
 	Trouble     string       `json:"trouble,omitempty"`
+	Restored    bool         `json:"restored,omitempty"`
 	LastEvent   uint64       `json:"last_event"`
 	Since       stamp        `json:"since"`
 }
@@ -89,7 +90,8 @@ func shapeStatus(s chat.Status) statusShape {
 	return statusShape{
 		Ready: s.Ready, Name: s.Name, Account: text(s.Account), Device: s.Device.String(), Network: networkShape(s.Network),
 		Peers: s.Peers, Seeds: s.Seeds, Addresses: notNull(s.Addresses), Reachable: s.Reachable, Queued: s.Queued,
-		OldestQueue: stamp{s.OldestQueue}, Database: s.Database, Contacts: s.Contacts, Verified: s.Verified, Requests: s.Requests, Trouble: s.Trouble, LastEvent: s.LastEvent, Since: stamp{s.Since},
+		OldestQueue: stamp{s.OldestQueue}, Database: s.Database, Contacts: s.Contacts, Verified: s.Verified, Requests: s.Requests,
+		Trouble: s.Trouble, Restored: s.Restored, LastEvent: s.LastEvent, Since: stamp{s.Since},
 	}
 }
 
@@ -99,8 +101,7 @@ func (s statusShape) parse() (chat.Status, error) {
 		Ready: s.Ready, Name: s.Name, Account: read(&r, s.Account, chat.ParseAccountID), Device: read(&r, s.Device, peer.Decode),
 		Network: chat.NetworkStatus(s.Network), Peers: s.Peers, Seeds: s.Seeds, Addresses: s.Addresses, Reachable: s.Reachable,
 		Queued: s.Queued, OldestQueue: s.OldestQueue.Time, Database: s.Database, Contacts: s.Contacts, Verified: s.Verified,
-		Requests: s.Requests, Trouble: s.Trouble, LastEvent: s.LastEvent,
-		Since: s.Since.Time,
+		Requests: s.Requests, Trouble: s.Trouble, Restored: s.Restored, LastEvent: s.LastEvent, Since: s.Since.Time,
 	}
 	return status, r.err
 }

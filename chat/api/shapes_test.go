@@ -115,7 +115,8 @@ func TestTheStatePasses(t *testing.T) {
 		s := chat.Status{
 			Ready: true, Name: name, Account: drawBytes(t, "account"), Device: drawDevice(t), Peers: n, Seeds: n,
 			Network:   chat.NetworkStatus{Name: name, Fingerprint: "K7QD4", Private: true, Joined: true, Seeds: n},
-			Addresses: []string{name}, Reachable: true, Queued: n, Contacts: n, Verified: n, Requests: n, Database: "sqlite", Trouble: name, LastEvent: uint64(n),
+			Addresses: []string{name}, Reachable: true, Queued: n, Contacts: n, Verified: n, Requests: n, Database: "sqlite", Trouble: name,
+			Restored: n%2 == 1, LastEvent: uint64(n),
 			Since: drawTime(t, "since"),
 		}
 		passes(t, s, shapeStatus, statusShape.parse)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"parley/chat"
 )
@@ -40,6 +41,7 @@ type memRows struct {
 	records       table[chat.RecordRow]
 	sessions      table[chat.SessionRow]
 	secrets       table[chat.SecretRow]
+	tombstones    table[time.Time]
 }
 
 // copy copies every table; rows themselves are never changed in place.
@@ -47,6 +49,7 @@ func (r memRows) copy() memRows {
 	return memRows{
 		r.messages.copy(), r.messageIDs.copy(), r.clientIDs.copy(), r.conversations.copy(), r.outbox.copy(), r.unaddressed.copy(),
 		r.seen.copy(), r.events.copy(), r.contacts.copy(), r.requests.copy(), r.held.copy(), r.records.copy(), r.sessions.copy(), r.secrets.copy(),
+		r.tombstones.copy(),
 	}
 }
 

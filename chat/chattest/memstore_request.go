@@ -17,7 +17,7 @@ func heldKey(account chat.AccountID, row chat.RowID, m chat.MessageID) string {
 func (t *memTx) Requests() ([]chat.RequestRow, error) {
 	var all []chat.RequestRow
 	for _, r := range t.rows.requests.all() {
-		all = append(all, copyRequest(r))
+		all = append(all, keptRequest(r))
 	}
 	return all, t.err
 }
@@ -25,7 +25,10 @@ func (t *memTx) Requests() ([]chat.RequestRow, error) {
 // Request implements chat.Tx.
 func (t *memTx) Request(account chat.AccountID) (chat.RequestRow, bool, error) {
 	r, ok := t.rows.requests.get(string(account[:]))
-	return copyRequest(r), ok, t.err
+	if !ok {
+		return chat.RequestRow{}, false, t.err
+	}
+	return keptRequest(r), ok, t.err
 }
 
 // PutRequest implements chat.Tx.
@@ -36,7 +39,7 @@ func (t *memTx) PutRequest(r chat.RequestRow) error {
 	if r.State != chat.RequestPending && r.State != chat.RequestRejected {
 		return t.fail(fmt.Errorf("put request: no such state: %q", r.State))
 	}
-	put(t, &t.rows.requests, string(r.Account[:]), copyRequest(r))
+	put(t, &t.rows.requests, string(r.Account[:]), keptRequest(r))
 	return nil
 }
 
@@ -53,7 +56,7 @@ func (t *memTx) DeleteRequest(account chat.AccountID) error {
 func (t *memTx) Held(envelope chat.EnvelopeID) (chat.HeldRow, bool, error) {
 	for _, h := range t.rows.held.all() {
 		if h.Envelope == envelope {
-			return copyHeld(h), true, t.err
+			return keptHeld(h), true, t.err
 		}
 	}
 	return chat.HeldRow{}, false, t.err
@@ -66,7 +69,7 @@ func (t *memTx) HeldOf(account chat.AccountID) ([]chat.HeldRow, error) {
 		if h.Account != account {
 			break
 		}
-		list = append(list, copyHeld(h))
+		list = append(list, keptHeld(h))
 	}
 	return list, t.err
 }
@@ -76,9 +79,6 @@ func (t *memTx) PutHeld(h chat.HeldRow) error {
 	if err := t.write(); err != nil {
 		return err
 	}
-	if h.Device == "" {
-		return t.fail(errors.New("hold a letter: no device"))
-	}
 	for _, other := range slices.Clone(t.rows.held.all()) {
 		switch {
 		case other.Message == h.Message:
@@ -87,7 +87,7 @@ func (t *memTx) PutHeld(h chat.HeldRow) error {
 			return t.fail(fmt.Errorf("hold a letter: envelope %x is there already", h.Envelope))
 		}
 	}
-	put(t, &t.rows.held, heldKey(h.Account, h.Row, h.Message), copyHeld(h))
+	put(t, &t.rows.held, heldKey(h.Account, h.Row, h.Message), keptHeld(h))
 	return nil
 }
 
@@ -103,12 +103,10 @@ func (t *memTx) DeleteHeldOf(account chat.AccountID) error {
 	return nil
 }
 
-func copyRequest(r chat.RequestRow) chat.RequestRow {
-	r.At, r.Introduction = micros(r.At), bytes.Clone(r.Introduction)
-	return r
+func keptRequest(r chat.RequestRow) chat.RequestRow {
+	return chat.RequestRow{Account: r.Account, State: r.State, At: micros(r.At), Cell: bytes.Clone(r.Cell)}
 }
 
-func copyHeld(h chat.HeldRow) chat.HeldRow {
-	h.At, h.Content = micros(h.At), bytes.Clone(h.Content)
-	return h
+func keptHeld(h chat.HeldRow) chat.HeldRow {
+	return chat.HeldRow{Message: h.Message, Envelope: h.Envelope, Account: h.Account, Row: h.Row, At: micros(h.At), Cell: bytes.Clone(h.Cell)}
 }

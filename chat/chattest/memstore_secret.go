@@ -12,7 +12,10 @@ import (
 // Session implements chat.Tx.
 func (t *memTx) Session(id chat.SessionID) (chat.SessionRow, bool, error) {
 	s, ok := t.rows.sessions.get(string(id[:]))
-	return copySession(s), ok, t.err
+	if !ok {
+		return chat.SessionRow{}, false, t.err
+	}
+	return keptSession(s), ok, t.err
 }
 
 // Sessions implements chat.Tx.
@@ -20,7 +23,7 @@ func (t *memTx) Sessions(device peer.ID) ([]chat.SessionRow, error) {
 	var list []chat.SessionRow
 	for _, s := range t.rows.sessions.all() {
 		if s.Device == device {
-			list = append(list, copySession(s))
+			list = append(list, keptSession(s))
 		}
 	}
 	return list, t.err
@@ -31,7 +34,7 @@ func (t *memTx) PutSession(s chat.SessionRow) error {
 	if err := t.write(); err != nil {
 		return err
 	}
-	put(t, &t.rows.sessions, string(s.ID[:]), copySession(s))
+	put(t, &t.rows.sessions, string(s.ID[:]), keptSession(s))
 	return nil
 }
 
@@ -48,9 +51,9 @@ func (t *memTx) DeleteSession(id chat.SessionID) error {
 func secretPrefix(kind chat.SecretKind) string { return string(kind) + "\x00" }
 
 // Secret implements chat.Tx.
-func (t *memTx) Secret(kind chat.SecretKind, key []byte) ([]byte, bool, error) {
+func (t *memTx) Secret(kind chat.SecretKind, key []byte) (chat.SecretRow, bool, error) {
 	s, ok := t.rows.secrets.get(secretPrefix(kind) + string(key))
-	return bytes.Clone(s.Value), ok, t.err
+	return keptSecret(s), ok, t.err
 }
 
 // Secrets implements chat.Tx.
@@ -61,7 +64,7 @@ func (t *memTx) Secrets(kind chat.SecretKind, limit int) ([]chat.SecretRow, erro
 		if len(list) >= limit || !strings.HasPrefix(secretPrefix(s.Kind), prefix) {
 			break
 		}
-		list = append(list, copySecret(s))
+		list = append(list, keptSecret(s))
 	}
 	return list, t.err
 }
@@ -71,7 +74,7 @@ func (t *memTx) PutSecret(s chat.SecretRow) error {
 	if err := t.write(); err != nil {
 		return err
 	}
-	put(t, &t.rows.secrets, secretPrefix(s.Kind)+string(s.Key), copySecret(s))
+	put(t, &t.rows.secrets, secretPrefix(s.Kind)+string(s.Key), keptSecret(s))
 	return nil
 }
 
@@ -84,15 +87,10 @@ func (t *memTx) DeleteSecret(kind chat.SecretKind, key []byte) error {
 	return nil
 }
 
-func copySession(s chat.SessionRow) chat.SessionRow {
-	if !s.At.IsZero() {
-		s.At = micros(s.At)
-	}
-	s.State = bytes.Clone(s.State)
-	return s
+func keptSession(s chat.SessionRow) chat.SessionRow {
+	return chat.SessionRow{ID: s.ID, Device: s.Device, At: micros(s.At), Cell: bytes.Clone(s.Cell)}
 }
 
-func copySecret(s chat.SecretRow) chat.SecretRow {
-	s.Key, s.Value = bytes.Clone(s.Key), bytes.Clone(s.Value)
-	return s
+func keptSecret(s chat.SecretRow) chat.SecretRow {
+	return chat.SecretRow{Kind: s.Kind, Key: bytes.Clone(s.Key), Cell: bytes.Clone(s.Cell)}
 }

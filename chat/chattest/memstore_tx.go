@@ -41,7 +41,7 @@ func (t *memTx) InsertMessage(m chat.MessageRow) error {
 	if !known(m.State) {
 		return t.fail(fmt.Errorf("insert message: no such state: %q", m.State))
 	}
-	if err := insert(t, &t.rows.messages, "message", string(m.Row[:]), copyMessage(m)); err != nil {
+	if err := insert(t, &t.rows.messages, "message", string(m.Row[:]), keptMessage(m)); err != nil {
 		return err
 	}
 	if err := insert(t, &t.rows.messageIDs, "message id", string(m.ID[:]), m.Row); err != nil {
@@ -56,7 +56,7 @@ func (t *memTx) InsertMessage(m chat.MessageRow) error {
 // Conversation implements chat.Tx.
 func (t *memTx) Conversation(id chat.ConversationID) (chat.ConversationRow, bool, error) {
 	c, ok := t.rows.conversations.get(string(id[:]))
-	return copyConversation(c), ok, t.err
+	return keptConversation(c), ok, t.err
 }
 
 // PutConversation implements chat.Tx.
@@ -64,7 +64,7 @@ func (t *memTx) PutConversation(c chat.ConversationRow) error {
 	if err := t.write(); err != nil {
 		return err
 	}
-	put(t, &t.rows.conversations, string(c.ID[:]), copyConversation(c))
+	put(t, &t.rows.conversations, string(c.ID[:]), keptConversation(c))
 	return nil
 }
 
@@ -73,13 +73,13 @@ func (t *memTx) InsertOutbox(o chat.OutboxRow) error {
 	if o.Device == "" {
 		return t.fail(errors.New("insert outbox row: no device"))
 	}
-	return insert(t, &t.rows.outbox, "outbox row", outboxKey(o.Device, o.Row), copyOutbox(o))
+	return insert(t, &t.rows.outbox, "outbox row", outboxKey(o.Device, o.Row), keptOutbox(o))
 }
 
 // AppendEvent implements chat.Tx.
 func (t *memTx) AppendEvent(e chat.Event) (uint64, error) {
-	e.Seq, e.At = t.lastEvent()+1, micros(e.At)
-	return e.Seq, insert(t, &t.rows.events, "event", eventKey(e.Seq), e)
+	e.Seq = t.lastEvent() + 1
+	return e.Seq, insert(t, &t.rows.events, "event", eventKey(e.Seq), keptEvent(e))
 }
 
 // OutboxDevices implements chat.Tx.
@@ -99,7 +99,7 @@ func (t *memTx) OutboxOf(device peer.ID, after chat.RowID, limit int) ([]chat.Ou
 			break
 		}
 		if o.Row != after {
-			rows = append(rows, copyOutbox(o))
+			rows = append(rows, keptOutbox(o))
 		}
 	}
 	return rows, t.err
@@ -126,24 +126,20 @@ func (t *memTx) AddUnaddressed(w chat.WaitingRow) error {
 }
 
 // WaitingAccounts implements chat.Tx.
-func (t *memTx) WaitingAccounts() ([]chat.AccountID, error) {
-	var accounts []chat.AccountID
+func (t *memTx) WaitingAccounts() ([]chat.WaitingRow, error) {
+	var waiting []chat.WaitingRow
 	for _, w := range t.rows.unaddressed.all() {
-		accounts = append(accounts, w.Account)
+		if n := len(waiting); n == 0 || waiting[n-1].Account != w.Account {
+			waiting = append(waiting, chat.WaitingRow{Account: w.Account, Message: w.Message})
+		}
 	}
-	return slices.Compact(accounts), t.err
+	return waiting, t.err
 }
 
-// WaitingDevices implements chat.Tx.
-func (t *memTx) WaitingDevices(account chat.AccountID) ([]peer.ID, error) {
-	var devices []peer.ID
-	for _, w := range t.rows.unaddressed.from(string(account[:])) {
-		if w.Account != account {
-			break
-		}
-		devices = append(devices, w.Device)
-	}
-	return slices.Compact(devices), t.err
+// Waits implements chat.Tx.
+func (t *memTx) Waits(account chat.AccountID) (bool, error) {
+	from := t.rows.unaddressed.from(string(account[:]))
+	return len(from) > 0 && from[0].Account == account, t.err
 }
 
 // Unaddressed implements chat.Tx.
@@ -168,20 +164,20 @@ func (t *memTx) DeleteUnaddressed(w chat.WaitingRow) error {
 }
 
 // Seen implements chat.Tx.
-func (t *memTx) Seen(id chat.EnvelopeID) (chat.AckTag, bool, error) {
+func (t *memTx) Seen(id chat.EnvelopeID) (chat.SeenRow, bool, error) {
 	row, ok := t.rows.seen.get(string(id[:]))
-	return row.Tag, ok, t.err
+	return keptSeen(row), ok, t.err
 }
 
 // InsertSeen implements chat.Tx.
 func (t *memTx) InsertSeen(row chat.SeenRow) error {
-	return insert(t, &t.rows.seen, "seen envelope", string(row.ID[:]), row)
+	return insert(t, &t.rows.seen, "seen envelope", string(row.ID[:]), keptSeen(row))
 }
 
 // Message implements chat.Tx.
 func (t *memTx) Message(row chat.RowID) (chat.MessageRow, bool, error) {
 	m, ok := t.rows.messages.get(string(row[:]))
-	return copyMessage(m), ok, t.err
+	return keptMessage(m), ok, t.err
 }
 
 // MessageByID implements chat.Tx.
@@ -212,13 +208,17 @@ func (t *memTx) SetMessageState(row chat.RowID, s chat.State, reason string) err
 
 // Contacts implements chat.Tx.
 func (t *memTx) Contacts() ([]chat.ContactRow, error) {
-	return slices.Clone(t.rows.contacts.all()), t.err
+	contacts := slices.Clone(t.rows.contacts.all())
+	for i, c := range contacts {
+		contacts[i] = keptContact(c)
+	}
+	return contacts, t.err
 }
 
 // Contact implements chat.Tx.
 func (t *memTx) Contact(account chat.AccountID) (chat.ContactRow, bool, error) {
 	c, ok := t.rows.contacts.get(string(account[:]))
-	return c, ok, t.err
+	return keptContact(c), ok, t.err
 }
 
 // PutContact implements chat.Tx.
@@ -226,20 +226,14 @@ func (t *memTx) PutContact(c chat.ContactRow) error {
 	if err := t.write(); err != nil {
 		return err
 	}
-	switch c.Trust {
-	case chat.TrustNone, chat.TrustVerified, chat.TrustMismatch, chat.TrustDoubted:
-	default:
-		return t.fail(fmt.Errorf("put contact: no such trust: %q", c.Trust))
-	}
-	c.At = micros(c.At)
-	put(t, &t.rows.contacts, string(c.Account[:]), c)
+	put(t, &t.rows.contacts, string(c.Account[:]), keptContact(c))
 	return nil
 }
 
 // Record implements chat.Tx.
 func (t *memTx) Record(key string) (chat.RecordRow, bool, error) {
 	r, ok := t.rows.records.get(key)
-	return copyRecord(r), ok, t.err
+	return keptRecord(r), ok, t.err
 }
 
 // PutRecord implements chat.Tx.
@@ -247,7 +241,7 @@ func (t *memTx) PutRecord(r chat.RecordRow) error {
 	if err := t.write(); err != nil {
 		return err
 	}
-	put(t, &t.rows.records, r.Key, copyRecord(r))
+	put(t, &t.rows.records, r.Key, keptRecord(r))
 	return nil
 }
 
@@ -263,7 +257,7 @@ func (t *memTx) Messages(c chat.ConversationID, kind chat.Kind, before chat.RowI
 			break
 		}
 		if m.Conversation == c && m.Kind == kind {
-			page = append(page, copyMessage(m))
+			page = append(page, keptMessage(m))
 		}
 	}
 	return page, t.err
@@ -277,7 +271,7 @@ func (t *memTx) Unread(c *chat.ConversationID, limit int) ([]chat.MessageRow, er
 			break
 		}
 		if m.Kind == chat.KindText && m.State == chat.StateReceived && (c == nil || m.Conversation == *c) {
-			unread = append(unread, copyMessage(m))
+			unread = append(unread, keptMessage(m))
 		}
 	}
 	return unread, t.err
@@ -291,7 +285,7 @@ func (t *memTx) Events(after uint64, limit int) ([]chat.Event, error) {
 			break
 		}
 		if e.Seq > after {
-			events = append(events, e)
+			events = append(events, keptEvent(e))
 		}
 	}
 	return events, t.err
@@ -303,7 +297,50 @@ func (t *memTx) LastMessage() (chat.MessageRow, bool, error) {
 	if len(all) == 0 {
 		return chat.MessageRow{}, false, t.err
 	}
-	return copyMessage(all[len(all)-1]), true, t.err
+	return keptMessage(all[len(all)-1]), true, t.err
+}
+
+// LastEvent implements chat.Tx.
+func (t *memTx) LastEvent() (uint64, error) { return t.lastEvent(), t.err }
+
+// DeleteConversation implements chat.Tx.
+func (t *memTx) DeleteConversation(c chat.ConversationID, a chat.AccountID, at time.Time) error {
+	if err := t.write(); err != nil {
+		return err
+	}
+	for _, m := range slices.Clone(t.rows.messages.all()) {
+		if m.Conversation != c {
+			continue
+		}
+		put(t, &t.rows.tombstones, string(m.ID[:]), micros(at))
+		drop(t, &t.rows.messages, string(m.Row[:]))
+		drop(t, &t.rows.messageIDs, string(m.ID[:]))
+		drop(t, &t.rows.clientIDs, clientKey(c, m.ClientID))
+	}
+	for _, e := range slices.Clone(t.rows.events.all()) {
+		if e.Conversation == c {
+			put(t, &t.rows.events, eventKey(e.Seq), chat.Event{Seq: e.Seq, Type: e.Type, At: e.At, State: e.State})
+		}
+	}
+	for _, o := range slices.Clone(t.rows.outbox.all()) {
+		if o.Account == a {
+			drop(t, &t.rows.outbox, outboxKey(o.Device, o.Row))
+		}
+	}
+	for _, w := range slices.Clone(t.rows.unaddressed.all()) {
+		if w.Account == a {
+			drop(t, &t.rows.unaddressed, waitKey(w))
+		}
+	}
+	drop(t, &t.rows.conversations, string(c[:]))
+	drop(t, &t.rows.contacts, string(a[:]))
+	return nil
+}
+
+// Forgotten implements chat.Tx.
+func (t *memTx) Forgotten(id chat.MessageID) (bool, error) {
+	_, ok := t.rows.tombstones.get(string(id[:]))
+	return ok, t.err
 }
 
 // Stats implements chat.Tx.
@@ -327,26 +364,40 @@ func (t *memTx) lastEvent() uint64 {
 	return 0
 }
 
-// Rows are copied on their way in and out: slices belong to whoever holds them, and times keep what a database would keep.
+// Of each row a store keeps its columns and the cell; rows are copied on their way in and out, because slices belong to whoever holds
+// them, and times keep what a database would keep.
 
-func copyMessage(m chat.MessageRow) chat.MessageRow {
-	m.At, m.Content = micros(m.At), bytes.Clone(m.Content)
-	return m
+func keptMessage(m chat.MessageRow) chat.MessageRow {
+	return chat.MessageRow{
+		Row: m.Row, ID: m.ID, Conversation: m.Conversation, Kind: m.Kind, State: m.State, Reason: m.Reason, ClientID: m.ClientID,
+		At: micros(m.At), Event: m.Event, Cell: bytes.Clone(m.Cell),
+	}
 }
 
-func copyConversation(c chat.ConversationRow) chat.ConversationRow {
-	c.At, c.Heads = micros(c.At), slices.Clone(c.Heads)
-	return c
+func keptConversation(c chat.ConversationRow) chat.ConversationRow {
+	return chat.ConversationRow{ID: c.ID, At: micros(c.At), Cell: bytes.Clone(c.Cell)}
 }
 
-func copyOutbox(o chat.OutboxRow) chat.OutboxRow {
-	o.Content, o.Envelope = bytes.Clone(o.Content), bytes.Clone(o.Envelope)
-	return o
+func keptOutbox(o chat.OutboxRow) chat.OutboxRow {
+	return chat.OutboxRow{Row: o.Row, Device: o.Device, Account: o.Account, Message: o.Message, ID: o.ID, Cell: bytes.Clone(o.Cell)}
 }
 
-func copyRecord(r chat.RecordRow) chat.RecordRow {
-	r.At, r.Value = micros(r.At), bytes.Clone(r.Value)
-	return r
+func keptSeen(s chat.SeenRow) chat.SeenRow {
+	return chat.SeenRow{ID: s.ID, At: micros(s.At), Cell: bytes.Clone(s.Cell)}
+}
+
+func keptEvent(e chat.Event) chat.Event {
+	return chat.Event{
+		Seq: e.Seq, Type: e.Type, At: micros(e.At), Conversation: e.Conversation, State: e.State, Cell: bytes.Clone(e.Cell),
+	}
+}
+
+func keptContact(c chat.ContactRow) chat.ContactRow {
+	return chat.ContactRow{Account: c.Account, At: micros(c.At), Cell: bytes.Clone(c.Cell)}
+}
+
+func keptRecord(r chat.RecordRow) chat.RecordRow {
+	return chat.RecordRow{Key: r.Key, At: micros(r.At), Cell: bytes.Clone(r.Cell)}
 }
 
 // micros cuts a time to the microsecond, in UTC.

@@ -32,13 +32,14 @@ func NewScene(t testing.TB, seed uint64) *Scene {
 	return &Scene{T: t, Net: NewNetwork(seed), Network: network}
 }
 
-// Person is somebody with one device. The messenger runs between Start and Stop; store and identity outlive it.
+// Person is somebody with one device. The messenger runs between Start and Stop; store, identity and keys outlive it.
 type Person struct {
 	*chat.Messenger
 	Name     string
 	Identity *chat.Identity
 	Store    chat.Store
 	Links    *Links
+	Keys     *Keys
 
 	scene *Scene
 	stop  context.CancelFunc
@@ -52,7 +53,11 @@ func (s *Scene) Person(name string, store chat.Store) *Person {
 	if err != nil {
 		s.T.Fatal(err)
 	}
-	p := &Person{Name: name, Identity: identity, Store: store, Links: &Links{key: chat.NewLinkKey()}, scene: s}
+	keys, err := NewKeys()
+	if err != nil {
+		s.T.Fatal(err)
+	}
+	p := &Person{Name: name, Identity: identity, Store: store, Links: &Links{key: chat.NewLinkKey()}, Keys: keys, scene: s}
 	p.Messenger = p.messenger(nil)
 	return p
 }
@@ -67,7 +72,7 @@ func (s *Scene) Started(name string, store chat.Store) *Person {
 func (p *Person) messenger(join *chat.Invite) *chat.Messenger {
 	port := p.scene.Net.Port(p.Identity.Device())
 	return chat.New(chat.Config{
-		Identity: p.Identity, Name: p.Name, Network: p.scene.Network, Join: join, Links: p.Links, Store: p.Store,
+		Identity: p.Identity, Name: p.Name, Network: p.scene.Network, Join: join, Links: p.Links, Store: p.Store, Keys: p.Keys, Instance: p.Keys,
 		Transport: port, Directory: port, Clock: p.scene.Clock,
 	})
 }

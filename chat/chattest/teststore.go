@@ -51,6 +51,8 @@ func promises() []promise {
 		{"Records", testRecords},
 		{"Sessions", testSessions},
 		{"Secrets", testSecrets},
+		{"DeleteConversation", testDeleteConversation},
+		{"KeepsCellsAlone", testKeepsCellsAlone},
 		{"UpdateAllOrNothing", testUpdateAllOrNothing},
 		{"UpdateSwallowedError", testUpdateSwallowedError},
 		{"UpdatePanic", testUpdatePanic},
@@ -185,16 +187,15 @@ func talk(name string) chat.ConversationID {
 // textTo returns the n-th message, queued by Alice for somebody.
 func textTo(name string, n int) chat.MessageRow {
 	return chat.MessageRow{
-		Row: rowOf(n), ID: messageID(n), Conversation: talk(name), Author: accountOf("Alice"), Device: "alice's phone",
-		Kind: chat.KindText, State: chat.StateQueued, At: noon().Add(time.Duration(n) * time.Second), Event: uint64(n),
-		Content: []byte("hello"),
+		Row: rowOf(n), ID: messageID(n), Conversation: talk(name), Kind: chat.KindText, State: chat.StateQueued,
+		At: noon().Add(time.Duration(n) * time.Second), Event: uint64(n), Cell: []byte("hello"),
 	}
 }
 
 // textFrom returns the n-th message, received by Alice from somebody.
 func textFrom(name string, n int) chat.MessageRow {
 	m := textTo(name, n)
-	m.Author, m.Device, m.State = accountOf(name), peer.ID(name+"'s phone"), chat.StateReceived
+	m.State = chat.StateReceived
 	return m
 }
 
@@ -202,8 +203,7 @@ func textFrom(name string, n int) chat.MessageRow {
 func envelopeFor(device peer.ID, n int) chat.OutboxRow {
 	return chat.OutboxRow{
 		Row: rowOf(n), Device: device, Account: accountOf("Bob"), Message: rowOf(n),
-		ID: chat.EnvelopeIDOf(binary.BigEndian.AppendUint64(nil, uint64(n))), Tag: chat.AckTag{1, byte(n)},
-		Content: []byte("content"), Session: chat.SessionID{2, byte(n)}, Chain: chat.ChainID{3, byte(n)}, Envelope: []byte("sealed"),
+		ID: chat.EnvelopeIDOf(binary.BigEndian.AppendUint64(nil, uint64(n))), Cell: []byte("sealed"),
 	}
 }
 

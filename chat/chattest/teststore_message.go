@@ -11,7 +11,7 @@ import (
 func testMessage(l ledger) {
 	whole := textTo("Bob", 1)
 	whole.Reason, whole.ClientID, whole.Event = "Bob is away", "01HX", 1<<40
-	whole.Content = bytes.Repeat([]byte{0, 255}, chat.MaxText/2)
+	whole.Cell = bytes.Repeat([]byte{0, 255}, chat.MaxText/2)
 	bare := chat.MessageRow{Row: rowOf(2), State: chat.StateReceived}
 	l.insert(whole, bare)
 
@@ -217,12 +217,9 @@ func testConversation(l ledger) {
 		l.none("before the first message", ok, err)
 		return nil
 	})
-	began := chat.ConversationRow{ID: talk("Bob"), Peer: accountOf("Bob"), At: noon()}
-	went := chat.ConversationRow{
-		ID: talk("Bob"), Peer: accountOf("Bob"), Seq: 1<<64 - 1, Prev: messageID(7),
-		Heads: []chat.MessageID{messageID(9), messageID(8), {}}, At: noon().Add(time.Microsecond),
-	}
-	other := chat.ConversationRow{ID: talk("Carol"), Peer: accountOf("Carol"), Seq: 3, At: noon()}
+	began := chat.ConversationRow{ID: talk("Bob"), At: noon()}
+	went := chat.ConversationRow{ID: talk("Bob"), At: noon().Add(time.Microsecond), Cell: bytes.Repeat([]byte{0, 255}, 500)}
+	other := chat.ConversationRow{ID: talk("Carol"), At: noon(), Cell: []byte("Carol")}
 	for _, want := range []chat.ConversationRow{began, other, went, began} {
 		l.update(func(tx chat.Tx) error { return tx.PutConversation(want) })
 		l.view(func(tx chat.Tx) error {

@@ -27,7 +27,7 @@ type App struct {
 	// database migrated, listeners and local API up.
 	Start func(ctx context.Context, h *home.Home, o NodeOptions) (Node, error)
 	// Offline opens the home's database for reading only, whether a node runs or not.
-	Offline func(ctx context.Context, h *home.Home) (Reader, error)
+	Offline func(ctx context.Context, h *home.Home, u *home.Unlocked) (Reader, error)
 	// Probe tries once to reach a node of the network that the home's invite leads to. The error says why there is none.
 	Probe func(ctx context.Context, h *home.Home) error
 }
@@ -50,7 +50,7 @@ type Reader interface {
 
 // NodeOptions is how a node is to run, with every default filled in.
 type NodeOptions struct {
-	Identity *chat.Identity
+	*home.Unlocked
 	Seed     bool     // serve the network as one of its seeds
 	Listen   []string // multiaddrs; empty: every interface, on the home's port
 	Announce []string // multiaddrs; empty: what the node finds out
@@ -103,7 +103,8 @@ func (a *App) root() *cli.App {
 		},
 		Action: a.noCommand,
 		Commands: tamed([]*cli.Command{
-			a.initCommand(), a.upCommand(), a.chatCommand(), a.statusCommand(), a.whoamiCommand(), a.versionCommand(),
+			a.initCommand(), a.upCommand(), a.chatCommand(), a.statusCommand(), a.whoamiCommand(), a.passphraseCommand(), a.lockCommand(),
+			a.versionCommand(),
 			a.netCommand(), a.peersCommand(),
 			a.contactCommand(),
 			a.sendCommand(), a.recvCommand(), a.historyCommand(),

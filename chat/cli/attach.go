@@ -80,11 +80,11 @@ func (a *App) startOwn(c *cli.Context, h *home.Home, o NodeOptions, release func
 
 // start unlocks the home and runs a node on it, whose lock we hold.
 func (a *App) start(c *cli.Context, h *home.Home, o NodeOptions) (Node, error) {
-	id, err := h.Unlock(a.passphrase(c))
+	u, err := a.unlock(c, h)
 	if err != nil {
 		return nil, err
 	}
-	o.Identity = id
+	o.Unlocked = u
 	return a.Start(c.Context, h, o)
 }
 
@@ -105,16 +105,20 @@ func (a *App) dialed(c *cli.Context) (*home.Home, *api.Client, error) {
 	return h, client, nil
 }
 
-// reader returns the node of the home where one runs, and otherwise opens its database.
+// reader returns the node of the home where one runs, and otherwise opens keys and database of the home.
 func (a *App) reader(c *cli.Context) (Reader, error) {
 	h, client, err := a.dialed(c)
 	switch {
 	case h == nil:
 		return nil, err
-	case err != nil:
-		return a.Offline(c.Context, h)
+	case err == nil:
+		return running{client}, nil
 	}
-	return running{client}, nil
+	u, err := a.unlock(c, h)
+	if err != nil {
+		return nil, err
+	}
+	return a.Offline(c.Context, h, u)
 }
 
 // running makes a node that runs in another process a Reader.

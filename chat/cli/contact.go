@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -36,13 +37,20 @@ func (a *App) contactCommand() *cli.Command {
 			},
 			{
 				Name: "list", Usage: "list your contacts",
-				Flags:  []cli.Flag{jsonFlag()},
+				Flags:  []cli.Flag{jsonFlag(), passphraseFlag()},
 				Action: a.contactList,
 			},
 			{
 				Name: "show", Usage: "show one of them", ArgsUsage: "NAME",
-				Flags:  []cli.Flag{jsonFlag()},
+				Flags:  []cli.Flag{jsonFlag(), passphraseFlag()},
 				Action: a.contactShow,
+			},
+			{
+				Name: "remove", Usage: "forget somebody and everything that was said, for good", ArgsUsage: "NAME",
+				Flags: []cli.Flag{
+					&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask"}, passphraseFlag(),
+				},
+				Action: a.contactRemove,
 			},
 			a.requestsCommand(), a.acceptCommand(), a.rejectCommand(), a.blockCommand(), a.unblockCommand(),
 			a.verifyCommand(), a.introduceCommand(),
@@ -206,4 +214,41 @@ func (a *App) contactOf(c *cli.Context) (contact chat.Contact, n chat.Safety, er
 	}
 	contact, err = argv.Resolve(contacts, target)
 	return contact, chat.SafetyNumber(h.Profile().Account, contact.Account), err
+}
+
+func (a *App) contactRemove(c *cli.Context) error {
+	if !c.Bool("yes") && !a.interactive() {
+		return argv.Usage("-y is missing to forget somebody without being asked; there is no terminal to ask on", "parley contact remove --help")
+	}
+	return a.withNode(c, "the contact", func(node *attached, target string) error {
+		contact, err := resolve(c, node, target)
+		if err != nil {
+			return err
+		}
+		if err := a.agreeToForget(c, contact); err != nil {
+			return err
+		}
+		if err := node.RemoveContact(c.Context, contact.Account); err != nil {
+			return err
+		}
+		fmt.Fprintf(a.Stderr, "parley: %s and everything that was said is forgotten\n", show.Line(contact.Name))
+		return nil
+	})
+}
+
+// agreeToForget asks whether a conversation is to be destroyed, unless -y has answered.
+func (a *App) agreeToForget(c *cli.Context, contact chat.Contact) error {
+	if c.Bool("yes") {
+		return nil
+	}
+	q, done, err := a.asker(c.Context)
+	if err != nil {
+		return err
+	}
+	defer done()
+	answer, err := q.Ask(fmt.Sprintf("Forget %s %s and all messages? They cannot be had back. [y/N] ", show.Line(contact.Name), contact.Account.Short()))
+	if answer = strings.ToLower(answer); err == nil && answer != "y" && answer != "yes" {
+		err = &chat.Error{Code: chat.CodeRefused, Detail: "nothing was changed"}
+	}
+	return err
 }

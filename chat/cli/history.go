@@ -17,7 +17,7 @@ func (a *App) historyCommand() *cli.Command {
 		Name: "history", Category: "CHAT", Usage: "show what was said, oldest first", ArgsUsage: "TARGET",
 		Flags: []cli.Flag{
 			&cli.IntFlag{Name: "limit", Usage: "show the last `N` messages; 0 shows all", Value: historyDefault},
-			jsonFlag(),
+			jsonFlag(), passphraseFlag(),
 		},
 		Action: a.history,
 	}

@@ -13,6 +13,7 @@ import (
 
 	"parley/chat"
 	"parley/chat/cli/argv"
+	"parley/chat/cli/harden"
 	"parley/chat/cli/line"
 	"parley/chat/cli/show"
 	"parley/chat/home"
@@ -28,6 +29,7 @@ func (a *App) initCommand() *cli.Command {
 			&cli.BoolFlag{Name: "no-psk", Usage: "make it without a pre-shared key, so that QUIC works"},
 			&cli.StringFlag{Name: "join", Usage: "join the network of an invite `LINK`; - reads it from standard input"},
 			passphraseFlag(),
+			&cli.BoolFlag{Name: "keyring", Usage: "let the keyring of this system open the keys"},
 			&cli.BoolFlag{Name: "no-passphrase", Usage: "do not seal the keys"},
 			&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask: no passphrase, and join"},
 		},
@@ -50,6 +52,9 @@ func (a *App) init(c *cli.Context) error {
 	if err := home.Vacant(dir(c)); err != nil {
 		return err
 	}
+	if err := harden.Process(); err != nil {
+		fmt.Fprintln(a.Stderr, "parley:", err)
+	}
 	s := &setup{c: c}
 	if err := a.gather(s); err != nil {
 		return err
@@ -58,6 +63,7 @@ func (a *App) init(c *cli.Context) error {
 		return err
 	}
 	h, err := home.Create(dir(c), s.params)
+	clear(s.params.Seal.Passphrase)
 	if err != nil {
 		return err
 	}
@@ -78,10 +84,8 @@ func initConflicts(c *cli.Context) error {
 		return conflict("join", "network")
 	case c.IsSet("join") && c.IsSet("no-psk"):
 		return conflict("join", "no-psk")
-	case c.IsSet("passphrase-file") && c.IsSet("no-passphrase"):
-		return conflict("passphrase-file", "no-passphrase")
 	}
-	return nil
+	return exclusive(c, "passphrase-file", "keyring", "no-passphrase")
 }
 
 // gather settles everything that a person may be asked about.
@@ -198,11 +202,13 @@ func (s *setup) passphrase() (err error) {
 	file := passphraseFile(s.c)
 	switch {
 	case s.c.Bool("no-passphrase"):
+	case s.c.Bool("keyring"):
+		s.params.Seal.Keyring = true
 	case file != "":
-		s.params.Passphrase, err = readSecret("the passphrase", file)
+		s.params.Seal.Passphrase, err = readSecret("the passphrase", file)
 	case s.c.Bool("yes"):
 	case s.asker != nil:
-		s.params.Passphrase, err = s.asker.NewPassphrase()
+		s.params.Seal.Passphrase, err = s.asker.NewPassphrase()
 	default:
 		err = missing("--no-passphrase or --passphrase-file FILE", "to say how to keep the keys")
 	}

@@ -92,7 +92,7 @@ func (w *world) start(ctx context.Context, h *home.Home, o cli.NodeOptions) (cli
 	port, device := w.net.Port(o.Identity.Device()), o.Identity.Device()
 	m := chat.New(chat.Config{
 		Identity: o.Identity, Name: h.Profile().Name, Network: h.Network().Network, Seeds: h.Network().Seeds, Join: h.Invite(), Links: h,
-		Store: w.store(h.Dir()), Database: "memory", Transport: port, Directory: port,
+		Store: w.store(h.Dir()), Keys: o.Unlocked, Instance: o.Unlocked, Database: "memory", Transport: port, Directory: port,
 		Health: func() (bool, string) { return h.Joined() || len(port.Peers()) > 0, "" },
 	})
 	if err := m.Resume(ctx); err != nil {
@@ -102,8 +102,8 @@ func (w *world) start(ctx context.Context, h *home.Home, o cli.NodeOptions) (cli
 	if err != nil {
 		return nil, err
 	}
-	srv := api.NewServer(m, api.ServerOptions{Socket: socket})
 	ctx, cancel := context.WithCancel(ctx)
+	srv := api.NewServer(m, api.ServerOptions{Socket: socket, Shutdown: cancel})
 	g, ctx := errgroup.WithContext(ctx)
 	n := &node{m, ctx.Done(), cancel, g}
 	g.Go(func() error { return m.Run(ctx) })
@@ -123,8 +123,8 @@ func (w *world) app() *cli.App {
 	return &cli.App{
 		Version: cli.VersionInfo{Version: "0.1.0", Go: "go1.26"},
 		Start:   w.start,
-		Offline: func(_ context.Context, h *home.Home) (cli.Reader, error) {
-			return reader{chat.New(chat.Config{Account: h.Profile().Account, Network: h.Network().Network, Store: w.store(h.Dir())})}, nil
+		Offline: func(_ context.Context, h *home.Home, u *home.Unlocked) (cli.Reader, error) {
+			return reader{chat.New(chat.Config{Identity: u.Identity, Network: h.Network().Network, Store: w.store(h.Dir()), Keys: u})}, nil
 		},
 		Probe: func(context.Context, *home.Home) error { return w.silence },
 	}

@@ -1,7 +1,10 @@
 // Package home keeps the folder of one device: its keys, who it is, its network, and what a node on it needs to know before any
 // database is open.
 //
-//	keys          the identity; sealed when a passphrase was given. Written last by Create: no keys, no home
+//	keys          the identity and the key of the keystore; sealed with a passphrase or by the OS keyring, unless neither was wanted.
+//	              Written last by Create: no keys, no home
+//	keystore      the keys to what is in the database, sealed; replaced when a conversation begins or is forgotten
+//	instance      which database this is, and its last event: tells a database that was restored from a copy
 //	profile.json  name, account, device, when it was made
 //	network.json  the network's name, id, pre-shared key and seeds; the authority key where we made the network
 //	join.json     the invite that we joined with, and whether a node of the network has answered since; absent where we made it
@@ -12,7 +15,8 @@
 //	api.addr      the socket's path, where the one above would be too long for a socket
 //
 // The folder has mode 0700, every file in it 0600, and every file is replaced as a whole: a crash leaves the old one or the new
-// one. Nothing of this is ever in the database, so that a copy of the database alone says nothing about keys.
+// one. Nothing of this is ever in the database, so that a copy of the database alone says nothing about keys, and nothing at all about
+// what is in it.
 //
 // Start with Create (once) and Open. Looking at a home needs no lock; a process that runs a node on it holds Lock for as long.
 package home

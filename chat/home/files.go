@@ -13,15 +13,17 @@ import (
 )
 
 const (
-	keysFile    = "keys"
-	profileFile = "profile.json"
-	networkFile = "network.json"
-	joinFile    = "join.json"
-	nodeFile    = "node.json"
-	linksFile   = "links.json"
-	lockFile    = "lock"
-	socketFile  = "api.sock"
-	addressFile = "api.addr"
+	keysFile     = "keys"
+	keystoreFile = "keystore"
+	instanceFile = "instance"
+	profileFile  = "profile.json"
+	networkFile  = "network.json"
+	joinFile     = "join.json"
+	nodeFile     = "node.json"
+	linksFile    = "links.json"
+	lockFile     = "lock"
+	socketFile   = "api.sock"
+	addressFile  = "api.addr"
 )
 
 // replaceFile puts data in the place of dir/name: whoever reads sees the old file or the new one, also after a power loss. Only
@@ -122,7 +124,8 @@ func makeFolder(dir string) error {
 // ours reports whether a file may lie in a folder that becomes a home.
 func ours(name string) bool {
 	switch strings.TrimSuffix(name, ".new") {
-	case keysFile, profileFile, networkFile, joinFile, nodeFile, linksFile, lockFile, socketFile, addressFile, "lost+found":
+	case keysFile, keystoreFile, instanceFile, profileFile, networkFile, joinFile, nodeFile, linksFile, lockFile, socketFile, addressFile,
+		"lost+found":
 		return true
 	}
 	return false
@@ -141,7 +144,7 @@ func Command(dir, rest string) string {
 
 func damaged(dir, name string, err error) error {
 	what := "file"
-	if name == keysFile {
+	if name == keysFile || name == keystoreFile {
 		what = "key file"
 	}
 	return &chat.Error{

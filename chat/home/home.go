@@ -56,11 +56,11 @@ type Node struct {
 
 // Params is what a new home is made of.
 type Params struct {
-	Name       string
-	Identity   *chat.Identity
-	Passphrase []byte // empty: the keys are not sealed
-	Network    Network
-	Join       string // the invite that we join with; empty where we made the network
+	Name     string
+	Identity *chat.Identity
+	Seal     Seal
+	Network  Network
+	Join     string // the invite that we join with; empty where we made the network
 }
 
 // Default returns the home that is used where none is named: $PARLEY_HOME, else parley in the user's data folder.
@@ -122,15 +122,35 @@ func Create(dir string, p Params) (h *Home, err error) {
 
 // write writes the files of a new home, the keys last.
 func (p Params) write(dir string) error {
-	identity, err := p.Identity.MarshalBinary()
+	kek := chat.NewSecret()
+	defer kek.Wipe()
+	keystore, err := chat.NewKeystore(kek)
 	if err != nil {
 		return err
 	}
-	defer clear(identity)
-	keys, err := packKeys(identity, p.Passphrase)
+	if err := replaceFile(dir, keystoreFile, keystore); err != nil {
+		return err
+	}
+	if err := p.writeOpen(dir); err != nil {
+		return err
+	}
+	inside, err := insideOf(kek, p.Identity)
 	if err != nil {
 		return err
 	}
+	defer clear(inside)
+	keys, entry, err := p.Seal.pack(inside)
+	if err != nil {
+		return err
+	}
+	if err := replaceFile(dir, keysFile, keys); err != nil {
+		return errors.Join(err, dropKeyringSecret(entry))
+	}
+	return nil
+}
+
+// writeOpen writes the files of a new home that hold no keys of ours.
+func (p Params) writeOpen(dir string) error {
 	if err := os.Remove(filepath.Join(dir, joinFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
@@ -146,10 +166,7 @@ func (p Params) write(dir string) error {
 		return err
 	}
 	profile := Profile{p.Name, p.Identity.Account(), p.Identity.Device(), time.Now()}
-	if err := replaceJSON(dir, profileFile, profile.onDisk()); err != nil {
-		return err
-	}
-	return replaceFile(dir, keysFile, keys)
+	return replaceJSON(dir, profileFile, profile.onDisk())
 }
 
 // Open opens the home in dir. The error is a *chat.Error with CodeConfig where there is none, or where a file of it is damaged;

@@ -70,12 +70,12 @@ func TestHomeIsReadBackAsItWasMade(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	id, err := h.Unlock(nil)
+	u, err := h.Unlock(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want, _ := p.Identity.MarshalBinary()
-	got, _ := id.MarshalBinary()
+	got, _ := u.Identity.MarshalBinary()
 	switch n := h.Network(); {
 	case !bytes.Equal(got, want):
 		t.Error("the identity is another one")
@@ -256,9 +256,9 @@ func TestDamagedFilesAreNamed(t *testing.T) {
 		"invite empty":        {joinFile, `{}`, "no parley link"},
 		"link cut":            {joinFile, `{"link":"parley:J1AAAA"}`, "damaged"},
 		"keys of a stranger":  {keysFile, "ssh-ed25519 AAAA", "corrupt key file"},
-		"keys cut":            {keysFile, "p", "corrupt key file"},
+		"keys cut":            {keysFile, "P", "corrupt key file"},
 		"keys empty":          {keysFile, "\n", "corrupt key file"},
-		"sealed keys cut":     {keysFile, "s123", "corrupt key file"},
+		"sealed keys cut":     {keysFile, "S123", "corrupt key file"},
 		"huge profile":        {profileFile, strings.Repeat(" ", maxFile+1), "1048576 bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -286,7 +286,7 @@ func TestDamagedFilesAreNamed(t *testing.T) {
 	}
 }
 
-func openAndUnlock(dir string) (*chat.Identity, error) {
+func openAndUnlock(dir string) (*Unlocked, error) {
 	h, err := Open(dir)
 	if err != nil {
 		return nil, err

@@ -14,7 +14,7 @@ import (
 func sealed(t testing.TB) *Home {
 	t.Helper()
 	p := alice(t)
-	p.Passphrase = []byte("correct horse")
+	p.Seal.Passphrase = []byte("correct horse")
 	return created(t, p)
 }
 
@@ -24,14 +24,14 @@ func says(secret string) func() ([]byte, error) {
 
 func TestPassphraseOpensTheKeys(t *testing.T) {
 	h := sealed(t)
-	if is, err := h.Sealed(); err != nil || !is {
-		t.Fatalf("sealed: %v, %v", is, err)
+	if is, err := h.Sealing(); err != nil || is != ByPassphrase {
+		t.Fatalf("sealed by %c, %v", is, err)
 	}
-	id, err := h.Unlock(says("correct horse"))
+	u, err := h.Unlock(says("correct horse"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if id.Account() != h.Profile().Account {
+	if u.Identity.Account() != h.Profile().Account {
 		t.Fatal("the keys are somebody else's")
 	}
 }
@@ -52,11 +52,12 @@ func TestWithoutThePassphraseNothingOpens(t *testing.T) {
 
 func TestSealedKeysShowNothing(t *testing.T) {
 	p := alice(t)
-	secret, err := p.Identity.MarshalBinary()
+	secret, err := insideOf(chat.NewSecret(), p.Identity)
 	if err != nil {
 		t.Fatal(err)
 	}
-	file, err := packKeys(secret, []byte("correct horse"))
+	seal := Seal{Passphrase: []byte("correct horse")}
+	file, _, err := seal.pack(secret)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +66,7 @@ func TestSealedKeysShowNothing(t *testing.T) {
 			t.Fatalf("bytes %d to %d of the identity are in the sealed file", i, i+8)
 		}
 	}
-	again, err := packKeys(secret, []byte("correct horse"))
+	again, _, err := seal.pack(secret)
 	if err != nil || bytes.Equal(file, again) {
 		t.Fatal("sealed twice alike: the nonce or the salt repeats")
 	}
@@ -73,8 +74,8 @@ func TestSealedKeysShowNothing(t *testing.T) {
 
 func TestPlainKeysAreNotAskedFor(t *testing.T) {
 	h := created(t, alice(t))
-	if is, err := h.Sealed(); err != nil || is {
-		t.Fatalf("sealed: %v, %v", is, err)
+	if is, err := h.Sealing(); err != nil || is != Unsealed {
+		t.Fatalf("sealed by %c, %v", is, err)
 	}
 	_, err := h.Unlock(func() ([]byte, error) {
 		t.Error("a passphrase was asked for")

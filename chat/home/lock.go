@@ -59,6 +59,21 @@ func acquire(path string) (release func() error, err error) {
 	return f.Close, nil // closing gives the lock back
 }
 
+// alone makes this process the only one that changes the key file, until release: a node may run meanwhile.
+func (h *Home) alone() (release func() error, err error) {
+	f, err := os.Open(h.dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := flock(f); err != nil {
+		if errors.Is(err, errHeld) {
+			err = &chat.Error{Code: chat.CodeConfig, Detail: "another process changes the passphrase of " + h.dir + " right now"}
+		}
+		return nil, errors.Join(err, f.Close())
+	}
+	return f.Close, nil
+}
+
 func flock(f *os.File) error {
 	for {
 		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)

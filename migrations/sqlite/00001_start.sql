@@ -1,6 +1,7 @@
--- Times are microseconds since 1970 in UTC. What people or the network may have written (names, reasons, client ids) is kept as
--- bytes, so that no text is too strange to be stored. Sequence numbers of others use all 64 bits and wrap into negative numbers;
--- nothing orders by them. A row is kept in the tree of its primary key (WITHOUT ROWID): one tree fewer to write.
+-- Times are microseconds since 1970 in UTC. Ids of messages, conversations, accounts, devices, envelopes, records and clients are blind
+-- indexes, by which rows are found and which say nothing else; the true ones, and everything that is no row id, kind, state, time or
+-- sequence number, is in the cell of the row, sealed before it gets here (chat/SPEC.md, "At rest"). A row is kept in the tree of its
+-- primary key (WITHOUT ROWID): one tree fewer to write.
 
 -- +goose Up
 
@@ -12,27 +13,22 @@ CREATE TABLE owner (
 ) STRICT;
 
 CREATE TABLE conversation (
-    id           BLOB    NOT NULL PRIMARY KEY CHECK (length(id) = 32),
-    peer_account BLOB    NOT NULL CHECK (length(peer_account) = 32),
-    last_seq     INTEGER NOT NULL,
-    last_message BLOB    NOT NULL CHECK (length(last_message) = 32),
-    heads        BLOB    NOT NULL CHECK (length(heads) % 32 = 0),
-    created_at   INTEGER NOT NULL
+    id         BLOB    NOT NULL PRIMARY KEY CHECK (length(id) = 32),
+    created_at INTEGER NOT NULL,
+    cell       BLOB    NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE message (
     row_id       BLOB    NOT NULL PRIMARY KEY CHECK (length(row_id) = 16),
     message_id   BLOB    NOT NULL UNIQUE CHECK (length(message_id) = 32),
     conversation BLOB    NOT NULL CHECK (length(conversation) = 32),
-    author       BLOB    NOT NULL CHECK (length(author) = 32),
-    device       BLOB    NOT NULL CHECK (length(device) <= 64),
     kind         INTEGER NOT NULL CHECK (kind BETWEEN 0 AND 255),
     state        TEXT    NOT NULL CHECK (state IN ('queued', 'sent', 'delivered', 'read', 'failed', 'received')),
     reason       BLOB    NOT NULL,
     client_id    BLOB    NOT NULL,
     created_at   INTEGER NOT NULL,
     event_seq    INTEGER NOT NULL,
-    content      BLOB    NOT NULL
+    cell         BLOB    NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX message_page ON message (conversation, kind, row_id);
@@ -41,16 +37,12 @@ CREATE INDEX message_unread ON message (conversation, row_id) WHERE state = 'rec
 CREATE INDEX message_queued ON message (created_at) WHERE state = 'queued' AND kind = 1;
 
 CREATE TABLE outbox (
-    device      BLOB    NOT NULL CHECK (length(device) BETWEEN 1 AND 64),
-    row_id      BLOB    NOT NULL CHECK (length(row_id) = 16),
-    account     BLOB    NOT NULL CHECK (length(account) = 32),
-    message_row BLOB    NOT NULL CHECK (length(message_row) = 16),
-    content     BLOB    NOT NULL,
-    session_id  BLOB    NOT NULL CHECK (length(session_id) = 16),
-    chain_id    BLOB    NOT NULL CHECK (length(chain_id) = 8),
-    envelope_id BLOB    NOT NULL CHECK (length(envelope_id) = 32),
-    ack_tag     BLOB    NOT NULL CHECK (length(ack_tag) = 16),
-    envelope    BLOB    NOT NULL,
+    device      BLOB NOT NULL CHECK (length(device) BETWEEN 1 AND 64),
+    row_id      BLOB NOT NULL CHECK (length(row_id) = 16),
+    account     BLOB NOT NULL CHECK (length(account) = 32),
+    message_row BLOB NOT NULL CHECK (length(message_row) = 16),
+    envelope_id BLOB NOT NULL CHECK (length(envelope_id) = 32),
+    cell        BLOB NOT NULL,
     PRIMARY KEY (device, row_id)
 ) STRICT, WITHOUT ROWID;
 
@@ -64,42 +56,38 @@ CREATE TABLE unaddressed (
 
 CREATE TABLE inbox_seen (
     envelope_id BLOB    NOT NULL PRIMARY KEY CHECK (length(envelope_id) = 32),
-    ack_tag     BLOB    NOT NULL CHECK (length(ack_tag) = 16),
-    message_id  BLOB    NOT NULL CHECK (length(message_id) = 32),
-    seen_at     INTEGER NOT NULL
+    seen_at     INTEGER NOT NULL,
+    cell        BLOB    NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- Messages of conversations that were forgotten, so that a late copy is not shown again.
+CREATE TABLE tombstone (
+    message_id   BLOB    NOT NULL PRIMARY KEY CHECK (length(message_id) = 32),
+    forgotten_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- The conversation is all zeros where an event belongs to none; a conversation that is forgotten leaves its events empty.
 CREATE TABLE event (
     seq          INTEGER PRIMARY KEY CHECK (seq > 0),
     type         TEXT    NOT NULL,
     created_at   INTEGER NOT NULL,
     conversation BLOB    NOT NULL CHECK (length(conversation) = 32),
-    message_id   BLOB    NOT NULL CHECK (length(message_id) = 32),
-    account      BLOB    NOT NULL CHECK (length(account) = 32),
-    state        TEXT    NOT NULL CHECK (state IN ('', 'queued', 'sent', 'delivered', 'read', 'failed', 'received'))
+    state        TEXT    NOT NULL CHECK (state IN ('', 'queued', 'sent', 'delivered', 'read', 'failed', 'received')),
+    cell         BLOB    NOT NULL
 ) STRICT;
 
 CREATE TABLE contact (
     account    BLOB    NOT NULL PRIMARY KEY CHECK (length(account) = 32),
-    name       BLOB    NOT NULL,
     created_at INTEGER NOT NULL,
-    blocked    INTEGER NOT NULL CHECK (blocked IN (0, 1)),
-    trust      TEXT    NOT NULL CHECK (trust IN ('', 'verified', 'mismatch', 'doubted')),
-    introducer BLOB    NOT NULL CHECK (length(introducer) = 32),
-    token      BLOB    NOT NULL CHECK (length(token) = 16)
+    cell       BLOB    NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- Accounts that want to be contacts, or were introduced or turned away; introduction holds what the introducer sent.
+-- Accounts that want to be contacts, or were introduced or turned away.
 CREATE TABLE request (
-    account      BLOB    NOT NULL PRIMARY KEY CHECK (length(account) = 32),
-    state        TEXT    NOT NULL CHECK (state IN ('pending', 'rejected')),
-    name         BLOB    NOT NULL,
-    created_at   INTEGER NOT NULL,
-    card         INTEGER NOT NULL CHECK (card IN (0, 1)),
-    texts        INTEGER NOT NULL,
-    claims       BLOB    NOT NULL CHECK (length(claims) = 32),
-    introducer   BLOB    NOT NULL CHECK (length(introducer) = 32),
-    introduction BLOB    NOT NULL
+    account    BLOB    NOT NULL PRIMARY KEY CHECK (length(account) = 32),
+    state      TEXT    NOT NULL CHECK (state IN ('pending', 'rejected')),
+    created_at INTEGER NOT NULL,
+    cell       BLOB    NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 -- Letters of accounts whose request waits for an answer. They show nowhere until then.
@@ -107,40 +95,34 @@ CREATE TABLE held (
     message_id  BLOB    NOT NULL PRIMARY KEY CHECK (length(message_id) = 32),
     envelope_id BLOB    NOT NULL UNIQUE CHECK (length(envelope_id) = 32),
     account     BLOB    NOT NULL CHECK (length(account) = 32),
-    device      BLOB    NOT NULL CHECK (length(device) BETWEEN 1 AND 64),
     row_id      BLOB    NOT NULL CHECK (length(row_id) = 16),
-    ack_tag     BLOB    NOT NULL CHECK (length(ack_tag) = 16),
     created_at  INTEGER NOT NULL,
-    content     BLOB    NOT NULL
+    cell        BLOB    NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX held_account ON held (account, row_id);
 
--- Pinned copies of directory records.
+-- Pinned copies of directory records, and what the messenger notes of itself.
 CREATE TABLE record (
     record_key BLOB    NOT NULL PRIMARY KEY,
-    sequence   INTEGER NOT NULL,
-    value      BLOB    NOT NULL,
-    stored_at  INTEGER NOT NULL
+    stored_at  INTEGER NOT NULL,
+    cell       BLOB    NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 -- What two devices share to talk, and what a device keeps until somebody begins to.
 CREATE TABLE session (
     id       BLOB    NOT NULL PRIMARY KEY CHECK (length(id) = 16),
     device   BLOB    NOT NULL CHECK (length(device) BETWEEN 1 AND 64),
-    account  BLOB    NOT NULL CHECK (length(account) = 32),
-    heard    BLOB    NOT NULL CHECK (length(heard) = 16),
     begun_at INTEGER NOT NULL,
-    heals    INTEGER NOT NULL CHECK (heals IN (0, 1)),
-    state    BLOB    NOT NULL
+    cell     BLOB    NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX session_device ON session (device);
 
 CREATE TABLE secret (
-    kind       TEXT NOT NULL,
-    secret_key BLOB NOT NULL CHECK (length(secret_key) BETWEEN 1 AND 64),
-    value      BLOB NOT NULL,
+    kind       TEXT    NOT NULL,
+    secret_key BLOB    NOT NULL CHECK (length(secret_key) BETWEEN 1 AND 64),
+    cell       BLOB    NOT NULL,
     PRIMARY KEY (kind, secret_key)
 ) STRICT, WITHOUT ROWID;
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -108,6 +109,28 @@ func (n *Node) Contacts(ctx context.Context) ([]chat.Contact, error) {
 	list := slices.Clone(n.contacts)
 	slices.SortFunc(list, func(a, b chat.Contact) int { return cmp.Compare(a.Name, b.Name) })
 	return list, ctx.Err()
+}
+
+// RemoveContact implements api.Backend.
+func (n *Node) RemoveContact(ctx context.Context, a chat.AccountID) error {
+	n.town.mu.Lock()
+	defer n.town.mu.Unlock()
+	i := slices.IndexFunc(n.contacts, func(c chat.Contact) bool { return c.Account == a })
+	if i < 0 {
+		return &chat.Error{Code: chat.CodeTarget, Detail: "no such contact: " + a.Short()}
+	}
+	c := n.contacts[i].Conversation
+	n.contacts = slices.Delete(n.contacts, i, i+1)
+	n.history = slices.DeleteFunc(n.history, func(id chat.MessageID) bool { return n.messages[id].Conversation == c })
+	maps.DeleteFunc(n.messages, func(_ chat.MessageID, m *chat.Message) bool { return m.Conversation == c })
+	for i, e := range n.events {
+		if e.Conversation == c || e.Account == a {
+			n.events[i] = chat.Event{Seq: e.Seq, Type: e.Type, At: e.At, State: e.State}
+		}
+	}
+	n.note(chat.Event{Type: chat.EventContactRemoved})
+	n.town.settle()
+	return ctx.Err()
 }
 
 // note appends an event and returns its number.

@@ -40,6 +40,7 @@ func TestBackend(t *testing.T, open func(t *testing.T) World) {
 		{"blocking is silence", blocking},
 		{"trust is what people say of a key", trust},
 		{"a verified contact can be introduced", introductions},
+		{"a contact is forgotten for good", forgetting},
 		{"events come in order and go on", following},
 		{"following resumes after a number", resuming},
 		{"following ends as its caller wants", endings},

@@ -188,6 +188,55 @@ func introductions(s *story) {
 	s.same("Carol's contacts", s.contactsOf(s.Carol), 2)
 }
 
+// forgetting: Alice forgets Bob. Of him she is shown nothing any more, the numbers of events stay, and they can begin anew.
+func forgetting(s *story) {
+	said := s.says(s.Alice, "do you remember?")
+	s.hears(s.Bob, 1)
+	bob, err := s.Alice.Contacts(s.ctx)
+	s.check(err)
+	st, err := s.Alice.Status(s.ctx)
+	s.check(err)
+	s.check(s.Alice.RemoveContact(s.ctx, bob[0].Account))
+	if err := s.Alice.RemoveContact(s.ctx, bob[0].Account); chat.CodeOf(err) != chat.CodeTarget {
+		s.Fatalf("forgetting again: %v", err)
+	}
+	left, err := s.Alice.Contacts(s.ctx)
+	s.check(err)
+	chats, err := s.Alice.Conversations(s.ctx)
+	s.check(err)
+	page, err := s.Alice.History(s.ctx, s.with, chat.MessageID{}, 10)
+	s.check(err)
+	if len(left)+len(chats)+len(page) > 0 {
+		s.Fatalf("left are %+v, %+v, %+v", left, chats, page)
+	}
+	if _, err := look(s.ctx, s.Alice, said.ID); chat.CodeOf(err) != chat.CodeTarget {
+		s.Fatalf("the message is still there: %v", err)
+	}
+	events, err := s.events(s.Alice, 0, func(e chat.Entry) bool { return e.Type == chat.EventContactRemoved })
+	s.check(err)
+	if last := events[len(events)-1].Seq; last <= st.LastEvent || uint64(len(events)) != last {
+		s.Fatalf("%d events, the last with number %d", len(events), last)
+	}
+	for _, e := range events {
+		if e.Message != nil || !e.Account.IsZero() || !e.Event.Message.IsZero() {
+			s.Fatalf("event %d still tells of %+v", e.Seq, e)
+		}
+	}
+	link, err := s.Bob.ContactLink(s.ctx)
+	s.check(err)
+	_, err = s.Alice.AddContact(s.ctx, link.Link, "")
+	s.check(err)
+	s.says(s.Alice, "now again")
+	s.same("what Bob heard", texts(s.hears(s.Bob, 2))[1], "now again")
+}
+
+// look returns a message as it is.
+func look(ctx context.Context, b api.Backend, id chat.MessageID) (chat.Message, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	cancel()
+	return b.Wait(ctx, id, chat.StateRead)
+}
+
 func isContact(a chat.AccountID) func(chat.Contact) bool {
 	return func(c chat.Contact) bool { return c.Account == a }
 }

@@ -99,7 +99,7 @@ func (t *Town) count(n *Node, d int) {
 // pass moves a letter as far as it gets, and reports whether that is the end of its way.
 func (l *letter) pass() bool {
 	sent := l.from.messages[l.sent]
-	if sent.State == chat.StateFailed {
+	if sent == nil || sent.State == chat.StateFailed { // the conversation may have been forgotten
 		return true
 	}
 	if l.from.away[l.to] || !l.to.hears(l.from) {
@@ -109,7 +109,8 @@ func (l *letter) pass() bool {
 		l.read = l.to.receive(*sent)
 		l.from.advance(sent, chat.StateDelivered, "")
 	}
-	return l.to.messages[l.read].State == chat.StateRead && l.from.advance(sent, chat.StateRead, "")
+	came := l.to.messages[l.read]
+	return came == nil || came.State == chat.StateRead && l.from.advance(sent, chat.StateRead, "")
 }
 
 // now is the time as coarse as it is kept.

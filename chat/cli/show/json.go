@@ -193,6 +193,7 @@ type Status struct {
 	Requests    int           `json:"requests"`
 	Database    string        `json:"database"`
 	Trouble     string        `json:"trouble,omitempty"`
+	Restored    bool          `json:"restored,omitempty"`
 	LastEvent   uint64        `json:"last_event"`
 	Since       string        `json:"since"`
 }
@@ -212,6 +213,6 @@ func OneStatus(s chat.Status) Status {
 		V: Version, Ready: s.Ready, Name: s.Name, Account: s.Account.String(), Short: s.Account.Short(), Device: s.Device.String(),
 		Network: StatusNetwork(s.Network), Peers: s.Peers, Seeds: s.Seeds, Addresses: list(s.Addresses), Reachable: s.Reachable,
 		Queued: s.Queued, OldestQueue: Stamp(s.OldestQueue), Contacts: s.Contacts, Verified: s.Verified, Requests: s.Requests,
-		Database: s.Database, Trouble: s.Trouble, LastEvent: s.LastEvent, Since: Stamp(s.Since),
+		Database: s.Database, Trouble: s.Trouble, Restored: s.Restored, LastEvent: s.LastEvent, Since: Stamp(s.Since),
 	}
 }

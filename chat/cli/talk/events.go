@@ -3,6 +3,7 @@ package talk
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -62,7 +63,7 @@ func (s *Session) happened(ctx context.Context, entries []chat.Entry) error {
 func (s *Session) meet(ctx context.Context, entries []chat.Entry) error {
 	for _, e := range entries {
 		unknown := !s.lines.Knows(e.Account) && e.Account != s.status.Account && !e.Account.IsZero()
-		if unknown || e.Type == chat.EventContactChanged || e.Type == chat.EventKeyChanged {
+		if unknown || e.Type == chat.EventContactChanged || e.Type == chat.EventKeyChanged || e.Type == chat.EventContactRemoved {
 			return s.refresh(ctx)
 		}
 	}
@@ -83,12 +84,16 @@ func (s *Session) refresh(ctx context.Context) error {
 	return nil
 }
 
-// learn takes over the contacts.
+// learn takes over the contacts. A chat with somebody who is none any more is closed.
 func (s *Session) learn(contacts []chat.Contact) {
 	s.contacts = contacts
-	for _, c := range contacts {
-		if s.current != nil && s.current.Account == c.Account {
-			s.current = &c
+	if s.current != nil {
+		i := slices.IndexFunc(contacts, func(c chat.Contact) bool { return c.Account == s.current.Account })
+		if i < 0 {
+			s.note("%s was forgotten", show.Line(s.current.Name))
+			s.current, s.last, s.shown = nil, nil, nil
+		} else {
+			s.current = &contacts[i]
 		}
 	}
 	s.lines.Know(contacts)

@@ -22,6 +22,10 @@ const (
 	LabelLinkToken   = "parley/link/1"
 	LabelInviteToken = "parley/invite/1"
 	LabelSafety      = "parley/sn/1"
+	LabelCells       = "parley/cells/1"
+	LabelCellKey     = "parley/cell key/1"
+	LabelIndex       = "parley/index/1"
+	LabelKeystore    = "parley/keystore/1"
 )
 
 // Labels returns the registry, for the test that keeps it free of twins.
@@ -30,5 +34,6 @@ func Labels() []string {
 		LabelAccountID, LabelDirect, LabelMessageID, LabelNetworkID, LabelFingerprint, LabelInvite, LabelCertificate,
 		LabelAccount, LabelDevice, LabelPrekey, LabelBox, LabelAck, LabelKeys,
 		LabelHandshake, LabelRatchet, LabelBody, LabelLinkToken, LabelInviteToken, LabelSafety,
+		LabelCells, LabelCellKey, LabelIndex, LabelKeystore,
 	}
 }

@@ -1,0 +1,507 @@
+package chat
+
+import (
+	"cmp"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	cells "parley/chat/internal/vault"
+	"parley/chat/internal/wire"
+)
+
+// What a store keeps of each row (SPEC.md, "At rest"): ids that rows are looked up by are blind indexes of the same width, the row's
+// cell holds the true ones and everything else, and what stays is row ids, kinds, states, times and sequence numbers. A row's cell is
+// opened in its place, under its conversation's key; then its indexes must be those of what it holds.
+//
+// A new table gets its methods here as the others have: blind what is looked up, seal the rest in one cell with wire.AppendLP, open
+// it with a wire.Reader. sealedTx passes nothing through by itself, so a method that is missing does not compile.
+
+// sealedTx is a store's transaction behind the seal. After it could not seal something it can only fail; what does not open is an
+// error of its own, that callers may pass over.
+type sealedTx struct {
+	tx   Tx
+	safe *safe
+	last uint64 // the last event that was appended; 0 for none
+	err  error
+}
+
+var _ Tx = (*sealedTx)(nil)
+
+// on returns plain rows on top of sealed ones.
+func (s *safe) on(tx Tx) *sealedTx { return &sealedTx{tx: tx, safe: s} }
+
+// run runs fn, and fails where something in it has failed, whatever fn says.
+func (t *sealedTx) run(fn func(Tx) error) error {
+	if err := fn(t); err != nil {
+		return err
+	}
+	return t.err
+}
+
+func (t *sealedTx) fail(err error) error {
+	if t.err == nil {
+		t.err = err
+	}
+	return err
+}
+
+func (t *sealedTx) seal(p cells.Place, c ConversationID, plaintext []byte) ([]byte, error) {
+	if t.err != nil {
+		return nil, t.err
+	}
+	cell, err := t.safe.seal(p, c, plaintext)
+	return cell, t.fail(err)
+}
+
+// open returns what a cell holds, for a reader that ends with close.
+func (t *sealedTx) open(p cells.Place, cell []byte) (*wire.Reader, ConversationID, error) {
+	plaintext, c, err := t.safe.unseal(p, cell)
+	return wire.NewReader(plaintext), c, err
+}
+
+// close ends the reading of a cell: all of it must have been read, and be what the row's indexes say.
+func (t *sealedTx) close(p cells.Place, r *wire.Reader, same bool) error {
+	if r.Close() != nil || !same {
+		return damaged(p)
+	}
+	return nil
+}
+
+// passes reports whether an error is nothing but damage, which is noted: what is not damaged shall go on.
+func (t *sealedTx) passes(err error) bool {
+	t.safe.judge(err)
+	return errors.Is(err, errDamaged)
+}
+
+// keyed makes sure that a conversation has a key; the zero conversation is the store's.
+func (t *sealedTx) keyed(c ConversationID) error {
+	if t.err != nil || c == (ConversationID{}) {
+		return t.err
+	}
+	return t.fail(t.safe.keyed(c))
+}
+
+// The blind indexes.
+
+func (t *sealedTx) blindMessage(id MessageID) MessageID { return t.safe.blind("message", id[:]) }
+
+func (t *sealedTx) blindConversation(c ConversationID) ConversationID {
+	if c == (ConversationID{}) {
+		return c
+	}
+	return t.safe.blind("conversation", c[:])
+}
+
+func (t *sealedTx) blindAccount(a AccountID) AccountID { return t.safe.blind("account", a[:]) }
+
+func (t *sealedTx) blindEnvelope(id EnvelopeID) EnvelopeID { return t.safe.blind("envelope", id[:]) }
+
+// bit is how a cell holds whether something is so.
+func bit(b bool) byte {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+const (
+	// short is the width of indexes whose columns ask for none.
+	short = 16
+	// maxDevice is the longest device id in bytes; a peer id of an Ed25519 key has 38.
+	maxDevice = 64
+	// maxWord is the longest word of our own in a cell, in bytes.
+	maxWord = 32
+)
+
+func (t *sealedTx) blindDevice(d peer.ID) peer.ID {
+	index := t.safe.blind("device", []byte(d))
+	return peer.ID(index[:short])
+}
+
+func (t *sealedTx) blindRecord(key string) string {
+	index := t.safe.blind("record", []byte(key))
+	return string(index[:short])
+}
+
+func (t *sealedTx) blindClientID(c ConversationID, id string) string {
+	if id == "" {
+		return ""
+	}
+	index := t.safe.blind("client id", c[:], []byte(id))
+	return string(index[:short])
+}
+
+// contact.cell = account32 ‖ blocked u8 ‖ lp(trust) ‖ introducer32 ‖ token16 ‖ name; under the key of our conversation with it.
+
+func (t *sealedTx) contactPlace(blind AccountID) cells.Place {
+	return cells.Place{Table: "contact", Column: "cell", Row: blind[:]}
+}
+
+func (t *sealedTx) openContact(row ContactRow, ok bool, err error) (ContactRow, bool, error) {
+	if err != nil || !ok {
+		return ContactRow{}, false, err
+	}
+	p := t.contactPlace(row.Account)
+	r, _, err := t.open(p, row.Cell)
+	if err != nil {
+		return ContactRow{}, false, err
+	}
+	plain := ContactRow{At: row.At}
+	r.Fill(plain.Account[:])
+	plain.Blocked = r.Byte() == 1
+	plain.Trust = Trust(r.LP(maxWord))
+	r.Fill(plain.Introducer[:])
+	r.Fill(plain.Token[:])
+	plain.Name = string(r.Rest())
+	return plain, true, t.close(p, r, t.blindAccount(plain.Account) == row.Account)
+}
+
+// Contact implements Tx.
+func (t *sealedTx) Contact(a AccountID) (ContactRow, bool, error) {
+	return t.openContact(t.tx.Contact(t.blindAccount(a)))
+}
+
+// Contacts implements Tx. They are in the order of their folded names, which is made here: a store sees none. Damaged ones are left out,
+// so that the others can be written to.
+func (t *sealedTx) Contacts() ([]ContactRow, error) {
+	rows, err := t.tx.Contacts()
+	if err != nil {
+		return nil, err
+	}
+	contacts := make([]ContactRow, 0, len(rows))
+	for _, row := range rows {
+		contact, _, err := t.openContact(row, true, nil)
+		if t.passes(err) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		contacts = append(contacts, contact)
+	}
+	slices.SortFunc(contacts, func(a, b ContactRow) int { return cmp.Compare(nameKey(a.Name), nameKey(b.Name)) })
+	return contacts, nil
+}
+
+// PutContact implements Tx.
+func (t *sealedTx) PutContact(c ContactRow) error {
+	conversation := DirectConversation(t.safe.self, c.Account)
+	if err := t.keyed(conversation); err != nil {
+		return err
+	}
+	blind := t.blindAccount(c.Account)
+	plaintext := append(c.Account[:], bit(c.Blocked))
+	plaintext = wire.AppendLP(plaintext, []byte(c.Trust))
+	plaintext = append(plaintext, c.Introducer[:]...)
+	plaintext = append(plaintext, c.Token[:]...)
+	cell, err := t.seal(t.contactPlace(blind), conversation, append(plaintext, c.Name...))
+	if err != nil {
+		return err
+	}
+	return t.tx.PutContact(ContactRow{Account: blind, At: c.At, Cell: cell})
+}
+
+// outbox.cell = lp(device) ‖ account32 ‖ envelope id32 ‖ tag16 ‖ session16 ‖ chain8 ‖ lp(content) ‖ envelope; under the key of our
+// conversation with the account.
+
+func outboxPlace(blind peer.ID, row RowID) cells.Place {
+	return cells.Place{Table: "outbox", Column: "cell", Row: append([]byte(blind), row[:]...)}
+}
+
+// InsertOutbox implements Tx.
+func (t *sealedTx) InsertOutbox(o OutboxRow) error {
+	plaintext := make([]byte, 0, len(o.Device)+len(o.Content)+len(o.Envelope)+outboxRoom)
+	plaintext = wire.AppendLP(plaintext, []byte(o.Device))
+	plaintext = append(plaintext, o.Account[:]...)
+	plaintext = append(plaintext, o.ID[:]...)
+	plaintext = append(plaintext, o.Tag[:]...)
+	plaintext = append(plaintext, o.Session[:]...)
+	plaintext = append(plaintext, o.Chain[:]...)
+	plaintext = wire.AppendLP(plaintext, o.Content)
+	plaintext = append(plaintext, o.Envelope...)
+	device := t.blindDevice(o.Device)
+	cell, err := t.seal(outboxPlace(device, o.Row), t.safe.direct(o.Account), plaintext)
+	if err != nil {
+		return err
+	}
+	return t.tx.InsertOutbox(OutboxRow{
+		Row: o.Row, Device: device, Account: t.blindAccount(o.Account), Message: o.Message, ID: t.blindEnvelope(o.ID), Cell: cell,
+	})
+}
+
+// outboxRoom is what an outbox row has besides what is of no fixed length, in bytes.
+const outboxRoom = 2*4 + 32 + 32 + 16 + 16 + 8
+
+func (t *sealedTx) openOutbox(row OutboxRow) (OutboxRow, error) {
+	p := outboxPlace(row.Device, row.Row)
+	r, _, err := t.open(p, row.Cell)
+	if err != nil {
+		return OutboxRow{}, err
+	}
+	plain := OutboxRow{Row: row.Row, Message: row.Message, Device: peer.ID(r.LP(maxDevice))}
+	r.Fill(plain.Account[:])
+	r.Fill(plain.ID[:])
+	r.Fill(plain.Tag[:])
+	r.Fill(plain.Session[:])
+	r.Fill(plain.Chain[:])
+	plain.Content = r.LP(MaxEnvelope)
+	plain.Envelope = r.Rest()
+	same := t.blindDevice(plain.Device) == row.Device && t.blindAccount(plain.Account) == row.Account && t.blindEnvelope(plain.ID) == row.ID
+	return plain, t.close(p, r, same)
+}
+
+// OutboxOf implements Tx.
+func (t *sealedTx) OutboxOf(device peer.ID, after RowID, limit int) ([]OutboxRow, error) {
+	return t.outboxOf(t.blindDevice(device), after, limit)
+}
+
+func (t *sealedTx) outboxOf(blind peer.ID, after RowID, limit int) ([]OutboxRow, error) {
+	rows, err := t.tx.OutboxOf(blind, after, limit)
+	if err != nil {
+		return nil, err
+	}
+	for i, row := range rows {
+		if rows[i], err = t.openOutbox(row); err != nil {
+			return nil, err
+		}
+	}
+	return rows, nil
+}
+
+// OutboxDevices implements Tx. The store knows indexes only, so one row of each device is opened. A device whose first row is damaged
+// is passed over: the others must not wait for it.
+func (t *sealedTx) OutboxDevices() ([]peer.ID, error) {
+	blinds, err := t.tx.OutboxDevices()
+	if err != nil {
+		return nil, err
+	}
+	var devices []peer.ID
+	for _, blind := range blinds {
+		rows, err := t.outboxOf(blind, RowID{}, 1)
+		if err != nil && !t.passes(err) {
+			return nil, err
+		}
+		for _, row := range rows {
+			devices = append(devices, row.Device)
+		}
+	}
+	return devices, nil
+}
+
+// DeleteOutbox implements Tx.
+func (t *sealedTx) DeleteOutbox(device peer.ID, rows []RowID) error {
+	return t.tx.DeleteOutbox(t.blindDevice(device), rows)
+}
+
+// What waits for an account's devices has no cell: the message says in whose conversation it is.
+
+func (t *sealedTx) blindWaiting(w WaitingRow) WaitingRow {
+	blind := WaitingRow{Account: t.blindAccount(w.Account), Message: w.Message}
+	if w.Device != "" {
+		blind.Device = t.blindDevice(w.Device)
+	}
+	return blind
+}
+
+// AddUnaddressed implements Tx.
+func (t *sealedTx) AddUnaddressed(w WaitingRow) error { return t.tx.AddUnaddressed(t.blindWaiting(w)) }
+
+// DeleteUnaddressed implements Tx.
+func (t *sealedTx) DeleteUnaddressed(w WaitingRow) error {
+	return t.tx.DeleteUnaddressed(t.blindWaiting(w))
+}
+
+// Unaddressed implements Tx.
+func (t *sealedTx) Unaddressed(a AccountID, device peer.ID, limit int) ([]RowID, error) {
+	blind := t.blindWaiting(WaitingRow{Account: a, Device: device})
+	return t.tx.Unaddressed(blind.Account, blind.Device, limit)
+}
+
+// Waits implements Tx.
+func (t *sealedTx) Waits(a AccountID) (bool, error) { return t.tx.Waits(t.blindAccount(a)) }
+
+// WaitingAccounts implements Tx.
+func (t *sealedTx) WaitingAccounts() ([]WaitingRow, error) {
+	blinds, err := t.tx.WaitingAccounts()
+	if err != nil {
+		return nil, err
+	}
+	var waiting []WaitingRow
+	for _, blind := range blinds {
+		peers, err := t.peerOf(blind.Message)
+		if err != nil && !t.passes(err) {
+			return nil, err
+		}
+		for _, account := range peers {
+			waiting = append(waiting, WaitingRow{Account: account, Message: blind.Message})
+		}
+	}
+	return waiting, nil
+}
+
+// peerOf returns the account that a message is for; none where the message or its conversation is gone.
+func (t *sealedTx) peerOf(row RowID) ([]AccountID, error) {
+	message, ok, err := t.Message(row)
+	if err != nil || !ok {
+		return nil, err
+	}
+	c, ok, err := t.Conversation(message.Conversation)
+	if err != nil || !ok {
+		return nil, err
+	}
+	return []AccountID{c.Peer}, nil
+}
+
+// event.cell = message id32 ‖ account32; under the conversation's key where it has one, else under the store's. An event of a
+// conversation that was forgotten has none.
+
+func eventPlace(seq uint64) cells.Place {
+	return cells.Place{Table: "event", Column: "cell", Row: binary.BigEndian.AppendUint64(nil, seq)}
+}
+
+// AppendEvent implements Tx.
+func (t *sealedTx) AppendEvent(e Event) (uint64, error) {
+	if err := t.keyed(e.Conversation); err != nil {
+		return 0, err
+	}
+	if t.last == 0 {
+		last, err := t.tx.LastEvent()
+		if err != nil {
+			return 0, err
+		}
+		t.last = last
+	}
+	cell, err := t.seal(eventPlace(t.last+1), e.Conversation, append(e.Message[:], e.Account[:]...))
+	if err != nil {
+		return 0, err
+	}
+	seq, err := t.tx.AppendEvent(Event{Type: e.Type, At: e.At, Conversation: t.blindConversation(e.Conversation), State: e.State, Cell: cell})
+	if err == nil && seq != t.last+1 {
+		err = t.fail(fmt.Errorf("append event: it became number %d, not %d", seq, t.last+1))
+	}
+	t.last = seq
+	return seq, err
+}
+
+// Events implements Tx. A damaged one keeps its number and shows nothing else, so that whoever follows gets past it.
+func (t *sealedTx) Events(after uint64, limit int) ([]Event, error) {
+	rows, err := t.tx.Events(after, limit)
+	if err != nil {
+		return nil, err
+	}
+	for i, row := range rows {
+		if rows[i], err = t.openEvent(row); err != nil && !t.passes(err) {
+			return nil, err
+		}
+	}
+	return rows, nil
+}
+
+func (t *sealedTx) openEvent(row Event) (Event, error) {
+	bare := Event{Seq: row.Seq, Type: row.Type, At: row.At, State: row.State}
+	if len(row.Cell) == 0 {
+		return bare, nil
+	}
+	p := eventPlace(row.Seq)
+	r, c, err := t.open(p, row.Cell)
+	if err != nil {
+		return bare, err
+	}
+	plain := bare
+	plain.Conversation = c
+	r.Fill(plain.Message[:])
+	r.Fill(plain.Account[:])
+	if err := t.close(p, r, t.blindConversation(c) == row.Conversation); err != nil {
+		return bare, err
+	}
+	return plain, nil
+}
+
+// LastEvent implements Tx.
+func (t *sealedTx) LastEvent() (uint64, error) { return t.tx.LastEvent() }
+
+// Stats implements Tx.
+func (t *sealedTx) Stats() (Stats, error) { return t.tx.Stats() }
+
+// inbox_seen.cell = tag16 ‖ message id32; under the store's key, which outlives every conversation.
+
+func seenPlace(blind EnvelopeID) cells.Place {
+	return cells.Place{Table: "inbox_seen", Column: "cell", Row: blind[:]}
+}
+
+// Seen implements Tx.
+func (t *sealedTx) Seen(id EnvelopeID) (SeenRow, bool, error) {
+	blind := t.blindEnvelope(id)
+	row, ok, err := t.tx.Seen(blind)
+	if err != nil || !ok {
+		return SeenRow{}, false, err
+	}
+	p := seenPlace(blind)
+	r, _, err := t.open(p, row.Cell)
+	if err != nil {
+		return SeenRow{}, false, err
+	}
+	plain := SeenRow{ID: id, At: row.At}
+	r.Fill(plain.Tag[:])
+	r.Fill(plain.Message[:])
+	return plain, true, t.close(p, r, true)
+}
+
+// InsertSeen implements Tx.
+func (t *sealedTx) InsertSeen(row SeenRow) error {
+	blind := t.blindEnvelope(row.ID)
+	cell, err := t.seal(seenPlace(blind), ConversationID{}, append(row.Tag[:], row.Message[:]...))
+	if err != nil {
+		return err
+	}
+	return t.tx.InsertSeen(SeenRow{ID: blind, At: row.At, Cell: cell})
+}
+
+// record.cell = sequence u64 ‖ value; under the store's key.
+
+func recordPlace(blind string) cells.Place {
+	return cells.Place{Table: "record", Column: "cell", Row: []byte(blind)}
+}
+
+// Record implements Tx.
+func (t *sealedTx) Record(key string) (RecordRow, bool, error) {
+	blind := t.blindRecord(key)
+	row, ok, err := t.tx.Record(blind)
+	if err != nil || !ok {
+		return RecordRow{}, false, err
+	}
+	p := recordPlace(blind)
+	r, _, err := t.open(p, row.Cell)
+	if err != nil {
+		return RecordRow{}, false, err
+	}
+	plain := RecordRow{Key: key, Sequence: r.U64(), At: row.At}
+	plain.Value = r.Rest()
+	return plain, true, t.close(p, r, true)
+}
+
+// PutRecord implements Tx.
+func (t *sealedTx) PutRecord(row RecordRow) error {
+	blind := t.blindRecord(row.Key)
+	plaintext := append(binary.BigEndian.AppendUint64(nil, row.Sequence), row.Value...)
+	cell, err := t.seal(recordPlace(blind), ConversationID{}, plaintext)
+	if err != nil {
+		return err
+	}
+	return t.tx.PutRecord(RecordRow{Key: blind, At: row.At, Cell: cell})
+}
+
+// Tombstones are indexes and nothing else.
+
+// DeleteConversation implements Tx.
+func (t *sealedTx) DeleteConversation(c ConversationID, a AccountID, at time.Time) error {
+	return t.tx.DeleteConversation(t.blindConversation(c), t.blindAccount(a), at)
+}
+
+// Forgotten implements Tx.
+func (t *sealedTx) Forgotten(id MessageID) (bool, error) { return t.tx.Forgotten(t.blindMessage(id)) }

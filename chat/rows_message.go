@@ -1,0 +1,194 @@
+package chat
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	cells "parley/chat/internal/vault"
+	"parley/chat/internal/wire"
+)
+
+// message.cell = message id32 ‖ author32 ‖ lp(device) ‖ lp(client id) ‖ content, and message.reason = the reason, where there is one;
+// under the conversation's key.
+
+func messagePlace(row RowID) cells.Place {
+	return cells.Place{Table: "message", Column: "cell", Row: row[:]}
+}
+
+func reasonPlace(row RowID) cells.Place {
+	return cells.Place{Table: "message", Column: "reason", Row: row[:]}
+}
+
+// InsertMessage implements Tx.
+func (t *sealedTx) InsertMessage(m MessageRow) error {
+	if err := t.keyed(m.Conversation); err != nil {
+		return err
+	}
+	plaintext := append(m.ID[:], m.Author[:]...)
+	plaintext = wire.AppendLP(plaintext, []byte(m.Device))
+	plaintext = wire.AppendLP(plaintext, []byte(m.ClientID))
+	plaintext = append(plaintext, m.Content...)
+	cell, err := t.seal(messagePlace(m.Row), m.Conversation, plaintext)
+	if err != nil {
+		return err
+	}
+	reason, err := t.sealReason(m.Row, m.Conversation, m.Reason)
+	if err != nil {
+		return err
+	}
+	return t.tx.InsertMessage(MessageRow{
+		Row: m.Row, ID: t.blindMessage(m.ID), Conversation: t.blindConversation(m.Conversation), Kind: m.Kind, State: m.State,
+		Reason: reason, ClientID: t.blindClientID(m.Conversation, m.ClientID), At: m.At, Event: m.Event, Cell: cell,
+	})
+}
+
+func (t *sealedTx) sealReason(row RowID, c ConversationID, reason string) (string, error) {
+	if reason == "" {
+		return "", nil
+	}
+	cell, err := t.seal(reasonPlace(row), c, []byte(reason))
+	return string(cell), err
+}
+
+// SetMessageState implements Tx.
+func (t *sealedTx) SetMessageState(row RowID, s State, reason string) error {
+	if reason != "" {
+		m, ok, err := t.Message(row)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return t.fail(fmt.Errorf("set state of message row %x: there is none", row))
+		}
+		if reason, err = t.sealReason(row, m.Conversation, reason); err != nil {
+			return err
+		}
+	}
+	return t.tx.SetMessageState(row, s, reason)
+}
+
+// openMessage is applied to whatever a look-up of one message returns.
+func (t *sealedTx) openMessage(m MessageRow, ok bool, err error) (MessageRow, bool, error) {
+	if err != nil || !ok {
+		return MessageRow{}, false, err
+	}
+	p := messagePlace(m.Row)
+	r, c, err := t.open(p, m.Cell)
+	if err != nil {
+		return MessageRow{}, false, err
+	}
+	plain := MessageRow{Row: m.Row, Conversation: c, Kind: m.Kind, State: m.State, At: m.At, Event: m.Event}
+	r.Fill(plain.ID[:])
+	r.Fill(plain.Author[:])
+	plain.Device, plain.ClientID = peer.ID(r.LP(maxDevice)), string(r.LP(MaxClientID))
+	plain.Content = r.Rest()
+	same := t.blindMessage(plain.ID) == m.ID && t.blindConversation(c) == m.Conversation && t.blindClientID(c, plain.ClientID) == m.ClientID
+	if err := t.close(p, r, same); err != nil {
+		return MessageRow{}, false, err
+	}
+	if m.Reason != "" {
+		r, _, err := t.open(reasonPlace(m.Row), []byte(m.Reason))
+		if err != nil {
+			return MessageRow{}, false, err
+		}
+		plain.Reason = string(r.Rest())
+	}
+	return plain, true, nil
+}
+
+func (t *sealedTx) openMessages(rows []MessageRow, err error) ([]MessageRow, error) {
+	if err != nil {
+		return nil, err
+	}
+	for i, row := range rows {
+		if rows[i], _, err = t.openMessage(row, true, nil); err != nil {
+			return nil, err
+		}
+	}
+	return rows, nil
+}
+
+// Message implements Tx.
+func (t *sealedTx) Message(row RowID) (MessageRow, bool, error) {
+	return t.openMessage(t.tx.Message(row))
+}
+
+// MessageByID implements Tx.
+func (t *sealedTx) MessageByID(id MessageID) (MessageRow, bool, error) {
+	return t.openMessage(t.tx.MessageByID(t.blindMessage(id)))
+}
+
+// MessageByClientID implements Tx.
+func (t *sealedTx) MessageByClientID(c ConversationID, id string) (MessageRow, bool, error) {
+	return t.openMessage(t.tx.MessageByClientID(t.blindConversation(c), t.blindClientID(c, id)))
+}
+
+// Messages implements Tx.
+func (t *sealedTx) Messages(c ConversationID, kind Kind, before RowID, limit int) ([]MessageRow, error) {
+	return t.openMessages(t.tx.Messages(t.blindConversation(c), kind, before, limit))
+}
+
+// Unread implements Tx.
+func (t *sealedTx) Unread(c *ConversationID, limit int) ([]MessageRow, error) {
+	if c != nil {
+		blind := t.blindConversation(*c)
+		c = &blind
+	}
+	return t.openMessages(t.tx.Unread(c, limit))
+}
+
+// LastMessage implements Tx.
+func (t *sealedTx) LastMessage() (MessageRow, bool, error) {
+	row, ok, err := t.tx.LastMessage()
+	plain, ok, err := t.openMessage(row, ok, err)
+	plain.Row = row.Row // also where the rest is damaged
+	return plain, ok, err
+}
+
+// conversation.cell = peer32 ‖ seq u64 ‖ prev32 ‖ n × head32; under its own key.
+
+// Conversation implements Tx.
+func (t *sealedTx) Conversation(id ConversationID) (ConversationRow, bool, error) {
+	blind := t.blindConversation(id)
+	row, ok, err := t.tx.Conversation(blind)
+	if err != nil || !ok {
+		return ConversationRow{}, false, err
+	}
+	p := cells.Place{Table: "conversation", Column: "cell", Row: blind[:]}
+	r, c, err := t.open(p, row.Cell)
+	if err != nil {
+		return ConversationRow{}, false, err
+	}
+	plain := ConversationRow{ID: c, At: row.At}
+	r.Fill(plain.Peer[:])
+	plain.Seq = r.U64()
+	r.Fill(plain.Prev[:])
+	heads := r.Rest()
+	for head := range slices.Chunk(heads, len(MessageID{})) {
+		if len(head) == len(MessageID{}) {
+			plain.Heads = append(plain.Heads, MessageID(head))
+		}
+	}
+	return plain, true, t.close(p, r, c == id && len(heads)%len(MessageID{}) == 0)
+}
+
+// PutConversation implements Tx.
+func (t *sealedTx) PutConversation(c ConversationRow) error {
+	if err := t.keyed(c.ID); err != nil {
+		return err
+	}
+	plaintext := binary.BigEndian.AppendUint64(c.Peer[:], c.Seq)
+	plaintext = append(plaintext, c.Prev[:]...)
+	for _, head := range c.Heads {
+		plaintext = append(plaintext, head[:]...)
+	}
+	blind := t.blindConversation(c.ID)
+	cell, err := t.seal(cells.Place{Table: "conversation", Column: "cell", Row: blind[:]}, c.ID, plaintext)
+	if err != nil {
+		return err
+	}
+	return t.tx.PutConversation(ConversationRow{ID: blind, At: c.At, Cell: cell})
+}
