@@ -36,7 +36,7 @@ type ExchangeKey struct {
 func NewExchangeKey() ExchangeKey {
 	var k ExchangeKey
 	mustRandom(k.bytes[:])
-	k.made = k.private()
+	k.made = k.mustPrivate()
 	return k
 }
 
@@ -47,7 +47,7 @@ func ExchangeKeyOf(b []byte) (ExchangeKey, error) {
 		return k, fmt.Errorf("exchange key: %d bytes", len(b))
 	}
 	copy(k.bytes[:], b)
-	k.made = k.private()
+	k.made = k.mustPrivate()
 	return k, nil
 }
 
@@ -55,7 +55,7 @@ func ExchangeKeyOf(b []byte) (ExchangeKey, error) {
 func (k ExchangeKey) Bytes() []byte { return k.bytes[:] }
 
 // Public returns the key that others agree on secrets with.
-func (k ExchangeKey) Public() []byte { return k.private().PublicKey().Bytes() }
+func (k ExchangeKey) Public() []byte { return k.mustPrivate().PublicKey().Bytes() }
 
 // String says that there is a key, and not which.
 func (k ExchangeKey) String() string { return "[exchange key]" }
@@ -63,7 +63,7 @@ func (k ExchangeKey) String() string { return "[exchange key]" }
 // Format is String for every verb.
 func (k ExchangeKey) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(k.String())) }
 
-func (k ExchangeKey) private() *ecdh.PrivateKey {
+func (k ExchangeKey) mustPrivate() *ecdh.PrivateKey {
 	if k.made != nil {
 		return k.made
 	}
@@ -83,7 +83,7 @@ func (k ExchangeKey) agree(public []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("exchange key: %w", err)
 	}
-	return k.private().ECDH(p)
+	return k.mustPrivate().ECDH(p)
 }
 
 // KEMKey is a private ML-KEM-768 key. It never prints.
@@ -96,7 +96,7 @@ type KEMKey struct {
 func NewKEMKey() KEMKey {
 	var k KEMKey
 	mustRandom(k.seed[:])
-	k.made = k.private()
+	k.made = k.mustPrivate()
 	return k
 }
 
@@ -107,7 +107,7 @@ func KEMKeyOf(seed []byte) (KEMKey, error) {
 		return k, fmt.Errorf("KEM key: %d bytes", len(seed))
 	}
 	copy(k.seed[:], seed)
-	k.made = k.private()
+	k.made = k.mustPrivate()
 	return k, nil
 }
 
@@ -115,7 +115,7 @@ func KEMKeyOf(seed []byte) (KEMKey, error) {
 func (k KEMKey) Bytes() []byte { return k.seed[:] }
 
 // Public returns the key that others encapsulate to.
-func (k KEMKey) Public() []byte { return k.private().EncapsulationKey().Bytes() }
+func (k KEMKey) Public() []byte { return k.mustPrivate().EncapsulationKey().Bytes() }
 
 // String says that there is a key, and not which.
 func (k KEMKey) String() string { return "[KEM key]" }
@@ -123,7 +123,7 @@ func (k KEMKey) String() string { return "[KEM key]" }
 // Format is String for every verb.
 func (k KEMKey) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(k.String())) }
 
-func (k KEMKey) private() *mlkem.DecapsulationKey768 {
+func (k KEMKey) mustPrivate() *mlkem.DecapsulationKey768 {
 	if k.made != nil {
 		return k.made
 	}
@@ -138,7 +138,7 @@ func (k KEMKey) decapsulate(ct []byte) ([]byte, error) {
 	if len(ct) != kemTextSize {
 		return nil, errors.New("KEM ciphertext: wrong length")
 	}
-	return k.private().Decapsulate(ct)
+	return k.mustPrivate().Decapsulate(ct)
 }
 
 // checkKEM refuses what nobody can encapsulate to: a wrong length, or a coefficient that is not reduced (FIPS 203, section 7.2).
