@@ -4,6 +4,9 @@
 FUZZTIME ?= 10s
 BENCH ?= .
 
+# The program that "make model" runs.
+PROVERIF ?= proverif
+
 # How many random walks "make sessions" takes, and how many steps each has.
 SESSIONS_SEEDS ?= 10000
 SESSIONS_STEPS ?= 200
@@ -38,6 +41,12 @@ fuzz: ## feed every parser with made-up input, FUZZTIME each
 sessions: ## walk sessions at random, SESSIONS_SEEDS times; a walk that fails prints the command that repeats it
 	go test -run '^TestSessionsAtRandom$$' -count 1 -v -timeout 3h ./chat/internal/seal -args -seeds '$(SESSIONS_SEEDS)' -steps '$(SESSIONS_STEPS)'
 
+model: ## prove what the model of sessions claims, with ProVerif, and compare with what it proved before; takes minutes
+	@command -v $(PROVERIF) >/dev/null || { echo "no ProVerif here: it is at proverif.inria.fr; or set PROVERIF"; exit 1; }
+	@cd chat/testdata/model && for f in *.pv; do \
+		echo "$$f"; $(PROVERIF) -lib session -lib ratchet "$$f" | grep '^RESULT' || exit 1; \
+	done | tee /dev/stderr | diff results.txt - && echo "as before"
+
 bench: ## measure, each figure beside what the machine does raw; BENCH chooses
 	go test -run '^$$' -bench '$(BENCH)' -timeout 30m ./...
 
@@ -47,4 +56,4 @@ tidy: ## complain where go.mod is not tidy, and change nothing
 clean: ## remove what was built
 	rm -rf bin
 
-.PHONY: help build demo test lint fuzz sessions bench tidy clean
+.PHONY: help build demo test lint fuzz sessions model bench tidy clean

@@ -118,11 +118,7 @@ func meetVoices(t *testing.T, realBegins, oneTime bool) (sides [2]voice) {
 
 // TestTwoReadingsTalk lets package seal and the second reading talk under random schedules, each in both roles.
 func TestTwoReadingsTalk(t *testing.T) {
-	seeds := uint64(40)
-	if testing.Short() {
-		seeds = 8
-	}
-	for seed := range seeds {
+	for seed := range uint64(interopSeeds) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		sides := meetVoices(t, seed&1 == 0, seed&2 == 0)
 		if !bytes.Equal(sides[0].name(), sides[1].name()) {

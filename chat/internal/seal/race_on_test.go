@@ -10,3 +10,6 @@ const impostors = 100
 
 // longFrameBits is the distance of the bits that are flipped in long packets.
 const longFrameBits = 37
+
+// interopSeeds is how many conversations two readings have.
+const interopSeeds = 12

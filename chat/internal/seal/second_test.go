@@ -5,6 +5,7 @@ package seal_test
 
 import (
 	"bytes"
+	"crypto/cipher"
 	"crypto/ecdh"
 	"crypto/ed25519"
 	"crypto/hkdf"
@@ -327,10 +328,7 @@ func (s *secondSession) seal(form byte, body []byte) (packet, tag []byte, err er
 	return packet, tag, nil
 }
 
-func body2(mk []byte) (aead interface {
-	Seal(dst, nonce, plaintext, ad []byte) []byte
-	Open(dst, nonce, ciphertext, ad []byte) ([]byte, error)
-}, tag []byte) {
+func body2(mk []byte) (aead cipher.AEAD, tag []byte) {
 	key, _ := hkdf.Expand(sha256.New, mk, "parley/body/1", 32)
 	aead, _ = chacha20poly1305.NewX(key)
 	return aead, hmac2(mk, "parley/ack/1")[:16]

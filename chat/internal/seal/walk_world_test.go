@@ -266,16 +266,16 @@ func (w *world) receive(n *node, from int, packet []byte) (tag seal.Tag, ok bool
 		return tag, true
 	}
 	p, err := seal.Parse(packet)
-	switch i := -1; {
-	case err != nil:
+	if err != nil {
 		if _, ours := w.sealed[inside(packet)]; ours {
 			w.fail("a packet that was sealed is none: %v", err)
 		}
 		return tag, false
-	case n.find(p.Session) >= 0:
-		i = n.find(p.Session)
+	}
+	if i := n.find(p.Session); i >= 0 {
 		return w.open(n, i, p, packet)
-	case p.First != nil:
+	}
+	if p.First != nil {
 		return w.answer(n, p, packet)
 	}
 	w.refused++
@@ -389,7 +389,7 @@ func (w *world) took(n *node, peer int, s *seal.Session, packet, body []byte, ta
 }
 
 // mostState is what a session's state may have in bytes: 2,000 keys of 44 bytes, two chains, a handshake.
-const mostState = seal.MaxKept*44 + 2*(2400) + 2200
+const mostState = seal.MaxKept*44 + 2*2400 + 2200
 
 // heal begins a new session with a device of which something did not open, and says so on it. The newest heal stands for all.
 func (w *world) heal(n *node, peer int) {
