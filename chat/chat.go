@@ -61,6 +61,7 @@ type Messenger struct {
 	devices      *memo[wire.DeviceRecord]
 
 	clock    clock
+	sends    sends
 	outbox   *outbox
 	resolver *resolver
 	bell     bell

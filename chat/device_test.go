@@ -115,7 +115,6 @@ func recordOf(i *Identity, sequence uint64, devices, revoked []*Identity) []byte
 // hands is Bob, who knows Alice by her record; her device gets into the hands of another account.
 type hands struct {
 	*book
-	plain           Tx // what is in the book, behind the seal
 	bob             *Messenger
 	bobs            LinkKey
 	alice, newcomer *Identity
@@ -131,25 +130,27 @@ func changeOfHands(t *testing.T, trust Trust) *hands {
 	if err := h.bob.safe.open(); err != nil {
 		t.Fatal(err)
 	}
-	h.plain = h.bob.safe.on(h.book)
 	h.knows(t, ContactRow{Account: h.alice.Account(), Name: "Alice", Trust: trust})
-	if err := h.bob.pin(h.plain, accountRecordKey(h.alice.Account()), 1, recordOf(h.alice, 1, []*Identity{h.alice}, nil)); err != nil {
+	if err := h.bob.pin(h.plain(), accountRecordKey(h.alice.Account()), 1, recordOf(h.alice, 1, []*Identity{h.alice}, nil)); err != nil {
 		t.Fatal(err)
 	}
 	return h
 }
 
+// plain is what is in the book, behind the seal.
+func (h *hands) plain() Tx { return h.bob.safe.on(h.book) }
+
 // knows makes somebody a contact of Bob's.
 func (h *hands) knows(t *testing.T, c ContactRow) {
 	t.Helper()
-	if err := h.plain.PutContact(c); err != nil {
+	if err := h.plain().PutContact(c); err != nil {
 		t.Fatal(err)
 	}
 }
 
 // request returns the newcomer's request.
 func (h *hands) request() RequestRow {
-	r, _, _ := h.plain.Request(h.newcomer.Account())
+	r, _, _ := h.plain().Request(h.newcomer.Account())
 	return r
 }
 
@@ -170,15 +171,15 @@ func (h *hands) card(token Token) letter {
 // takes hands Bob a letter, and returns what he made of it.
 func (h *hands) takes(t *testing.T, l letter) admission {
 	t.Helper()
-	verdict, err := h.bob.admit(h.plain, EnvelopeID{1}, l)
+	verdict, err := h.bob.admit(h.plain(), EnvelopeID{1}, l)
 	if err != nil {
 		t.Fatal(err)
 	}
 	switch verdict {
 	case held:
-		_, err = h.bob.hold(h.plain, &h.after, EnvelopeID{1}, l)
+		_, err = h.bob.hold(h.plain(), &h.after, EnvelopeID{1}, l)
 	case admitted:
-		_, err = h.bob.accept(h.plain, &h.after, l)
+		_, err = h.bob.accept(h.plain(), &h.after, l)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -187,7 +188,7 @@ func (h *hands) takes(t *testing.T, l letter) admission {
 }
 
 func (h *hands) trust() Trust {
-	alice, _, _ := h.plain.Contact(h.alice.Account())
+	alice, _, _ := h.plain().Contact(h.alice.Account())
 	return alice.Trust
 }
 
@@ -211,7 +212,7 @@ func TestADeviceThatSpeaksForAnotherAccountIsDoubted(t *testing.T) {
 		if h.trust() != want || !slices.Contains(h.told, EventKeyChanged) {
 			t.Errorf("Alice was %q and is %q, want %q; told %v", before, h.trust(), want, h.told)
 		}
-		blocked := CodeOf(mayWriteTo(h.plain, h.alice.Account())) == CodeIdentity
+		blocked := CodeOf(mayWriteTo(h.plain(), h.alice.Account())) == CodeIdentity
 		if blocked != (before != TrustNone) {
 			t.Errorf("writing to Alice, who was %q, is refused: %v", before, blocked)
 		}
@@ -229,7 +230,7 @@ func TestPeopleDecideAboutADoubt(t *testing.T) {
 			return err
 		}, TrustVerified},
 		"the newcomer is accepted": {func(h *hands) error {
-			return h.bob.decided(h.plain, &h.after, h.alice.Account(), true)
+			return h.bob.decided(h.plain(), &h.after, h.alice.Account(), true)
 		}, TrustNone},
 	} {
 		h := changeOfHands(t, TrustVerified)
@@ -257,7 +258,7 @@ func TestAContactDoesNotSpeakFromAnothersDevice(t *testing.T) {
 	if got := h.takes(t, h.card(Token{})); got != admitted || h.trust() != TrustDoubted {
 		t.Errorf("a card with the record is %d, and Alice %q", got, h.trust())
 	}
-	if verdict, err := h.bob.admit(h.plain, EnvelopeID{2}, h.letter(KindText, []byte("x"))); verdict != admitted || err != nil {
+	if verdict, err := h.bob.admit(h.plain(), EnvelopeID{2}, h.letter(KindText, []byte("x"))); verdict != admitted || err != nil {
 		t.Errorf("a text after the card is %d, %v", verdict, err)
 	}
 }
@@ -265,7 +266,7 @@ func TestAContactDoesNotSpeakFromAnothersDevice(t *testing.T) {
 func TestADeviceThatWasGivenUpIsFreeForAnother(t *testing.T) {
 	h := changeOfHands(t, TrustVerified)
 	other := identity(t)
-	if err := h.bob.pin(h.plain, accountRecordKey(h.alice.Account()), 2, recordOf(h.alice, 2, []*Identity{other}, []*Identity{h.alice})); err != nil {
+	if err := h.bob.pin(h.plain(), accountRecordKey(h.alice.Account()), 2, recordOf(h.alice, 2, []*Identity{other}, []*Identity{h.alice})); err != nil {
 		t.Fatal(err)
 	}
 	if got := h.takes(t, h.card(h.bobs.Contact())); got != held || !h.request().Claims.IsZero() || h.trust() != TrustVerified {
@@ -289,7 +290,7 @@ func TestNewAndRevokedDevicesAreTold(t *testing.T) {
 		{"an older record", 1, []*Identity{phone}, nil, nil},
 	} {
 		h.told = nil
-		if err := h.bob.pin(h.plain, key, step.sequence, recordOf(h.alice, step.sequence, step.devices, step.revoked)); err != nil {
+		if err := h.bob.pin(h.plain(), key, step.sequence, recordOf(h.alice, step.sequence, step.devices, step.revoked)); err != nil {
 			t.Fatal(err)
 		}
 		if !slices.Equal(h.told, step.want) {
@@ -301,7 +302,7 @@ func TestNewAndRevokedDevicesAreTold(t *testing.T) {
 	}
 	clear(h.contacts)
 	h.told = nil
-	if err := h.bob.pin(h.plain, key, 5, recordOf(h.alice, 5, []*Identity{h.alice}, []*Identity{phone})); err != nil || len(h.told) != 0 {
+	if err := h.bob.pin(h.plain(), key, 5, recordOf(h.alice, 5, []*Identity{h.alice}, []*Identity{phone})); err != nil || len(h.told) != 0 {
 		t.Errorf("told %v of nobody we know, %v", h.told, err)
 	}
 }

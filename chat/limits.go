@@ -49,6 +49,8 @@ const (
 	// enough to be acknowledged within FlightTimeout on a line of 40 kbit/s.
 	FlightSize  = 128
 	FlightBytes = 256 << 10
+	// SendBatch is the most sends that share one transaction: the first of them waits for the last.
+	SendBatch = 256
 	// DeliveryWorkers is the most devices with a flight under way. With FlightSize it bounds the envelopes in memory.
 	DeliveryWorkers = 16
 	// FlightTimeout ends one attempt to reach a device, dial included.

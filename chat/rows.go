@@ -23,10 +23,11 @@ import (
 // sealedTx is a store's transaction behind the seal. After it could not seal something it can only fail; what does not open is an
 // error of its own, that callers may pass over.
 type sealedTx struct {
-	tx   Tx
-	safe *safe
-	last uint64 // the last event that was appended; 0 for none
-	err  error
+	tx    Tx
+	safe  *safe
+	last  uint64 // the last event that was appended; 0 for none
+	err   error
+	known known
 }
 
 var _ Tx = (*sealedTx)(nil)
@@ -38,6 +39,9 @@ func (s *safe) on(tx Tx) *sealedTx { return &sealedTx{tx: tx, safe: s} }
 func (t *sealedTx) run(fn func(Tx) error) error {
 	if err := fn(t); err != nil {
 		return err
+	}
+	if t.err == nil {
+		_ = t.fail(t.writeBack())
 	}
 	return t.err
 }
@@ -162,7 +166,7 @@ func (t *sealedTx) openContact(row ContactRow, ok bool, err error) (ContactRow, 
 
 // Contact implements Tx.
 func (t *sealedTx) Contact(a AccountID) (ContactRow, bool, error) {
-	return t.openContact(t.tx.Contact(t.blindAccount(a)))
+	return remember(&t.known.contacts, a, func() (ContactRow, bool, error) { return t.openContact(t.tx.Contact(t.blindAccount(a))) })
 }
 
 // Contacts implements Tx. They are in the order of their folded names, which is made here: a store sees none. Damaged ones are left out,
@@ -189,6 +193,7 @@ func (t *sealedTx) Contacts() ([]ContactRow, error) {
 
 // PutContact implements Tx.
 func (t *sealedTx) PutContact(c ContactRow) error {
+	delete(t.known.contacts, c.Account)
 	conversation := DirectConversation(t.safe.self, c.Account)
 	if err := t.keyed(conversation); err != nil {
 		return err
@@ -398,6 +403,10 @@ func recordPlace(blind string) cells.Place {
 
 // Record implements Tx.
 func (t *sealedTx) Record(key string) (RecordRow, bool, error) {
+	return remember(&t.known.records, key, func() (RecordRow, bool, error) { return t.openRecord(key) })
+}
+
+func (t *sealedTx) openRecord(key string) (RecordRow, bool, error) {
 	blind := t.blindRecord(key)
 	row, ok, err := t.tx.Record(blind)
 	if err != nil || !ok {
@@ -415,6 +424,7 @@ func (t *sealedTx) Record(key string) (RecordRow, bool, error) {
 
 // PutRecord implements Tx.
 func (t *sealedTx) PutRecord(row RecordRow) error {
+	delete(t.known.records, row.Key)
 	blind := t.blindRecord(row.Key)
 	plaintext := append(binary.BigEndian.AppendUint64(nil, row.Sequence), row.Value...)
 	cell, err := t.seal(recordPlace(blind), ConversationID{}, plaintext)
@@ -428,6 +438,8 @@ func (t *sealedTx) PutRecord(row RecordRow) error {
 
 // DeleteConversation implements Tx.
 func (t *sealedTx) DeleteConversation(c ConversationID, a AccountID, at time.Time) error {
+	delete(t.known.conversations, c)
+	delete(t.known.contacts, a)
 	return t.tx.DeleteConversation(t.blindConversation(c), t.blindAccount(a), at)
 }
 

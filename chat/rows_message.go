@@ -152,12 +152,16 @@ func (t *sealedTx) LastMessage() (MessageRow, bool, error) {
 
 // Conversation implements Tx.
 func (t *sealedTx) Conversation(id ConversationID) (ConversationRow, bool, error) {
+	return remember(&t.known.conversations, id, func() (ConversationRow, bool, error) { return t.openConversation(id) })
+}
+
+func (t *sealedTx) openConversation(id ConversationID) (ConversationRow, bool, error) {
 	blind := t.blindConversation(id)
 	row, ok, err := t.tx.Conversation(blind)
 	if err != nil || !ok {
 		return ConversationRow{}, false, err
 	}
-	p := cells.Place{Table: "conversation", Column: "cell", Row: blind[:]}
+	p := conversationPlace(blind)
 	r, c, err := t.open(p, row.Cell)
 	if err != nil {
 		return ConversationRow{}, false, err
@@ -175,18 +179,30 @@ func (t *sealedTx) Conversation(id ConversationID) (ConversationRow, bool, error
 	return plain, true, t.close(p, r, c == id && len(heads)%len(MessageID{}) == 0)
 }
 
-// PutConversation implements Tx.
+func conversationPlace(blind ConversationID) cells.Place {
+	return cells.Place{Table: "conversation", Column: "cell", Row: blind[:]}
+}
+
+// PutConversation implements Tx. It is written once, at the end of the transaction.
 func (t *sealedTx) PutConversation(c ConversationRow) error {
 	if err := t.keyed(c.ID); err != nil {
 		return err
 	}
+	if t.known.conversations == nil {
+		t.known.conversations = map[ConversationID]found[ConversationRow]{}
+	}
+	t.known.conversations[c.ID] = found[ConversationRow]{row: c, ok: true, changed: true}
+	return nil
+}
+
+func (t *sealedTx) writeConversation(c ConversationRow) error {
 	plaintext := binary.BigEndian.AppendUint64(c.Peer[:], c.Seq)
 	plaintext = append(plaintext, c.Prev[:]...)
 	for _, head := range c.Heads {
 		plaintext = append(plaintext, head[:]...)
 	}
 	blind := t.blindConversation(c.ID)
-	cell, err := t.seal(cells.Place{Table: "conversation", Column: "cell", Row: blind[:]}, c.ID, plaintext)
+	cell, err := t.seal(conversationPlace(blind), c.ID, plaintext)
 	if err != nil {
 		return err
 	}

@@ -32,30 +32,30 @@ func (m *Messenger) Send(ctx context.Context, d Draft) (Message, error) {
 	if err := d.check(); err != nil {
 		return Message{}, err
 	}
-	var row MessageRow
-	err := m.update(ctx, func(tx Tx, after *aftermath) error {
-		old, ok, err := m.sentBefore(tx, d)
-		if ok || err != nil {
-			row = old
-			return err
-		}
-		c, ok, err := tx.Conversation(d.Conversation)
-		if err != nil {
-			return err
-		}
-		if !ok {
-			return &Error{Code: CodeTarget, Detail: "no such conversation: " + d.Conversation.String()}
-		}
-		if err := mayWriteTo(tx, c.Peer); err != nil {
-			return err
-		}
-		row, err = m.queue(tx, after, c, KindText, []byte(d.Text), d.ClientID)
-		return err
-	})
+	row, err := m.send(ctx, d)
 	if err != nil {
 		return Message{}, wrap(err, "queue message")
 	}
 	return m.view(row)
+}
+
+// sendOne stores a draft, unless it is refused: then nothing of it is written.
+func (m *Messenger) sendOne(tx Tx, after *aftermath, d Draft) (MessageRow, error) {
+	old, ok, err := m.sentBefore(tx, d)
+	if ok || err != nil {
+		return old, err
+	}
+	c, ok, err := tx.Conversation(d.Conversation)
+	if err != nil {
+		return MessageRow{}, err
+	}
+	if !ok {
+		return MessageRow{}, &Error{Code: CodeTarget, Detail: "no such conversation: " + d.Conversation.String()}
+	}
+	if err := mayWriteTo(tx, c.Peer); err != nil {
+		return MessageRow{}, err
+	}
+	return m.queue(tx, after, c, KindText, []byte(d.Text), d.ClientID)
 }
 
 func (d Draft) check() error {

@@ -1,0 +1,119 @@
+package chat
+
+import (
+	"context"
+	"slices"
+	"sync"
+)
+
+// Sends that come at the same time share one transaction: the session is loaded, moved on and stored once for all of them. There is at
+// most one leader, who takes what waits, itself first, and then makes the next in the queue the leader; nobody waits for a timer.
+
+// sends is who waits to send.
+type sends struct {
+	mu    sync.Mutex
+	queue []*sending
+	led   bool
+}
+
+// sending is one call of Send under way.
+type sending struct {
+	draft Draft
+	wake  chan struct{} // closed when it is done, or is to lead
+	leads bool          // set before wake is closed
+
+	row MessageRow // what became of it
+	err error
+}
+
+// send stores a draft, together with others that wait.
+func (m *Messenger) send(ctx context.Context, d Draft) (MessageRow, error) {
+	s := &sending{draft: d, wake: make(chan struct{})}
+	m.sends.join(s)
+	select {
+	case <-s.wake:
+	case <-ctx.Done():
+		if m.sends.leave(s) {
+			return MessageRow{}, ctx.Err()
+		}
+		<-s.wake // too late: it is being stored
+	}
+	if s.leads {
+		batch := m.sends.take()
+		m.sendAll(context.WithoutCancel(ctx), batch)
+		for _, other := range batch[1:] {
+			close(other.wake)
+		}
+		m.sends.handOver()
+	}
+	return s.row, s.err
+}
+
+func (q *sends) join(s *sending) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.queue = append(q.queue, s)
+	if !q.led {
+		q.led = true
+		q.queue[0].lead()
+	}
+}
+
+func (s *sending) lead() {
+	s.leads = true
+	close(s.wake)
+}
+
+// leave takes s out of the queue, unless somebody has it already or it is to lead.
+func (q *sends) leave(s *sending) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	i := slices.Index(q.queue, s)
+	if i < 0 || s.leads {
+		return false
+	}
+	q.queue = slices.Delete(q.queue, i, i+1)
+	return true
+}
+
+// take returns the front of the queue, the leader first.
+func (q *sends) take() []*sending {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n := min(len(q.queue), SendBatch)
+	batch := slices.Clone(q.queue[:n])
+	q.queue = slices.Delete(q.queue, 0, n)
+	return batch
+}
+
+func (q *sends) handOver() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.led = len(q.queue) > 0
+	if q.led {
+		q.queue[0].lead()
+	}
+}
+
+// sendAll stores drafts in one transaction. A refusal concerns its draft alone, and comes before anything of it is written; any other
+// error undoes all, and then each is tried on its own.
+func (m *Messenger) sendAll(ctx context.Context, batch []*sending) {
+	err := m.update(ctx, func(tx Tx, after *aftermath) error {
+		for _, s := range batch {
+			s.row, s.err = m.sendOne(tx, after, s.draft)
+			if s.err != nil && !isRefusal(s.err) {
+				return s.err
+			}
+		}
+		return nil
+	})
+	if err == nil {
+		return
+	}
+	common := len(batch) == 1 || CodeOf(err) == CodeUnavailable || CodeOf(err) == CodeLimit
+	for i, s := range batch {
+		if s.err = err; !common {
+			m.sendAll(ctx, batch[i:i+1])
+		}
+	}
+}
