@@ -142,7 +142,8 @@ func network(h *home.Home) node.Network {
 func chatConfig(h *home.Home, o cli.NodeOptions, db *store.DB, n *node.Node, log *zap.Logger) chat.Config {
 	return chat.Config{
 		Identity: o.Identity, Name: h.Profile().Name, Network: h.Network().Network, Seeds: h.Network().Seeds, Join: h.Invite(),
-		Links: h, Store: db, Keys: o.Unlocked, Instance: o.Unlocked, Database: db.Engine(), Transport: n, Directory: n, Logger: log,
+		Links: h, Store: db, Keys: o.Unlocked, Instance: o.Unlocked, OnlyCopy: o.OnlyCopy, Database: db.Engine(),
+		Transport: n, Directory: n, Logger: log,
 		Health: func() (joined bool, trouble string) { return h.Joined() || n.Joined(), n.Warning() },
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -27,6 +28,7 @@ type Config struct {
 	Store     Store
 	Keys      Keys     // to what is in the store
 	Instance  Instance // notes beside the store that tell a restored one from the last; nil: nobody looks
+	OnlyCopy  bool     // people say that no other copy of this device is at work: begin anew, as after a restore
 	Database  string   // the engine's name, for Status
 	Transport Transport
 	Directory Directory
@@ -67,7 +69,9 @@ type Messenger struct {
 	bell     bell
 	trouble  trouble
 	since    time.Time
-	restored bool // Resume found that the database is not the one that this device wrote last
+	onlyCopy bool
+	restored bool        // Resume found that the database is not the one that this device wrote last
+	copied   atomic.Bool // another copy of this device has published what we did not: nothing is sent
 
 	mu     sync.Mutex
 	hints  map[AccountID][]peer.ID // where to ask for an account's records first, from links used in this run
@@ -100,7 +104,7 @@ func New(cfg Config) *Messenger {
 		keys: &keyring{}, certificates: newMemo(wire.ParseCertificate), accounts: newMemo(wire.ParseAccountRecord),
 		devices: newMemo(wire.ParseDeviceRecord),
 		clock:   clock{wall: cfg.Clock}, outbox: newOutbox(), resolver: newResolver(), since: cfg.Clock(),
-		hints: map[AccountID][]peer.ID{}, owners: map[peer.ID]AccountID{},
+		onlyCopy: cfg.OnlyCopy, hints: map[AccountID][]peer.ID{}, owners: map[peer.ID]AccountID{},
 	}
 }
 
@@ -284,7 +288,7 @@ func (m *Messenger) Status(ctx context.Context) (Status, error) {
 	joined, trouble := m.health()
 	s := Status{
 		Ready: true, Name: m.name, Account: m.self, Device: m.device, Database: m.database, Since: m.since,
-		Trouble: cmp.Or(m.trouble.now(), m.safe.damage.now(), m.restoration(), trouble), Restored: m.restored,
+		Trouble: cmp.Or(m.trouble.now(), m.safe.damage.now(), m.secondCopy(), m.restoration(), trouble), Restored: m.restored,
 		Network: NetworkStatus{
 			Name: m.network.Name, Fingerprint: m.network.Fingerprint(), Private: m.network.PSK != nil, Joined: joined, Seeds: len(m.seeds),
 		},

@@ -79,6 +79,12 @@ func (m *Messenger) Rotate(ctx context.Context) error {
 	return err
 }
 
+// LookForCopy looks for a second copy of the device now, and reports whether there is one.
+func (m *Messenger) LookForCopy(ctx context.Context) bool {
+	m.lookForCopy(ctx)
+	return m.copied.Load()
+}
+
 // StartAnew is what happens after the store went back in time.
 func (m *Messenger) StartAnew(ctx context.Context) error {
 	return m.update(ctx, m.startAnew)

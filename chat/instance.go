@@ -111,10 +111,10 @@ func (m *Messenger) resumeInstance(ctx context.Context) error {
 			return err
 		}
 		m.instance.id, m.restored = had.id, false
-		if unread == nil && bytes.Equal(row.Value, had.id[:]) && last >= had.event {
+		if !m.onlyCopy && unread == nil && bytes.Equal(row.Value, had.id[:]) && last >= had.event {
 			return nil
 		}
-		m.restored = last > 0 || had.event > 0
+		m.restored = last > 0 || had.event > 0 || m.onlyCopy
 		mustRandom(m.instance.id[:])
 		return tx.PutRecord(RecordRow{Key: instanceKey, Value: m.instance.id[:], At: m.now()})
 	})
@@ -152,4 +152,28 @@ func (m *Messenger) keepInstance(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// lookForCopy looks for a record of this device in the directory that is as new as ours and was not made here: then two copies of one
+// device are at work, or this one is an older copy than was at work last. Neither knows what the other has sent, so this one sends nothing
+// more.
+func (m *Messenger) lookForCopy(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, LookupTimeout)
+	defer cancel()
+	there, err := m.lookUpDevice(ctx, m.device)
+	own, sequence := m.keys.published() // after the look-up: a record of ours that is newer by now says nothing about copies
+	if err != nil || there.Sequence < sequence || bytes.Equal(there.Value, own) || m.copied.Swap(true) {
+		return
+	}
+	m.log.Error("a second copy of this device is at work, or a newer one was: nothing is sent from here")
+	poke(m.outbox.changed)
+}
+
+// secondCopy says what a second copy means, and what to do.
+func (m *Messenger) secondCopy() string {
+	if !m.copied.Load() {
+		return ""
+	}
+	return "a second copy of this device is at work, or a newer one was, so nothing is sent from here: stop the other one for good, then " +
+		"restart this one with parley up --only-copy"
 }

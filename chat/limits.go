@@ -81,9 +81,9 @@ const (
 	OneTimeWait = 2 * time.Second
 	// MaxHandshakes is how many first flights to one generation are remembered: many more than there are contacts.
 	MaxHandshakes = 100_000
-	// restoreLeap is how many device records, at least, a restored device leaves out when it numbers its next one: many more than are
-	// made between two backups.
-	restoreLeap = 1<<20 - 1
+	// CopyFirst is how long after its start a node looks for a second copy of itself for the first time: it is connected by then. Later it
+	// looks at every TendEvery.
+	CopyFirst = time.Minute
 	// HealEvery and HealsADay bound how often one device gets a new session because something did not open.
 	HealEvery = 10 * time.Minute
 	HealsADay = 5

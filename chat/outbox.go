@@ -181,6 +181,10 @@ func (m *Messenger) dispatch(ctx context.Context) error {
 	defer flights.Wait()
 	loaded := false
 	for {
+		if m.copied.Load() {
+			<-ctx.Done()
+			return nil
+		}
 		if !loaded {
 			loaded = m.wantQueued(ctx) == nil
 		}

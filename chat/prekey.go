@@ -45,6 +45,13 @@ func (k *keyring) signed() []byte {
 	return k.record
 }
 
+// published returns our device record and its number, which belong together.
+func (k *keyring) published() ([]byte, uint64) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.record, k.number
+}
+
 func (k *keyring) sequence() uint64 {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -177,7 +184,7 @@ func forgetHandshakes(tx Tx, which func(session SessionID, generation uint32) bo
 func (m *Messenger) signRecord(g seal.Generation, own RecordRow) (RecordRow, error) {
 	record := wire.DeviceRecord{Device: string(m.device), Sequence: own.Sequence + 1, Prekeys: g.Prekeys()}
 	if m.restored {
-		record.Sequence = (own.Sequence | restoreLeap) + 1 // past whatever was published meanwhile
+		record.Sequence = max(record.Sequence, uint64(m.now().UnixMilli())) // past whatever was published meanwhile, one by one
 	}
 	mustRandom(record.Instance[:])
 	if own.Value != nil && !m.restored {
@@ -192,8 +199,9 @@ func (m *Messenger) signRecord(g seal.Generation, own RecordRow) (RecordRow, err
 
 // tendKeys makes new generations and one-time pairs on a schedule of its own, so that nobody learns from it how many were used.
 func (m *Messenger) tendKeys(ctx context.Context) error {
-	again := time.NewTicker(TendEvery)
+	again, first := time.NewTicker(TendEvery), time.NewTimer(CopyFirst)
 	defer again.Stop()
+	defer first.Stop()
 	for {
 		if err := m.refill(ctx); err != nil && ctx.Err() == nil {
 			m.log.Debug("cannot make one-time keys yet", zap.Error(err))
@@ -201,12 +209,16 @@ func (m *Messenger) tendKeys(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-first.C:
+			m.lookForCopy(ctx)
+			continue
 		case <-again.C:
 		}
 		if err := m.rotate(ctx, false); err != nil && ctx.Err() == nil {
 			m.log.Debug("cannot make new keys yet", zap.Error(err))
 		}
 		m.publish()
+		m.lookForCopy(ctx)
 	}
 }
 

@@ -28,6 +28,9 @@ type sending struct {
 
 // send stores a draft, together with others that wait.
 func (m *Messenger) send(ctx context.Context, d Draft) (MessageRow, error) {
+	if err := ctx.Err(); err != nil {
+		return MessageRow{}, err
+	}
 	s := &sending{draft: d, wake: make(chan struct{})}
 	m.sends.join(s)
 	select {

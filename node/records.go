@@ -31,11 +31,9 @@ func (n *Node) Publish(key string, value []byte) {
 }
 
 // Lookup returns the newest valid record that it can find: from the hinted devices, from other connected peers and from the DHT,
-// all at once. It ends with ctx, or after LookupTimeout where ctx has no deadline.
+// all at once. It ends with ctx, or after LookupTimeout where ctx has no deadline. A record of ours is looked for as well as any: a newer
+// one would say that somebody else has our key.
 func (n *Node) Lookup(ctx context.Context, key string, hints ...peer.ID) ([]byte, error) {
-	if own, ok := n.shelf.Own(key); ok {
-		return own, nil
-	}
 	if _, limited := ctx.Deadline(); !limited {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, LookupTimeout)

@@ -92,6 +92,24 @@ func TestRecordFromAnother(t *testing.T) {
 	}
 }
 
+// TestRecordOfOurs finds the newest record of a node's own, also where somebody else who has its key made it.
+func TestRecordOfOurs(t *testing.T) {
+	world := nodetest.NewWorld(t, nodetest.Private)
+	seed, alice := world.Seed("seed").Start(), world.Device("alice").Start()
+	alice.Knows(seed)
+	key, here := nodetest.NoteKey(alice.Config.Key), nodetest.Note(alice.Config.Key, 5, "here")
+	alice.Publish(key, here)
+	finds(t, seed, alice, here)
+	if got, err := alice.Lookup(nodetest.Context(t), key); err != nil || !bytes.Equal(got, here) {
+		t.Errorf("nothing is newer: %q, %v", got, err)
+	}
+	elsewhere := nodetest.Note(alice.Config.Key, 6, "elsewhere")
+	seed.Publish(key, elsewhere)
+	if got, err := alice.Lookup(nodetest.Context(t), key); err != nil || !bytes.Equal(got, elsewhere) {
+		t.Errorf("a newer one: %q, %v", got, err)
+	}
+}
+
 // TestRecordBad lets Mallory publish what Bob has not signed, and Bob go back to an older record: nobody takes it.
 func TestRecordBad(t *testing.T) {
 	world := nodetest.NewWorld(t, nodetest.Private)

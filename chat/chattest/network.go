@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -240,8 +241,24 @@ func (p *Port) Peers() []chat.Peer {
 	return peers
 }
 
-// Publish makes a record available to everybody.
-func (p *Port) Publish(key string, record []byte) { p.net.SetRecord(key, record) }
+// Publish makes a record available to everybody, unless there is a newer one.
+func (p *Port) Publish(key string, record []byte) {
+	if number(key, p.net.Record(key)) <= number(key, record) {
+		p.net.SetRecord(key, record)
+	}
+}
+
+// number returns the sequence number of a valid record.
+func number(key string, record []byte) uint64 {
+	noun, id, _ := strings.Cut(strings.TrimPrefix(key, "/"), "/")
+	if valid, ok := chat.Validators()[noun]; ok {
+		n, err := valid(id, record)
+		if err == nil {
+			return n
+		}
+	}
+	return 0
+}
 
 // OneTime asks a device that is on line.
 func (p *Port) OneTime(ctx context.Context, device peer.ID) ([]byte, error) {

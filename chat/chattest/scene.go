@@ -40,6 +40,7 @@ type Person struct {
 	Store    chat.Store
 	Links    *Links
 	Keys     *Keys
+	OnlyCopy bool // what Start says of other copies of the device
 
 	scene *Scene
 	stop  context.CancelFunc
@@ -62,6 +63,18 @@ func (s *Scene) Person(name string, store chat.Store) *Person {
 	return p
 }
 
+// Elsewhere returns a second copy of the person's device, with a store of its own. It is not plugged in, and publishes only when it is told.
+func (p *Person) Elsewhere(store chat.Store) *Person {
+	p.scene.T.Helper()
+	second := p.scene.Person(p.Name, store)
+	second.Identity = p.Identity
+	second.Messenger = second.messenger(nil)
+	if err := second.Resume(context.Background()); err != nil {
+		p.scene.T.Fatal(err)
+	}
+	return second
+}
+
 // Started is Person and Start.
 func (s *Scene) Started(name string, store chat.Store) *Person {
 	p := s.Person(name, store)
@@ -73,7 +86,7 @@ func (p *Person) messenger(join *chat.Invite) *chat.Messenger {
 	port := p.scene.Net.Port(p.Identity.Device())
 	return chat.New(chat.Config{
 		Identity: p.Identity, Name: p.Name, Network: p.scene.Network, Join: join, Links: p.Links, Store: p.Store, Keys: p.Keys, Instance: p.Keys,
-		Transport: port, Directory: port, Clock: p.scene.Clock,
+		OnlyCopy: p.OnlyCopy, Transport: port, Directory: port, Clock: p.scene.Clock,
 	})
 }
 

@@ -56,6 +56,7 @@ type NodeOptions struct {
 	Announce []string // multiaddrs; empty: what the node finds out
 	Database string   // "sqlite:PATH" or "postgres://…"
 	MDNS     bool     // look for nodes on the local network
+	OnlyCopy bool     // no other copy of this device is at work: begin anew with everybody
 	Log      LogOptions
 }
 

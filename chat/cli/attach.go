@@ -156,6 +156,7 @@ func (a *App) nodeOptions(c *cli.Context, h *home.Home) (o NodeOptions, err erro
 	}
 	o.Seed = o.Seed || c.Bool("seed")
 	o.MDNS = o.MDNS && !c.Bool("no-mdns")
+	o.OnlyCopy = c.Bool("only-copy")
 	if o.Database, err = database(c, h); err != nil {
 		return o, err
 	}

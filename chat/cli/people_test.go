@@ -143,6 +143,7 @@ func TestWhatCameOfComparing(t *testing.T) {
 	}
 	screen.Expect("█")
 	screen.Expect("Another there?")
+	screen.Expect("--mismatch\r\n")
 	answers := hints(strings.ReplaceAll(screen.Shown(), "\r\n", "\n"))
 	if len(answers) != 2 {
 		t.Fatalf("it shows %q", screen.Shown())

@@ -25,6 +25,7 @@ func (a *App) upCommand() *cli.Command {
 			&cli.StringSliceFlag{Name: "announce", Usage: "tell others to reach us at `MULTIADDR` [$PARLEY_NODE_ANNOUNCE]"},
 			&cli.StringFlag{Name: "database", Usage: "keep everything at `URL`, now and later [$PARLEY_DATABASE_URL, $PARLEY_DATABASE_URL_FILE]"},
 			&cli.BoolFlag{Name: "no-mdns", Usage: "do not look for nodes on the local network [$PARLEY_NODE_MDNS=false]"},
+			&cli.BoolFlag{Name: "only-copy", Usage: "begin anew with every contact, because no other copy of this device is at work any more"},
 			&cli.StringFlag{Name: "log-level", Usage: "debug, info, warn or error [$PARLEY_LOG_LEVEL]", DefaultText: "warn"},
 			&cli.StringFlag{Name: "log-format", Usage: "text or json [$PARLEY_LOG_FORMAT]", DefaultText: "text on a terminal"},
 			passphraseFlag(),
