@@ -120,7 +120,7 @@ func (m *Messenger) Resume(ctx context.Context) error {
 		m.resumeInstance, m.resumeShredding, m.resumeClock, m.resumeKeys, m.learnContacts, m.resumeRestored, m.resumeJoin,
 	} {
 		err := step(ctx)
-		if errors.Is(err, errDamaged) { // status shows it, and the rest shall go on
+		if errors.Is(err, errDamaged) && !m.restored { // status shows it, and the rest shall go on; but nothing goes on half restored
 			m.log.Error("the database is damaged", zap.Error(err))
 		} else if err != nil {
 			return err

@@ -164,3 +164,17 @@ func (m *Messenger) AcceptAgain(ctx context.Context, row MessageRow) error {
 func RecordKeys(account AccountID, device peer.ID) []string {
 	return []string{accountRecordKey(account), deviceRecordKey(device), instanceKey, shreddedKey}
 }
+
+// SendCard sends our card to an account, with a token.
+func (m *Messenger) SendCard(ctx context.Context, to AccountID, t Token) error {
+	return m.update(ctx, func(tx Tx, after *aftermath) error { return m.sendCard(tx, after, to, t) })
+}
+
+// Pinned reports whether an account's record is kept here.
+func (m *Messenger) Pinned(ctx context.Context, a AccountID) (ok bool, err error) {
+	err = m.look(ctx, func(tx Tx) error {
+		_, ok, err = tx.Record(accountRecordKey(a))
+		return err
+	})
+	return ok, err
+}

@@ -258,7 +258,7 @@ func withKeys(t *testing.T, m *Messenger) ([]byte, *keyring) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	row, err := m.signRecord(g, RecordRow{})
+	row, err := m.signRecord(g, RecordRow{}, false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -169,20 +169,30 @@ func stale(s *seal.Session, record wire.DeviceRecord) bool {
 	return waits && (f.UsesOneTime() || f.Signed != wire.ID8(record.Prekey(wire.PurposeSigned)))
 }
 
-// resumeRestored begins anew where the store was found to have gone back in time.
+// resumeRestored begins anew where the store was found to have gone back in time. Only then the note says that the store is the one: a
+// start that ends before begins anew again.
 func (m *Messenger) resumeRestored(ctx context.Context) error {
 	if !m.restored || m.identity == nil {
-		return nil
+		return m.instance.save()
 	}
 	if err := m.rotate(ctx, true); err != nil {
 		return wrap(err, "begin anew after a restore")
 	}
-	return wrap(m.update(ctx, m.startAnew), "begin anew after a restore")
+	if err := m.update(ctx, m.startAnew); err != nil {
+		return wrap(err, "begin anew after a restore")
+	}
+	return m.instance.save()
 }
 
 // startAnew gives up every session, after the store went back in time: a state that was used before must not be used again. What is in
 // the outbox moves to new sessions, and every contact's devices hear from us in one.
 func (m *Messenger) startAnew(tx Tx, after *aftermath) error {
+	if err := forgetUsable(tx); err != nil {
+		return err
+	}
+	if err := m.dropHeld(tx, after); err != nil {
+		return err
+	}
 	contacts, err := tx.Contacts()
 	if err != nil {
 		return err
@@ -201,15 +211,67 @@ func (m *Messenger) startAnew(tx Tx, after *aftermath) error {
 	return nil
 }
 
-func (m *Messenger) startAnewWith(tx Tx, after *aftermath, to recipient) error {
-	all, err := after.lines.with(tx, to.device)
+// forgetUsable forgets keys for one use, of which nobody knows now whether they were used.
+func forgetUsable(tx Tx) error {
+	for _, kind := range []SecretKind{SecretOneTime, SecretBundle} {
+		for {
+			rows, err := tx.Secrets(kind, OneTimePairs)
+			if err != nil {
+				return err
+			}
+			for _, row := range rows {
+				if err := tx.DeleteSecret(kind, row.Key); err != nil {
+					return err
+				}
+			}
+			if len(rows) < OneTimePairs {
+				break
+			}
+		}
+	}
+	return nil
+}
+
+// dropHeld gives up the sessions with strangers who wait for an answer. What they wrote stays.
+func (m *Messenger) dropHeld(tx Tx, after *aftermath) error {
+	requests, err := tx.Requests()
+	if err != nil {
+		return err
+	}
+	for _, r := range requests {
+		letters, err := tx.HeldOf(r.Account)
+		if err != nil {
+			return err
+		}
+		for _, h := range letters {
+			if err := dropSessions(tx, after, h.Device, r.Account); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// dropSessions ends the sessions with an account on one device.
+func dropSessions(tx Tx, after *aftermath, device peer.ID, account AccountID) error {
+	all, err := after.lines.with(tx, device)
 	if err != nil {
 		return err
 	}
 	for _, l := range all {
+		if l.row.Account != account {
+			continue
+		}
 		if err := after.lines.drop(tx, l); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+func (m *Messenger) startAnewWith(tx Tx, after *aftermath, to recipient) error {
+	if err := dropSessions(tx, after, to.device, to.account); err != nil {
+		return err
 	}
 	l, err := m.begin(after, to, to.bundle())
 	if err != nil {
@@ -226,6 +288,9 @@ func (m *Messenger) startAnewWith(tx Tx, after *aftermath, to recipient) error {
 func (m *Messenger) heedMarks(tx Tx, after *aftermath, l *line, marks *wire.Marks) error {
 	if marks == nil {
 		return nil
+	}
+	if contact, known, err := tx.Contact(l.row.Account); err != nil || !known || contact.Blocked {
+		return err // strangers get nothing, not even a look
 	}
 	account, _, err := tx.Record(accountRecordKey(l.row.Account))
 	if err != nil {
@@ -262,31 +327,20 @@ func (m *Messenger) enforce(tx Tx, after *aftermath, account AccountID) error {
 	return nil
 }
 
-// cutOff ends all sessions of an account's device that was revoked. Messages that were only for it fail.
+// cutOff ends all sessions of an account's device that was revoked, and takes everything out of its queue. Messages go to the account's
+// other devices, which may have them already; where there is none they fail.
 func (m *Messenger) cutOff(tx Tx, after *aftermath, account AccountID, device peer.ID) error {
-	all, err := after.lines.with(tx, device)
+	if err := dropSessions(tx, after, device, account); err != nil {
+		return err
+	}
+	messages, err := tx.Unaddressed(account, device, MaxReseal)
 	if err != nil {
 		return err
 	}
-	for _, l := range all {
-		if l.row.Account == account {
-			if err := after.lines.drop(tx, l); err != nil {
-				return err
-			}
-		}
-	}
-	waiting, err := tx.Unaddressed(account, device, MaxReseal)
-	if err != nil {
-		return err
-	}
-	for _, message := range waiting {
+	for _, message := range messages {
 		if err := tx.DeleteUnaddressed(WaitingRow{Account: account, Device: device, Message: message}); err != nil {
 			return err
 		}
-	}
-	others, missing, err := m.devicesOf(tx, account)
-	if err != nil {
-		return err
 	}
 	rows, err := tx.OutboxOf(device, RowID{}, MaxReseal)
 	if err != nil {
@@ -299,10 +353,29 @@ func (m *Messenger) cutOff(tx Tx, after *aftermath, account AccountID, device pe
 		if err := tx.DeleteOutbox(device, []RowID{row.Row}); err != nil {
 			return err
 		}
-		if len(others)+len(missing) > 0 || row.Message.IsZero() {
-			continue
+		if !row.Message.IsZero() {
+			messages = append(messages, row.Message)
 		}
-		if err := m.advance(tx, row.Message, StateFailed, "the recipient's device was removed"); err != nil {
+	}
+	return m.readdress(tx, after, account, messages)
+}
+
+// readdress lets messages wait for all devices of an account that there are.
+func (m *Messenger) readdress(tx Tx, after *aftermath, account AccountID, messages []RowID) error {
+	found, devices, err := m.devicesOf(tx, account)
+	if err != nil {
+		return err
+	}
+	for _, r := range found {
+		devices = append(devices, r.device)
+	}
+	for _, message := range messages {
+		if len(devices) > 0 {
+			err = await(tx, after, account, devices, message)
+		} else {
+			err = m.advance(tx, message, StateFailed, "the recipient's device was removed")
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -345,17 +418,8 @@ func (m *Messenger) endSessions(tx Tx, after *aftermath, account AccountID) erro
 		return err
 	}
 	for _, to := range devices {
-		all, err := after.lines.with(tx, to.device)
-		if err != nil {
+		if err := dropSessions(tx, after, to.device, account); err != nil {
 			return err
-		}
-		for _, l := range all {
-			if l.row.Account != account {
-				continue
-			}
-			if err := after.lines.drop(tx, l); err != nil {
-				return err
-			}
 		}
 	}
 	return nil

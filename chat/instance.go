@@ -81,7 +81,7 @@ func (i *instance) reached(event uint64) {
 // save writes the note, unless it says what is so already.
 func (i *instance) save() error {
 	event := i.event.Load()
-	if event == i.saved {
+	if i.file == nil || event == i.saved {
 		return nil
 	}
 	if err := i.file.SaveInstance(note{i.id, event}.append(nil)); err != nil {
@@ -125,8 +125,8 @@ func (m *Messenger) resumeInstance(ctx context.Context) error {
 		m.log.Warn("the database was restored from a copy, or exchanged: what was written since is missing")
 	}
 	m.instance.event.Store(last)
-	m.instance.saved = last + 1 // so that it is written
-	return m.instance.save()
+	m.instance.saved = last + 1 // so that resumeRestored writes it
+	return nil
 }
 
 // keepInstance keeps the note up to date until ctx ends, and then once more.

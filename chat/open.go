@@ -116,16 +116,27 @@ func (m *Messenger) respond(tx Tx, f *seal.First) (l *line, err, failed error) {
 // handshakeSize is the length of what is kept of a first flight that was answered: session and generation.
 const handshakeSize = len(SessionID{}) + 4
 
-// takeParcel makes a parcel count: its session moves on, and the keys that its first flight used are used.
-func (m *Messenger) takeParcel(tx Tx, after *aftermath, c parcel) error {
+// move makes a parcel's session what it is once the parcel counts, before anything is sealed on it in answer. undo is for a parcel that is
+// not taken after all.
+func (m *Messenger) move(after *aftermath, c parcel) (undo func()) {
 	l := after.lines.add(c.line)
+	old := *l
 	l.state, l.changed, l.row.Heard = c.next, true, m.clock.nextRow()
-	if err := m.heedMarks(tx, after, l, c.body.Marks); err != nil || c.first == nil {
+	return func() {
+		if *l = old; c.first != nil {
+			delete(after.lines.byID, l.row.ID)
+		}
+	}
+}
+
+// takeParcel makes a parcel count whose session has moved: the keys that its first flight used are used.
+func (m *Messenger) takeParcel(tx Tx, after *aftermath, c parcel) error {
+	if err := m.heedMarks(tx, after, c.line, c.body.Marks); err != nil || c.first == nil {
 		return err
 	}
 	_, generation, _ := m.keys.answer(c.first)
 	replay := c.first.Replay()
-	value := binary.BigEndian.AppendUint32(slices.Clone(l.row.ID[:]), generation)
+	value := binary.BigEndian.AppendUint32(slices.Clone(c.line.row.ID[:]), generation)
 	if err := tx.PutSecret(SecretRow{Kind: SecretHandshake, Key: replay[:], Value: value}); err != nil {
 		return err
 	}

@@ -106,7 +106,7 @@ func (o *outbox) next(now time.Time) (device peer.ID, ok bool, wait time.Duratio
 	for id, q := range o.queues {
 		switch {
 		case !q.wanted || q.flying || flying >= DeliveryWorkers:
-		case q.until.After(now):
+		case q.until.After(now) && q.until.Sub(now) <= RetryMax:
 			wait = min(wait, q.until.Sub(now))
 		default:
 			q.wanted, q.flying, q.fresh, q.heard = false, true, false, false
@@ -311,9 +311,22 @@ func (m *Messenger) flight(ctx context.Context, device peer.ID, rows []OutboxRow
 	}
 	if unaccepted {
 		failure = cmp.Or(failure, errUnaccepted)
+	}
+	if unaccepted || failure != nil && m.restCeiling(device) == RetryConnected && m.outdated(ctx, device) {
 		m.resolver.refresh(rows[0].Account) // it may have other keys by now: renew
 	}
 	return gone, failure
+}
+
+// outdated reports whether what we know of a device's keys is so old that it may have none of them any more.
+func (m *Messenger) outdated(ctx context.Context, device peer.ID) (old bool) {
+	err := m.look(ctx, func(tx Tx) error {
+		row, ok, err := tx.Record(deviceRecordKey(device))
+		age := m.now().Sub(row.At)
+		old = !ok || age >= GenerationLife || age < 0
+		return err
+	})
+	return old || err != nil
 }
 
 // settle removes the rows that the device has proven to hold, and reports what became of their messages.

@@ -98,7 +98,7 @@ func (m *Messenger) rotate(ctx context.Context, force bool) error {
 		if generations, err = m.addGeneration(tx, generations); err != nil {
 			return err
 		}
-		if own, err = m.signRecord(generations[0], own); err != nil {
+		if own, err = m.signRecord(generations[0], own, force && m.restored); err != nil {
 			return err
 		}
 		return tx.PutRecord(own)
@@ -180,14 +180,14 @@ func forgetHandshakes(tx Tx, which func(session SessionID, generation uint32) bo
 	return nil
 }
 
-// signRecord makes the device record of a generation, which comes after the one that there is.
-func (m *Messenger) signRecord(g seal.Generation, own RecordRow) (RecordRow, error) {
+// signRecord makes the device record of a generation, which comes after the one that there is: anew, after any that there may have been.
+func (m *Messenger) signRecord(g seal.Generation, own RecordRow, anew bool) (RecordRow, error) {
 	record := wire.DeviceRecord{Device: string(m.device), Sequence: own.Sequence + 1, Prekeys: g.Prekeys()}
-	if m.restored {
+	if anew {
 		record.Sequence = max(record.Sequence, uint64(m.now().UnixMilli())) // past whatever was published meanwhile, one by one
 	}
 	mustRandom(record.Instance[:])
-	if own.Value != nil && !m.restored {
+	if own.Value != nil && !anew {
 		before, err := wire.ParseDeviceRecord(own.Value)
 		if err != nil {
 			return own, fmt.Errorf("our own record: %w", err)

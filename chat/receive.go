@@ -69,8 +69,10 @@ func (m *Messenger) takePacket(tx Tx, after *aftermath, from peer.ID, id Envelop
 		return AckTag{}, nil
 	}
 	l.direct = from == l.device
+	undo := m.move(after, c)
 	tag, kept, err := m.take(tx, after, id, l)
 	if err != nil || !kept {
+		undo()
 		return AckTag{}, err
 	}
 	return tag, m.takeParcel(tx, after, c)
@@ -84,6 +86,7 @@ func (m *Messenger) takeSign(tx Tx, after *aftermath, id EnvelopeID, c parcel) (
 	if revoked, err := m.revoked(tx, c.line.row.Account, c.line.row.Device); err != nil || revoked {
 		return AckTag{}, err
 	}
+	m.move(after, c)
 	if err := m.takeParcel(tx, after, c); err != nil {
 		return AckTag{}, err
 	}
@@ -227,10 +230,13 @@ func (m *Messenger) acceptCard(tx Tx, after *aftermath, l letter) (bool, error) 
 	if err := m.takeOver(tx, after, l, card); err != nil {
 		return false, err
 	}
-	if !known {
-		return true, m.sendCard(tx, after, l.account, Token{})
+	if known {
+		return true, nil
 	}
-	return true, nil
+	if err := m.welcome(tx, after, l.account); err != nil {
+		return false, err
+	}
+	return true, m.sendCard(tx, after, l.account, Token{})
 }
 
 // takeOver keeps what a contact's card brings: their records, and the token to introduce them with.

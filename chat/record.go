@@ -56,6 +56,8 @@ func (m *Messenger) pin(tx Tx, key string, sequence uint64, value []byte) error 
 	case ok && old.Sequence == sequence && !bytes.Equal(old.Value, value):
 		m.log.Warn("two records with one sequence number: the first is kept", zap.String("key", key))
 		return nil
+	case ok && old.Sequence == sequence && m.now().Sub(old.At) > GenerationLife/2: // it is still the newest
+		return tx.PutRecord(RecordRow{Key: key, Sequence: sequence, Value: value, At: m.now()})
 	case ok && old.Sequence >= sequence:
 		return nil
 	case ok && m.forgets(old.Value, value):

@@ -435,3 +435,36 @@ func TestQuestionsAboutNobody(t *testing.T) {
 		t.Errorf("a name that cannot be: %v", err)
 	}
 }
+
+// Who asks is not looked up, nor learned: nothing of ours goes to a stranger.
+func TestAStrangerIsNotLookedUp(t *testing.T) {
+	synctest.Test(t, inTown("AB", func(t *testing.T, _ *chattest.Scene, people []*chattest.Person) {
+		alice, bob := people[0], people[1]
+		alice.Adds(bob)
+		bob.Asked(1)
+		time.Sleep(time.Minute)
+		if ok, err := bob.Pinned(t.Context(), alice.Identity.Account()); ok || err != nil {
+			t.Errorf("Bob has looked a stranger up: %v, %v", ok, err)
+		}
+	}))
+}
+
+// Alice has asked Bob, and then comes with an invite of his: the request is over, and what she wrote with it comes in.
+func TestAnInviteEndsARequest(t *testing.T) {
+	synctest.Test(t, inTown("AB", func(t *testing.T, s *chattest.Scene, people []*chattest.Person) {
+		alice, bob := people[0], people[1]
+		alice.Adds(bob)
+		hello := alice.Say(bob, "hello")
+		bob.Asked(1)
+		time.Sleep(aMoment)
+		if err := alice.SendCard(t.Context(), bob.Identity.Account(), bob.Links.LinkKey().Invite()); err != nil {
+			t.Fatal(err)
+		}
+		alice.Sees(hello, chat.StateDelivered)
+		alice.Sees(alice.Say(bob, "again"), chat.StateDelivered)
+		bob.Sees(bob.Say(alice, "welcome"), chat.StateDelivered)
+		if left, err := bob.Requests(t.Context()); err != nil || len(left) > 0 {
+			t.Errorf("requests %+v, %v", left, err)
+		}
+	}))
+}

@@ -17,6 +17,8 @@ import (
 // Receiver is what a port hands envelopes to: *chat.Messenger.
 type Receiver interface {
 	Receive(ctx context.Context, from peer.ID, envelopes [][]byte) ([][]byte, error)
+	SealStream(device peer.ID) (header []byte, next func([]byte) ([]byte, error), err error)
+	OpenStream(from peer.ID, header []byte) (open func([]byte) ([]byte, error), err error)
 	OneTime(ctx context.Context) ([]byte, error)
 	Connected(device peer.ID)
 }
@@ -160,6 +162,9 @@ func (p *Port) Deliver(ctx context.Context, device peer.ID, _ []peer.ID, outgoin
 	if f.lose {
 		return nil, errLost
 	}
+	if err := n.box(p.device, device); err != nil {
+		return nil, err
+	}
 	if f.refuse {
 		return slices.Repeat([]chat.Handed{{Route: chat.RouteDirect}}, len(outgoing)), nil
 	}
@@ -187,6 +192,21 @@ func (p *Port) Deliver(ctx context.Context, device peer.ID, _ []peer.ID, outgoin
 		return handed, errLost
 	}
 	return handed, nil
+}
+
+// box lets a stream begin, as every stream of a node does: to the envelope key that the receiver's record names, as far as the sender knows.
+func (n *Network) box(from, to peer.ID) error {
+	n.mu.Lock()
+	sender, receiver := n.online[from], n.online[to]
+	n.mu.Unlock()
+	if sender == nil || receiver == nil {
+		return errAway
+	}
+	header, _, err := sender.SealStream(to)
+	if err == nil {
+		_, err = receiver.OpenStream(from, header)
+	}
+	return err
 }
 
 // prove holds the tags that a device shows against those that it should.

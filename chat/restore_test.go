@@ -1,0 +1,109 @@
+package chat_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"parley/chat"
+	"parley/chat/chattest"
+)
+
+// A store that fails after so many writes, as in a power loss.
+type failing struct {
+	chat.Store
+	left int
+}
+
+func (f *failing) Update(ctx context.Context, fn func(chat.Tx) error) error {
+	if f.left--; f.left < 0 {
+		return errors.New("power loss")
+	}
+	return f.Store.Update(ctx, fn)
+}
+
+// Bob's database was restored, and the power fails before his node has begun anew: the next start knows it still, wherever that was.
+func TestPowerLossAfterARestore(t *testing.T) {
+	for writes := range 4 {
+		synctest.Test(t, func(t *testing.T) {
+			s, alice, bob := friends(t)
+			old := chattest.Copy(bob.Store)
+			before, err := bob.SessionStates(t.Context(), alice.Identity.Device())
+			if err != nil || len(before) == 0 {
+				t.Fatal(len(before), err)
+			}
+			time.Sleep(2 * time.Second)
+			bob.Sees(bob.Say(alice, "x"), chat.StateDelivered)
+			time.Sleep(2 * time.Second)
+			bob.Stop()
+			port := s.Net.Port(bob.Identity.Device())
+			m := chat.New(chat.Config{
+				Identity: bob.Identity, Name: "Bob", Network: s.Network, Links: bob.Links, Store: &failing{old, writes}, Keys: bob.Keys,
+				Instance: bob.Keys, Transport: port, Directory: port,
+			})
+			if err := m.Resume(t.Context()); err == nil {
+				t.Fatalf("it resumes with %d writes", writes)
+			}
+			bob.Store = old
+			bob.Start(nil)
+			status, err := bob.Status(t.Context())
+			if err != nil || !status.Restored {
+				t.Errorf("restored: %v, %v", status.Restored, err)
+			}
+			after, err := bob.SessionStates(t.Context(), alice.Identity.Device())
+			if err != nil || slices.ContainsFunc(after, func(a []byte) bool {
+				return slices.ContainsFunc(before, func(b []byte) bool { return sameSession(a, b) })
+			}) {
+				t.Errorf("after %d writes an old session is in use, %v", writes, err)
+			}
+		})
+	}
+}
+
+func sameSession(a, b []byte) bool { return string(a[2:18]) == string(b[2:18]) }
+
+// Bob restores the same backup twice: both times everybody finds the keys that he has now.
+func TestTheSameBackupTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, alice, bob := friends(t)
+		old := chattest.Copy(bob.Store)
+		time.Sleep(2 * time.Second)
+		bob.Sees(bob.Say(alice, "x"), chat.StateDelivered)
+		time.Sleep(2 * time.Second)
+		for range 2 {
+			bob.Stop()
+			bob.Store = chattest.Copy(old)
+			bob.Start(nil)
+			time.Sleep(time.Minute)
+			bob.Sees(bob.Say(alice, "anew"), chat.StateDelivered)
+			alice.Sees(alice.Say(bob, "welcome back"), chat.StateDelivered)
+		}
+	})
+}
+
+// Alice lost her phone while something was on its way to it, and has another: what was for her reaches that one.
+func TestWhatWasForARevokedDeviceGoesToTheOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := chattest.NewScene(t, 1)
+		alice, bob := s.Started("Alice", chattest.NewMemStore()), s.Started("Bob", chattest.NewMemStore())
+		alice.Befriend(bob)
+		bob.Sees(bob.Say(alice, "hi"), chat.StateDelivered)
+		alice.Stop()
+		one, two := bob.Say(alice, "one"), bob.Say(alice, "two")
+		time.Sleep(time.Minute)
+		phone := s.Person("Alice", chattest.NewMemStore())
+		phone.Identity = alice.Identity.Link("phone")
+		phone.Identity.Revoke(alice.Identity.Device())
+		phone.Start(nil)
+		phone.Adds(bob)
+		phone.Say(bob, "from the new phone")
+		bob.Sees(one, chat.StateDelivered)
+		bob.Sees(two, chat.StateDelivered)
+		if texts := phone.Texts(bob); !slices.Equal(texts, []string{"from the new phone", "one", "two"}) {
+			t.Errorf("the phone shows %q", texts)
+		}
+	})
+}

@@ -1,0 +1,44 @@
+package chat_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"parley/chat"
+	"parley/chat/chattest"
+)
+
+// Alice and Bob have been away for so long that neither has a key any more that the other knows. When both are back they talk.
+func TestASilenceOfManyWeeksEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, alice, bob := friends(t)
+		alice.Sees(alice.Say(bob, "before"), chat.StateDelivered)
+		time.Sleep((chat.MaxGenerations + 1) * chat.GenerationLife)
+		a, b := alice.Say(bob, "are you there?"), bob.Say(alice, "are you?")
+		time.Sleep(time.Minute)
+		alice.Sees(a, chat.StateDelivered)
+		bob.Sees(b, chat.StateDelivered)
+	})
+}
+
+// Alice's clock was a year ahead, and steps back while something rests: nothing rests for a year.
+func TestTheClockStepsBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := chattest.NewScene(t, 1)
+		ahead := 365 * 24 * time.Hour
+		s.Clock = func() time.Time { return time.Now().Add(ahead) }
+		alice, bob := s.Started("Alice", chattest.NewMemStore()), s.Started("Bob", chattest.NewMemStore())
+		alice.Befriend(bob)
+		alice.Sees(alice.Say(bob, "hi"), chat.StateDelivered)
+		synctest.Wait()
+		s.Net.SetFaults(chattest.Faults{Lose: 1})
+		m := alice.Say(bob, "x")
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		ahead = 0
+		s.Net.SetFaults(chattest.Faults{})
+		time.Sleep(2 * chat.RetryMax)
+		alice.Sees(m, chat.StateDelivered)
+	})
+}
