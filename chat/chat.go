@@ -73,9 +73,8 @@ type Messenger struct {
 	restored bool        // Resume found that the database is not the one that this device wrote last
 	copied   atomic.Bool // another copy of this device has published what we did not: nothing is sent
 
-	mu     sync.Mutex
-	hints  map[AccountID][]peer.ID // where to ask for an account's records first, from links used in this run
-	owners map[peer.ID]AccountID   // which contact listed a device first; see claimed
+	mu    sync.Mutex
+	hints map[AccountID][]peer.ID // where to ask for an account's records first, from links used in this run
 }
 
 // New returns a messenger; Run makes it work. Without Identity, Transport and Directory it only reads.
@@ -104,7 +103,7 @@ func New(cfg Config) *Messenger {
 		keys: &keyring{}, certificates: newMemo(wire.ParseCertificate), accounts: newMemo(wire.ParseAccountRecord),
 		devices: newMemo(wire.ParseDeviceRecord),
 		clock:   clock{wall: cfg.Clock}, outbox: newOutbox(), resolver: newResolver(), since: cfg.Clock(),
-		onlyCopy: cfg.OnlyCopy, hints: map[AccountID][]peer.ID{}, owners: map[peer.ID]AccountID{},
+		onlyCopy: cfg.OnlyCopy, hints: map[AccountID][]peer.ID{},
 	}
 }
 

@@ -401,16 +401,7 @@ func (m *Messenger) learnContacts(ctx context.Context) error {
 func (m *Messenger) know(devices []recipient) {
 	for _, d := range devices {
 		m.transport.Learn(d.device, nil)
-		m.noteOwner(d.device, d.account)
 	}
-}
-
-// owner returns whose device it is; ok is false where it is no contact's.
-func (m *Messenger) owner(device peer.ID) (account AccountID, ok bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	account, ok = m.owners[device]
-	return account, ok
 }
 
 // learn hands the addresses in a link to the transport.

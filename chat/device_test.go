@@ -3,6 +3,7 @@ package chat
 import (
 	"bytes"
 	"context"
+	"maps"
 	"slices"
 	"testing"
 
@@ -134,7 +135,16 @@ func changeOfHands(t *testing.T, trust Trust) *hands {
 	if err := h.bob.pin(h.plain(), accountRecordKey(h.alice.Account()), 1, recordOf(h.alice, 1, []*Identity{h.alice}, nil)); err != nil {
 		t.Fatal(err)
 	}
+	if err := h.bob.pin(h.plain(), deviceRecordKey(h.device.Device()), 1, deviceRecordOf(h.device, h.alice)); err != nil {
+		t.Fatal(err)
+	}
 	return h
+}
+
+// deviceRecordOf is what a device says of itself: that it speaks for an account.
+func deviceRecordOf(device, account *Identity) []byte {
+	id := account.Account()
+	return wire.DeviceRecord{Device: string(device.Device()), Account: id[:], Sequence: 1}.Sign(device.device)
 }
 
 // plain is what is in the book, behind the seal.
@@ -164,7 +174,7 @@ func (h *hands) letter(kind Kind, payload []byte) letter {
 
 func (h *hands) card(token Token) letter {
 	return h.letter(KindCard, wire.Card{
-		Name: "Alice", Account: recordOf(h.newcomer, 1, []*Identity{h.device}, nil), Device: wire.DeviceRecord{Device: string(h.device.Device()), Sequence: 1}.Sign(h.device.device), Token: token.bytes(),
+		Name: "Alice", Account: recordOf(h.newcomer, 1, []*Identity{h.device}, nil), Device: deviceRecordOf(h.device, h.newcomer), Token: token.bytes(),
 	}.Append(nil))
 }
 
@@ -260,6 +270,19 @@ func TestAContactDoesNotSpeakFromAnothersDevice(t *testing.T) {
 	}
 	if verdict, err := h.bob.admit(h.plain(), EnvelopeID{2}, h.letter(KindText, []byte("x"))); verdict != admitted || err != nil {
 		t.Errorf("a text after the card is %d, %v", verdict, err)
+	}
+}
+
+// A transaction may run twice, where a neighbour in its commit undoes the first run: what people are told is told all the same.
+func TestADoubtIsToldThoughATransactionRunsAgain(t *testing.T) {
+	h := changeOfHands(t, TrustVerified)
+	h.knows(t, ContactRow{Account: h.newcomer.Account(), Name: "Newcomer"})
+	contacts, records := maps.Clone(h.contacts), maps.Clone(h.records)
+	for range 2 {
+		h.contacts, h.records, h.told = maps.Clone(contacts), maps.Clone(records), nil
+		if got := h.takes(t, h.card(Token{})); got != admitted || h.trust() != TrustDoubted || !slices.Contains(h.told, EventKeyChanged) {
+			t.Errorf("the card is %d, Alice %q, told %v", got, h.trust(), h.told)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package chat
 
 import (
 	"context"
+	"slices"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
@@ -177,4 +178,33 @@ func (m *Messenger) Pinned(ctx context.Context, a AccountID) (ok bool, err error
 		return err
 	})
 	return ok, err
+}
+
+// Claim lists another's device in our own account record, with an exchange key of ours.
+func (i *Identity) Claim(other *Identity) {
+	r, err := wire.ParseAccountRecord(i.accountRecord)
+	if err != nil {
+		panic(err)
+	}
+	r.Sequence++
+	r.Signed = append(r.Signed, i.certify(other))
+	i.accountRecord = r.Sign(i.account)
+	i.number = r.Sequence
+}
+
+func (i *Identity) certify(other *Identity) []byte {
+	account := i.Account()
+	return wire.Certificate{
+		Account: account[:], Device: string(other.Device()), Exchange: i.exchange.Public(), Name: "x", Sequence: 1,
+	}.Sign(i.account)
+}
+
+// On is our account on a device whose key we do not have.
+func (i *Identity) On(other *Identity) *Identity {
+	thief, account := *i, i.Account()
+	thief.device = append(slices.Clone(i.device[:32]), other.device[32:]...)
+	thief.certificate = i.certify(other)
+	thief.accountRecord = wire.AccountRecord{Account: account[:], Sequence: 1, Signed: [][]byte{thief.certificate}}.Sign(i.account)
+	thief.number = 1
+	return &thief
 }

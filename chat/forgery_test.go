@@ -147,7 +147,8 @@ func TestValidatorsTakeARecordUnderItsOwnKeyAlone(t *testing.T) {
 	if nouns := slices.Sorted(maps.Keys(v)); !slices.Equal(nouns, []string{"account", "device"}) {
 		t.Fatalf("nouns = %v", nouns)
 	}
-	deviceRecord := wire.DeviceRecord{Device: string(alice.Device()), Sequence: 1}.Sign(alice.device)
+	self := alice.Account()
+	deviceRecord := wire.DeviceRecord{Device: string(alice.Device()), Account: self[:], Sequence: 1}.Sign(alice.device)
 	accountOf := func(i *Identity) string { return strings.TrimPrefix(accountRecordKey(i.Account()), "/account/") }
 	for _, test := range []struct {
 		noun, id string

@@ -21,13 +21,15 @@ import (
 // proven, and a connection's. Strangers get nothing.
 func (m *Messenger) unopened(tx Tx, after *aftermath, from peer.ID, l *line, cause error) error {
 	m.log.Debug("a packet did not open", zap.Stringer("from", from), zap.Error(cause))
-	device := from
+	device, account := from, AccountID{}
 	if l != nil {
-		device = l.row.Device
-	}
-	account, ok := m.owner(device)
-	if !ok {
-		return nil
+		device, account = l.row.Device, l.row.Account
+	} else {
+		owner, ok, err := m.speaksFor(tx, device)
+		if err != nil || !ok {
+			return err
+		}
+		account = owner
 	}
 	if contact, known, err := tx.Contact(account); err != nil || !known || contact.Blocked {
 		return err

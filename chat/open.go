@@ -44,12 +44,13 @@ type parcel struct {
 var (
 	errNoSession  = errors.New("open packet: no such session")
 	errGone       = errors.New("open packet: it was made for keys that are gone")
+	errNotItsOwn  = errors.New("open packet: the certificate's device speaks for another account")
 	errReplay     = errors.New("open packet: its session was begun before")
 	errNotAllowed = errors.New("open packet: the author may not write to that conversation")
 )
 
 // open opens a packet, and changes nothing: take the parcel to make it count. An error is about the packet; failed is about the store.
-func (m *Messenger) open(tx Tx, after *aftermath, p *seal.Packet) (c parcel, err, failed error) {
+func (m *Messenger) open(tx Tx, after *aftermath, from peer.ID, p *seal.Packet) (c parcel, err, failed error) {
 	l, failed := after.lines.line(tx, p.Session)
 	if failed != nil {
 		return c, nil, failed
@@ -59,7 +60,7 @@ func (m *Messenger) open(tx Tx, after *aftermath, p *seal.Packet) (c parcel, err
 			return c, errNoSession, nil
 		}
 		c.first = p.First
-		if l, err, failed = m.respond(tx, p.First); err != nil || failed != nil {
+		if l, err, failed = m.respond(tx, from, p.First); err != nil || failed != nil {
 			return c, err, failed
 		}
 	}
@@ -79,14 +80,18 @@ func (m *Messenger) open(tx Tx, after *aftermath, p *seal.Packet) (c parcel, err
 	return parcel{line: l, next: &next, first: c.first, body: body, tag: AckTag(tag)}, nil, nil
 }
 
-// respond derives the session that a first flight begins. It is kept when its packet has opened, and is taken.
-func (m *Messenger) respond(tx Tx, f *seal.First) (l *line, err, failed error) {
+// respond derives the session that a first flight begins. It is kept when its packet has opened, and is taken. Where it names a device of
+// which we know that it speaks for another account, only the device itself can bring it: anybody can certify anybody's device.
+func (m *Messenger) respond(tx Tx, from peer.ID, f *seal.First) (l *line, err, failed error) {
 	c, err := m.certificates.of(f.Certificate)
 	if err != nil {
 		return nil, fmt.Errorf("open packet: %w", err), nil
 	}
 	if !slices.Equal(c.Account, f.Account) || c.Device == string(m.device) || AccountID(c.Account) == m.self {
 		return nil, errors.New("open packet: not its sender's certificate"), nil
+	}
+	if account, known, failed := m.speaksFor(tx, peer.ID(c.Device)); failed != nil || known && account != AccountID(c.Account) && from != peer.ID(c.Device) {
+		return nil, errNotItsOwn, failed
 	}
 	replay := f.Replay()
 	if _, known, failed := tx.Secret(SecretHandshake, replay[:]); known || failed != nil {

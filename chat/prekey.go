@@ -182,7 +182,7 @@ func forgetHandshakes(tx Tx, which func(session SessionID, generation uint32) bo
 
 // signRecord makes the device record of a generation, which comes after the one that there is: anew, after any that there may have been.
 func (m *Messenger) signRecord(g seal.Generation, own RecordRow, anew bool) (RecordRow, error) {
-	record := wire.DeviceRecord{Device: string(m.device), Sequence: own.Sequence + 1, Prekeys: g.Prekeys()}
+	record := wire.DeviceRecord{Device: string(m.device), Account: m.self[:], Sequence: own.Sequence + 1, Prekeys: g.Prekeys()}
 	if anew {
 		record.Sequence = max(record.Sequence, uint64(m.now().UnixMilli())) // past whatever was published meanwhile, one by one
 	}

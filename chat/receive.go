@@ -53,7 +53,7 @@ func (m *Messenger) takePacket(tx Tx, after *aftermath, from peer.ID, id Envelop
 	if _, waits, err := tx.Held(id); waits || err != nil {
 		return AckTag{}, err
 	}
-	c, err, failed := m.open(tx, after, p)
+	c, err, failed := m.open(tx, after, from, p)
 	if failed != nil {
 		return AckTag{}, failed
 	}
@@ -241,7 +241,7 @@ func (m *Messenger) acceptCard(tx Tx, after *aftermath, l letter) (bool, error) 
 
 // takeOver keeps what a contact's card brings: their records, and the token to introduce them with.
 func (m *Messenger) takeOver(tx Tx, after *aftermath, l letter, card card) error {
-	if err := m.overtakes(tx, l); err != nil {
+	if err := m.overtakes(tx, l, card); err != nil {
 		return err
 	}
 	if err := m.pin(tx, accountRecordKey(l.account), card.account.Sequence, card.Account); err != nil {
@@ -289,6 +289,7 @@ func readCard(l letter) (card, bool) {
 	}
 	account, err1 := wire.ParseAccountRecord(payload.Account)
 	device, err2 := wire.ParseDeviceRecord(payload.Device)
-	ok := err1 == nil && err2 == nil && AccountID(account.Account) == l.account && device.Device == string(l.device)
+	ok := err1 == nil && err2 == nil && AccountID(account.Account) == l.account && AccountID(device.Account) == l.account &&
+		device.Device == string(l.device)
 	return card{payload, account, device}, ok
 }

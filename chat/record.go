@@ -60,6 +60,9 @@ func (m *Messenger) pin(tx Tx, key string, sequence uint64, value []byte) error 
 		return tx.PutRecord(RecordRow{Key: key, Sequence: sequence, Value: value, At: m.now()})
 	case ok && old.Sequence >= sequence:
 		return nil
+	case ok && m.moves(old.Value, value):
+		m.log.Warn("a device speaks for another account: its older record is kept", zap.String("key", key))
+		return nil
 	case ok && m.forgets(old.Value, value):
 		m.log.Warn("a record takes revocations back: the older one is kept", zap.String("key", key))
 		return nil
@@ -75,6 +78,27 @@ func (m *Messenger) forgets(older, newer []byte) bool {
 	a, err1 := m.accounts.of(older)
 	b, err2 := m.accounts.of(newer)
 	return err1 == nil && err2 == nil && slices.ContainsFunc(a.Revoked, func(id string) bool { return !slices.Contains(b.Revoked, id) })
+}
+
+// moves reports whether a device's newer record is for another account than the older one. That counts only where the device itself comes
+// with it: see overtakes.
+func (m *Messenger) moves(older, newer []byte) bool {
+	a, err1 := m.devices.of(older)
+	b, err2 := m.devices.of(newer)
+	return err1 == nil && err2 == nil && !bytes.Equal(a.Account, b.Account)
+}
+
+// speaksFor returns the account that a device's pinned record is for; ok is false where none is pinned.
+func (m *Messenger) speaksFor(tx Tx, device peer.ID) (account AccountID, ok bool, err error) {
+	row, ok, err := tx.Record(deviceRecordKey(device))
+	if err != nil || !ok {
+		return account, false, err
+	}
+	record, err := m.devices.of(row.Value)
+	if err != nil {
+		return account, false, fmt.Errorf("pinned record of %s: %w", device, err)
+	}
+	return AccountID(record.Account), true, nil
 }
 
 // recipient is one device that a session can be begun with.
@@ -117,7 +141,7 @@ func (m *Messenger) devicesOf(tx Tx, account AccountID) (found []recipient, miss
 		if err != nil {
 			return nil, nil, fmt.Errorf("pinned record of %s: %w", c.Device, err)
 		}
-		if complete(device) {
+		if AccountID(device.Account) == account && complete(device) { // who lists a device that does not say so lists it in vain
 			found = append(found, recipient{account, peer.ID(c.Device), c.Exchange, device})
 		}
 	}

@@ -68,7 +68,7 @@ func vectors(t *testing.T) []vector {
 	id := messageID(account, i.Device(), content)
 	x := hex.EncodeToString
 	deviceRecord := wire.DeviceRecord{
-		Device: string(i.Device()), Sequence: 1, Instance: [16]byte(bytes.Repeat([]byte{5}, 16)), Prekeys: fixedGeneration(t).Prekeys(),
+		Device: string(i.Device()), Account: account[:], Sequence: 1, Instance: [16]byte(bytes.Repeat([]byte{5}, 16)), Prekeys: fixedGeneration(t).Prekeys(),
 	}.Sign(i.device)
 	marks := &wire.Marks{Account: 1, Device: 2, Held: 3}
 	return []vector{

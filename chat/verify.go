@@ -152,35 +152,19 @@ func sendable(tx Tx, device peer.ID, after RowID) ([]OutboxRow, error) {
 	return slices.DeleteFunc(rows, func(row OutboxRow) bool { return held[row.Account] }), nil
 }
 
-// noteOwner remembers whose a device is, unless somebody else's it was before: see claimed.
-func (m *Messenger) noteOwner(device peer.ID, account AccountID) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if _, known := m.owners[device]; !known {
-		m.owners[device] = account
-	}
-}
-
-// claimed returns the contact, other than the author, whose pinned record lists the sending device. The device itself has proven that
-// it speaks for the author now: it has changed hands, or the record lists what it has no right to.
+// claimed returns the contact, other than the author, for whom the sending device spoke until now, as its pinned record and theirs say.
+// The device itself has proven that it speaks for the author now: it has changed hands.
 func (m *Messenger) claimed(tx Tx, l letter) (ContactRow, bool, error) {
-	m.mu.Lock()
-	owner, known := m.owners[l.device]
-	m.mu.Unlock()
-	if !known || owner == l.account {
-		return ContactRow{}, false, nil
+	owner, known, err := m.speaksFor(tx, l.device)
+	if err != nil || !known || owner == l.account {
+		return ContactRow{}, false, err
 	}
 	row, ok, err := tx.Contact(owner)
-	if err != nil {
+	if err != nil || !ok {
 		return row, false, err
 	}
 	lists, err := m.lists(tx, owner, l.device)
-	if err == nil && (!ok || !lists) { // it was given up, or what listed it was never committed
-		m.mu.Lock()
-		delete(m.owners, l.device)
-		m.mu.Unlock()
-	}
-	return row, ok && lists, err
+	return row, lists, err
 }
 
 // lists reports whether an account's pinned record lists a device.
@@ -203,15 +187,21 @@ func listed(record wire.AccountRecord) (devices []string) {
 	return devices
 }
 
-// overtakes lets a contact's card take over a device that another contact's record lists, and says so.
-func (m *Messenger) overtakes(tx Tx, l letter) error {
-	other, claims, err := m.claimed(tx, l)
-	if err != nil || !claims {
+// overtakes lets a contact's card take over a device that spoke for another account, whatever the numbers of its records, and says so
+// where that is a contact's.
+func (m *Messenger) overtakes(tx Tx, l letter, card card) error {
+	owner, known, err := m.speaksFor(tx, l.device)
+	if err != nil || !known || owner == l.account {
 		return err
 	}
-	m.mu.Lock()
-	m.owners[l.device] = l.account
-	m.mu.Unlock()
+	other, claims, err := m.claimed(tx, l)
+	if err != nil {
+		return err
+	}
+	row := RecordRow{Key: deviceRecordKey(l.device), Sequence: card.device.Sequence, Value: card.Device, At: m.now()}
+	if err := tx.PutRecord(row); err != nil || !claims {
+		return err
+	}
 	return m.doubt(tx, other)
 }
 
@@ -247,9 +237,6 @@ func (m *Messenger) tellDevices(tx Tx, older, newer []byte) error {
 		return nil // a device's record, which is not about devices
 	}
 	account := AccountID(now.Account)
-	for _, device := range listed(now) {
-		m.noteOwner(peer.ID(device), account)
-	}
 	before, err := m.accounts.of(older)
 	if err != nil {
 		return nil

@@ -126,7 +126,7 @@ func TestHostileKeysInRecords(t *testing.T) {
 		_, badAccount := wire.ParseCertificate(c)
 		d := wire.Certificate{Account: e.party.Account, Device: wire.DeviceID(k), Exchange: e.party.Exchange, Name: "x", Sequence: 1}
 		_, badDevice := wire.ParseCertificate(d.Sign(e.account))
-		r := wire.DeviceRecord{Device: wire.DeviceID(k), Sequence: 1}.Sign(e.device)
+		r := wire.DeviceRecord{Device: wire.DeviceID(k), Account: e.party.Account, Sequence: 1}.Sign(e.device)
 		copy(r[len(r)-64:], identity)
 		_, badRecord := wire.ParseDeviceRecord(r)
 		a := wire.AccountRecord{Account: k, Sequence: 1}.Sign(e.account)
@@ -138,7 +138,7 @@ func TestHostileKeysInRecords(t *testing.T) {
 	}
 	for purpose, keys := range map[byte][][]byte{1: secondNames(), 3: secondNames(), 2: badKEM(), 4: badKEM(), 5: badKEM()} {
 		for _, k := range keys {
-			r := wire.DeviceRecord{Device: e.party.Device, Sequence: 1, Prekeys: []wire.Prekey{{Purpose: purpose, Key: k}}}
+			r := wire.DeviceRecord{Device: e.party.Device, Account: e.party.Account, Sequence: 1, Prekeys: []wire.Prekey{{Purpose: purpose, Key: k}}}
 			if _, err := wire.ParseDeviceRecord(r.Sign(e.device)); err == nil {
 				t.Errorf("a prekey of purpose %d: %x", purpose, k)
 			}

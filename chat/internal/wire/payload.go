@@ -114,7 +114,8 @@ func (i Introduction) checkRecords() error {
 		return nil
 	}
 	device, err2 := ParseDeviceRecord(i.Device)
-	if err2 != nil || !slices.ContainsFunc(account.Certificates, func(c Certificate) bool { return c.Device == device.Device }) {
+	if err2 != nil || !slices.Equal(device.Account, i.Key) ||
+		!slices.ContainsFunc(account.Certificates, func(c Certificate) bool { return c.Device == device.Device }) {
 		return errors.Join(errors.New("introduction: not the record of a device of its account"), err2)
 	}
 	return nil

@@ -173,6 +173,7 @@ type Prekey struct {
 // DeviceRecord says how to write to a device. The device key signs it, and every prekey in it on its own.
 type DeviceRecord struct {
 	Device    string
+	Account   []byte // whom it speaks for: a certificate alone binds no device that does not say so itself
 	Sequence  uint64
 	Instance  [16]byte // random, new whenever an old state may have been restored
 	Prekeys   []Prekey
@@ -183,6 +184,7 @@ type DeviceRecord struct {
 func (d DeviceRecord) Sign(key ed25519.PrivateKey) []byte {
 	b := []byte{recordVersion, typeDevice}
 	b = AppendLP(b, []byte(d.Device))
+	b = AppendLP(b, d.Account)
 	b = binary.BigEndian.AppendUint64(b, d.Sequence)
 	b = append(b, d.Instance[:]...)
 	b = append(b, byte(len(d.Prekeys)))
@@ -215,7 +217,7 @@ func ParseDeviceRecord(b []byte) (DeviceRecord, error) {
 		return DeviceRecord{}, fmt.Errorf("device record of %d bytes", len(b))
 	}
 	r := header(body, typeDevice)
-	d := DeviceRecord{Device: string(r.LP(DeviceIDSize)), Sequence: r.U64()}
+	d := DeviceRecord{Device: string(r.LP(DeviceIDSize)), Account: r.LP(KeySize), Sequence: r.U64()}
 	key, err := DeviceKey(d.Device)
 	if err != nil {
 		return DeviceRecord{}, fmt.Errorf("device record: %w", err)
@@ -232,6 +234,9 @@ func ParseDeviceRecord(b []byte) (DeviceRecord, error) {
 	}
 	if d.Sequence == 0 {
 		r.Fail("sequence number 0")
+	}
+	if err := CheckSigningKey(d.Account); err != nil {
+		r.Fail("account: %w", err)
 	}
 	if err := deviceIDs(d.Mailboxes); err != nil {
 		r.Fail("mailboxes: %w", err)

@@ -89,7 +89,7 @@ func (p person) accountRecord() []byte {
 
 func (p person) deviceRecord() []byte {
 	return DeviceRecord{
-		Device: p.certificate().Device, Sequence: 4, Prekeys: []Prekey{{PurposeEnvelope, p.envelope}},
+		Device: p.certificate().Device, Account: p.certificate().Account, Sequence: 4, Prekeys: []Prekey{{PurposeEnvelope, p.envelope}},
 		Mailboxes: []string{DeviceID(p.device.Public().(ed25519.PublicKey))},
 	}.Sign(p.device)
 }
@@ -230,13 +230,15 @@ func TestRecordsThatAreSignedButWrong(t *testing.T) {
 	weak := slices.Clone(alice.envelope)
 	weak[len(weak)-1] |= 0x80
 	for name, record := range map[string]DeviceRecord{
-		"a purpose of nobody's":              {Device: device, Sequence: 1, Prekeys: []Prekey{{77, nil}}},
-		"an exchange key that is none":       {Device: device, Sequence: 1, Prekeys: []Prekey{{PurposeSigned, bytes.Repeat([]byte{255}, 32)}}},
-		"a mailbox that is no device":        {Device: device, Sequence: 1, Mailboxes: []string{""}},
-		"an envelope key with a second name": {Device: device, Sequence: 1, Prekeys: []Prekey{{PurposeEnvelope, weak}}},
-		"an envelope key of zeros":           {Device: device, Sequence: 1, Prekeys: []Prekey{{PurposeEnvelope, make([]byte, 3)}}},
-		"four mailboxes":                     {Device: device, Sequence: 1, Mailboxes: []string{"a", "b", "c", "d"}},
-		"somebody else's id":                 {Device: mallory.certificate().Device, Sequence: 1},
+		"a purpose of nobody's":              {Device: device, Account: public, Sequence: 1, Prekeys: []Prekey{{77, nil}}},
+		"an exchange key that is none":       {Device: device, Account: public, Sequence: 1, Prekeys: []Prekey{{PurposeSigned, bytes.Repeat([]byte{255}, 32)}}},
+		"a mailbox that is no device":        {Device: device, Account: public, Sequence: 1, Mailboxes: []string{""}},
+		"an envelope key with a second name": {Device: device, Account: public, Sequence: 1, Prekeys: []Prekey{{PurposeEnvelope, weak}}},
+		"an envelope key of zeros":           {Device: device, Account: public, Sequence: 1, Prekeys: []Prekey{{PurposeEnvelope, make([]byte, 3)}}},
+		"four mailboxes":                     {Device: device, Account: public, Sequence: 1, Mailboxes: []string{"a", "b", "c", "d"}},
+		"somebody else's id":                 {Device: mallory.certificate().Device, Account: public, Sequence: 1},
+		"no account":                         {Device: device, Sequence: 1},
+		"an account whose key is weak":       {Device: device, Account: append([]byte{1}, make([]byte, 31)...), Sequence: 1},
 	} {
 		if _, err := ParseDeviceRecord(record.Sign(alice.device)); err == nil {
 			t.Errorf("device record with %s passes", name)
