@@ -21,15 +21,16 @@ import (
 // proven, and a connection's. Strangers get nothing.
 func (m *Messenger) unopened(tx Tx, after *aftermath, from peer.ID, l *line, cause error) error {
 	m.log.Debug("a packet did not open", zap.Stringer("from", from), zap.Error(cause))
-	device, account := from, AccountID{}
+	device := from
+	var account AccountID
 	if l != nil {
 		device, account = l.row.Device, l.row.Account
 	} else {
-		owner, ok, err := m.speaksFor(tx, device)
-		if err != nil || !ok {
+		var known bool
+		var err error
+		if account, known, err = m.speaksFor(tx, device); err != nil || !known {
 			return err
 		}
-		account = owner
 	}
 	if contact, known, err := tx.Contact(account); err != nil || !known || contact.Blocked {
 		return err

@@ -331,8 +331,11 @@ func TestCellsOpenInTheirOwnRowAlone(t *testing.T) {
 func TestRowsAreFoundUnderTheirOwnIdAlone(t *testing.T) {
 	a := play(t, storetest.SQLite(t))
 	for _, test := range []struct{ table, column, key string }{
-		{"message", "conversation", "row_id"}, {"contact", "account", "account"}, {"outbox", "account", "row_id"},
-		{"message", "message_id", "row_id"}, {"event", "conversation", "seq"},
+		{"message", "conversation", "row_id"},
+		{"contact", "account", "account"},
+		{"outbox", "account", "row_id"},
+		{"message", "message_id", "row_id"},
+		{"event", "conversation", "seq"},
 	} {
 		var row any
 		var was []byte

@@ -8,7 +8,6 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"github.com/libp2p/go-libp2p/core/peer"
 
 	"parley/chat"
 	"parley/chat/chattest"
@@ -359,7 +358,7 @@ func TestADeviceThatIsRevokedIsOut(t *testing.T) {
 		if len(phone.Texts(bob)) != heard {
 			t.Error("a revoked device is written to")
 		}
-		if states, err := bob.SessionStates(t.Context(), peer.ID(stolen)); err != nil || len(states) != 0 {
+		if states, err := bob.SessionStates(t.Context(), stolen); err != nil || len(states) != 0 {
 			t.Errorf("%d sessions with a revoked device are kept, %v", len(states), err)
 		}
 	})

@@ -241,8 +241,10 @@ func TestAnIDNeverLeadsToWhoeverIsNamedLikeIt(t *testing.T) {
 func TestRequestsAreNamedLikeContacts(t *testing.T) {
 	bob, carol, gone := contact(t, "Bob"), contact(t, "Carol"), contact(t, "Dave")
 	requests := []chat.Request{
-		{Account: bob.Account, Name: "Bob", State: chat.RequestPending}, {Account: carol.Account, Name: "Carol", State: chat.RequestPending},
-		{Account: gone.Account, Name: "Dave", State: chat.RequestRejected}, {Account: chat.AccountID{1}, Name: "bob", State: chat.RequestPending},
+		{Account: bob.Account, Name: "Bob", State: chat.RequestPending},
+		{Account: carol.Account, Name: "Carol", State: chat.RequestPending},
+		{Account: gone.Account, Name: "Dave", State: chat.RequestRejected},
+		{Account: chat.AccountID{1}, Name: "bob", State: chat.RequestPending},
 	}
 	for _, target := range []string{"carol", "@Carol", carol.Account.Short(), carol.Account.Short()[:9], carol.Account.String()} {
 		if r, err := argv.ResolveRequest(requests, chat.RequestPending, target); err != nil || r.Account != carol.Account {

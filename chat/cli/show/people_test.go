@@ -65,7 +65,8 @@ func TestJSONOfPeople(t *testing.T) {
 	contacts[0].Introducer = chat.Introducer{Account: account, Name: "Bob"}
 	for _, value := range []any{
 		show.OneContact(contacts[0]), show.AllRequests(nil), show.AllRequests([]chat.Request{{Account: account, Introducer: contacts[0].Introducer}}),
-		show.OneSafety(contacts[0], chat.SafetyNumber(account, chat.AccountID{9})), show.Identity{V: show.Version},
+		show.OneSafety(contacts[0], chat.SafetyNumber(account, chat.AccountID{9})),
+		show.Identity{V: show.Version},
 	} {
 		var out bytes.Buffer
 		if err := show.JSON(&out, value); err != nil {
