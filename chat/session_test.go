@@ -8,7 +8,6 @@ import (
 	"testing"
 	"testing/synctest"
 
-
 	"parley/chat"
 	"parley/chat/chattest"
 	"parley/chat/internal/wire"
