@@ -124,12 +124,12 @@ func (m *Messenger) enter(tx Tx, request *RequestRow, l letter) (room bool, err 
 	if err != nil {
 		return false, err
 	}
+	letters, err := tx.HeldOf(l.account)
+	again := slices.ContainsFunc(letters, func(h HeldRow) bool { return h.Message == l.id })
+	if err != nil || again { // sealed anew: it takes the place of the other
+		return again, err
+	}
 	if Kind(l.content.Kind) == KindText {
-		letters, err := tx.HeldOf(l.account)
-		again := slices.ContainsFunc(letters, func(h HeldRow) bool { return h.Message == l.id })
-		if err != nil || again { // sealed anew: it takes the place of the other
-			return again, err
-		}
 		request.Texts++
 		return request.Texts <= HeldTexts && texts < HeldInAll, nil
 	}

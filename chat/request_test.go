@@ -468,3 +468,24 @@ func TestAnInviteEndsARequest(t *testing.T) {
 		}
 	}))
 }
+
+// While Alice waits for Bob's answer her card is sealed anew, on sessions of their own. He answers on one that she has: nothing has to heal.
+func TestAnAnswerComesOnASessionThatBothHave(t *testing.T) {
+	synctest.Test(t, inTown("AB", func(t *testing.T, _ *chattest.Scene, people []*chattest.Person) {
+		alice, bob := people[0], people[1]
+		alice.Adds(bob)
+		bob.Asked(1)
+		time.Sleep(time.Hour)
+		before, err := alice.SessionStates(t.Context(), bob.Identity.Device())
+		if err != nil {
+			t.Fatal(err)
+		}
+		bob.Accepts(alice)
+		alice.Sees(alice.Say(bob, "hello"), chat.StateDelivered)
+		bob.Sees(bob.Say(alice, "welcome"), chat.StateDelivered)
+		after, err := alice.SessionStates(t.Context(), bob.Identity.Device())
+		if err != nil || len(after) != len(before) || !sameSession(before[0], after[0]) {
+			t.Errorf("Alice had %d sessions with Bob, and has %d, %v", len(before), len(after), err)
+		}
+	}))
+}
