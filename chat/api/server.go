@@ -162,7 +162,7 @@ func (s *Server) known(mux *http.ServeMux, w http.ResponseWriter, r *http.Reques
 		return nil
 	}
 	var allowed []string
-	for _, method := range []string{http.MethodGet, http.MethodPut, http.MethodPost} {
+	for _, method := range []string{http.MethodGet, http.MethodPut, http.MethodPost, http.MethodDelete} {
 		other := *r
 		other.Method = method
 		if _, pattern := mux.Handler(&other); pattern != "" {
