@@ -5,7 +5,6 @@ import (
 	"slices"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"parley/chat"
 	"parley/chat/chattest"
@@ -76,7 +75,7 @@ func forgedFlights(t *testing.T, s *chattest.Scene, identity *chat.Identity, to 
 	thief.Identity = identity
 	thief.Start(nil)
 	thief.Adds(to)
-	time.Sleep(time.Second)
+	synctest.Wait()
 	for range n {
 		if err := thief.Change(t.Context(), func(tx chat.Tx) error {
 			all, err := tx.Sessions(to.Identity.Device())
