@@ -228,7 +228,7 @@ func (m *Messenger) probe(ctx context.Context) {
 	if m.trouble.now() == "" {
 		return
 	}
-	own := RecordRow{Key: accountRecordKey(m.self), Sequence: 1, Value: m.identity.accountRecord, At: m.now()}
+	own := RecordRow{Key: accountRecordKey(m.self), Sequence: m.identity.sequence(), Value: m.identity.accountRecord, At: m.now()}
 	_ = m.update(ctx, func(tx Tx, _ *aftermath) error { return tx.PutRecord(own) }) // judged already
 }
 
