@@ -1,8 +1,10 @@
 package chat
 
 import (
+	"bytes"
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
@@ -93,14 +95,23 @@ func (m *Messenger) usable(link string) (Invite, error) {
 	return invite, nil
 }
 
-// joined makes a contact of who has invited us, if they are none: what people decided since is not undone at every start.
+// joined makes a contact of who has invited us, if they are none. An invite is carried out once, and is there at every start: what people
+// have decided since is not undone.
 func (m *Messenger) joined(ctx context.Context, invite Invite) error {
+	mark := sha256.Sum256([]byte(invite.String()))
 	err := m.update(ctx, func(tx Tx, after *aftermath) error {
+		done, _, err := tx.Record(joinedKey)
+		if err != nil || bytes.Equal(done.Value, mark[:]) {
+			return err
+		}
 		_, known, err := tx.Contact(invite.Account)
 		if err == nil && !known {
 			_, err = m.befriend(tx, after, invite, invite.Name)
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return tx.PutRecord(RecordRow{Key: joinedKey, Value: mark[:], At: m.now()})
 	})
 	if err != nil {
 		return wrap(err, "join")

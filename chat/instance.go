@@ -28,6 +28,9 @@ type Instance interface {
 // instanceKey is the record of our own that holds the id.
 const instanceKey = "/instance/id"
 
+// joinedKey is the record of our own that holds the hash of the invite that was carried out last.
+const joinedKey = "/instance/joined"
+
 const instanceVersion = 1
 
 // note is what the file says.

@@ -63,6 +63,8 @@ const (
 	Lookups = 8
 	// LookupRetryMax is the longest pause between two searches for the same account.
 	LookupRetryMax = time.Minute
+	// LookupMissingMax is the same where others of its devices are known. A device that comes up connects, and is looked for at once then.
+	LookupMissingMax = time.Hour
 	// InviteLifetime is how long an invite may be used.
 	InviteLifetime = 24 * time.Hour
 	// MaxSessions is how many sessions are kept with one device: the one in use, and those on which something may still be on its way.

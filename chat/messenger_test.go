@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"parley/chat"
@@ -376,4 +377,50 @@ func TestAClockThatGoesBackKeepsTheOrder(t *testing.T) {
 	if got := alice.Texts(bob); !slices.Equal(got, []string{"in 2036", "in 2026"}) {
 		t.Errorf("Alice's history = %q", got)
 	}
+}
+
+// Bob has joined with Alice's invite and then removed her: she stays removed, however often he starts. A new invite of hers is another
+// matter.
+func TestARemovedInviterDoesNotComeBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := chattest.NewScene(t, 1)
+		alice, bob := s.Started("Alice", chattest.NewMemStore()), s.Person("Bob", chattest.NewMemStore())
+		invited := func() *chat.Invite {
+			link, err := alice.Invite(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			invite, err := chat.ParseInvite(link.Link)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return &invite
+		}
+		contacts := func() int {
+			all, err := bob.Contacts(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			return len(all)
+		}
+		first := invited()
+		bob.Start(first)
+		bob.Sees(bob.Say(alice, "hi"), chat.StateDelivered)
+		if err := bob.RemoveContact(t.Context(), alice.Identity.Account()); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			bob.Stop()
+			bob.Start(first)
+			if n := contacts(); n != 0 {
+				t.Fatalf("removed, and back: %d contacts", n)
+			}
+		}
+		bob.Stop()
+		time.Sleep(time.Hour) // the next one expires later, and so is another
+		bob.Start(invited())
+		if n := contacts(); n != 1 {
+			t.Errorf("%d contacts with a new invite", n)
+		}
+	})
 }

@@ -228,7 +228,7 @@ func (m *Messenger) probe(ctx context.Context) {
 	if m.trouble.now() == "" {
 		return
 	}
-	own := RecordRow{Key: accountRecordKey(m.self), Sequence: 1, Value: m.identity.accountRecord, At: m.now()}
+	own := RecordRow{Key: accountRecordKey(m.self), Sequence: m.identity.sequence(), Value: m.identity.accountRecord, At: m.now()}
 	_ = m.update(ctx, func(tx Tx, _ *aftermath) error { return tx.PutRecord(own) }) // judged already
 }
 
@@ -398,12 +398,13 @@ func (m *Messenger) advanceRow(tx Tx, row MessageRow, to State, reason string) e
 	return err
 }
 
-// backoff returns the pause after a number of failed attempts: 1, 2, 4 … 300 s, the upper half of it jittered, so that nodes that lost
-// the same peer do not come back at once.
-func backoff(attempts int) time.Duration {
-	ceiling := RetryMax
-	if attempts < 9 { // 2^9 s is over RetryMax
-		ceiling = min(RetryFirst<<attempts, RetryMax)
+// backoff returns the pause after a number of failed attempts to reach a device.
+func backoff(attempts int) time.Duration { return pause(attempts, RetryMax) }
+
+// pause returns 1, 2, 4 … s up to a ceiling, the upper half of it jittered, so that nodes that lost the same peer do not come back at once.
+func pause(attempts int, ceiling time.Duration) time.Duration {
+	if attempts < 12 { // 2^12 s is over an hour
+		ceiling = min(RetryFirst<<attempts, ceiling)
 	}
 	return ceiling/2 + rand.N(ceiling/2+1)
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -300,6 +301,18 @@ func given(tx Tx, f *seal.First) (pair seal.OneTimePair, ok bool, err error) {
 		return pair, false, fmt.Errorf("one-time pair: %w", err)
 	}
 	return pair, wire.ID8(pair.KEM.Public()) == f.KEM, nil
+}
+
+// wantsOneTime reports whether a one-time pair of a device would be used: there is no session with the account on it, and no pair that
+// it gave us before. Whoever waits for an answer looks its device up again and again, and must not use up what is there for all.
+func (m *Messenger) wantsOneTime(ctx context.Context, account AccountID, device peer.ID) (wants bool) {
+	err := m.look(ctx, func(tx Tx) error {
+		_, kept, err1 := tx.Secret(SecretBundle, []byte(device))
+		sessions, err2 := tx.Sessions(device)
+		wants = !kept && !slices.ContainsFunc(sessions, func(s SessionRow) bool { return s.Account == account })
+		return errors.Join(err1, err2)
+	})
+	return wants && err == nil
 }
 
 // askOneTime asks a device for a one-time pair, where a first flight to it may be needed. It is a bonus: without an answer the keys of

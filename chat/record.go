@@ -164,36 +164,39 @@ func (m *Messenger) recipientOn(tx Tx, account AccountID, device peer.ID) (recip
 	return recipient{}, false, err
 }
 
-// resolve finds an account's records in the directory, pins them, and addresses the messages that waited for them.
-func (m *Messenger) resolve(ctx context.Context, account AccountID) error {
+// resolve finds an account's records in the directory, pins them, and addresses the messages that waited for them. A device without a
+// record is no failure; devices is how many have one.
+func (m *Messenger) resolve(ctx context.Context, account AccountID) (devices int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, LookupTimeout)
 	defer cancel()
 	value, err := m.directory.Lookup(ctx, accountRecordKey(account), m.hintsFor(account)...)
 	if err != nil {
-		return fmt.Errorf("look up %s: %w", account.Short(), err)
+		return 0, fmt.Errorf("look up %s: %w", account.Short(), err)
 	}
 	record, err := wire.ParseAccountRecord(value)
 	if err != nil || AccountID(record.Account) != account {
-		return fmt.Errorf("look up %s: not its record: %w", account.Short(), err)
+		return 0, fmt.Errorf("look up %s: not its record: %w", account.Short(), err)
 	}
 	found := []RecordRow{{Key: accountRecordKey(account), Sequence: record.Sequence, Value: value}}
 	given := map[peer.ID][]byte{}
-	var missing error
 	for _, c := range record.Certificates {
 		if slices.Contains(record.Revoked, c.Device) {
 			continue
 		}
 		row, err := m.lookUpDevice(ctx, peer.ID(c.Device))
 		if err != nil {
-			missing = errors.Join(missing, fmt.Errorf("look up a device of %s: %w", account.Short(), err))
+			m.log.Debug("device not found", zap.String("account", account.Short()), zap.String("device", c.Device), zap.Error(err))
 			continue
 		}
 		found = append(found, row)
+		if !m.wantsOneTime(ctx, account, peer.ID(c.Device)) {
+			continue
+		}
 		if pair := m.askOneTime(ctx, peer.ID(c.Device)); pair != nil {
 			given[peer.ID(c.Device)] = pair
 		}
 	}
-	return errors.Join(m.adopt(ctx, account, found, given), missing)
+	return len(found) - 1, m.adopt(ctx, account, found, given)
 }
 
 // lookUpDevice finds a device's record in the directory.
@@ -265,6 +268,7 @@ type search struct {
 	again   bool // asked for while it ran
 	refresh bool // what is known of the account is old
 	tries   int
+	longest time.Duration // the longest rest between two tries
 	ended   time.Time
 	next    time.Time
 }
@@ -310,6 +314,14 @@ func (r *resolver) poke(now time.Time) {
 	poke(r.changed)
 }
 
+// rest is how long a search is not to be made yet. What is longer than any rest comes from a clock that has stepped back since.
+func (s *search) rest(now time.Time) time.Duration {
+	if rest := s.next.Sub(now); rest <= s.longest {
+		return rest
+	}
+	return 0
+}
+
 // due takes the account that has waited longest for its turn, or says how long none will have one.
 func (r *resolver) due(now time.Time) (account AccountID, refresh, ok bool, wait time.Duration) {
 	r.mu.Lock()
@@ -319,14 +331,14 @@ func (r *resolver) due(now time.Time) (account AccountID, refresh, ok bool, wait
 	for id, s := range r.searches {
 		if s.running {
 			running++
-		} else if first == nil || s.next.Before(first.next) {
-			account, first = id, s
+		} else if first == nil || s.rest(now) < wait {
+			account, first, wait = id, s, s.rest(now)
 		}
 	}
 	if first == nil || running >= Lookups {
 		return account, false, false, LookupRetryMax
 	}
-	if wait = first.next.Sub(now); wait > 0 {
+	if wait > 0 {
 		return account, false, false, wait
 	}
 	refresh = first.refresh
@@ -334,18 +346,21 @@ func (r *resolver) due(now time.Time) (account AccountID, refresh, ok bool, wait
 	return account, refresh, true, 0
 }
 
-// ended notes the end of a search. What has been found is forgotten, unless it was asked for meanwhile.
-func (r *resolver) ended(account AccountID, now time.Time, found bool) {
+// ended notes the end of a search. What has been found is forgotten, unless it was asked for meanwhile; longest is for what has not.
+func (r *resolver) ended(account AccountID, now time.Time, found bool, longest time.Duration) {
 	r.mu.Lock()
 	s := r.searches[account]
 	s.running, s.ended = false, now
+	if s.longest != longest {
+		s.longest, s.tries = longest, 0
+	}
 	switch {
 	case s.again:
 		s.next = now
 	case found:
 		delete(r.searches, account)
 	default:
-		s.next = now.Add(min(backoff(s.tries), LookupRetryMax))
+		s.next = now.Add(pause(s.tries, s.longest))
 		s.tries++
 	}
 	r.mu.Unlock()
@@ -363,7 +378,10 @@ func (m *Messenger) findDevices(ctx context.Context) error {
 		}
 		account, refresh, ok, wait := m.resolver.due(m.now())
 		if ok {
-			searches.Go(func() { m.resolver.ended(account, m.now(), m.find(ctx, account, refresh)) })
+			searches.Go(func() {
+				found, longest := m.find(ctx, account, refresh)
+				m.resolver.ended(account, m.now(), found, longest)
+			})
 			continue
 		}
 		if !loaded {
@@ -381,16 +399,22 @@ func (m *Messenger) findDevices(ctx context.Context) error {
 	}
 }
 
-// find makes one search for an account's devices. It is over when nothing waits for them any more.
-func (m *Messenger) find(ctx context.Context, account AccountID, refresh bool) bool {
+// find makes one search for an account's devices. It is over when nothing waits for them any more; else longest is the longest rest before
+// the next: a device that is missing beside others may never run, and is looked for more and more seldom.
+func (m *Messenger) find(ctx context.Context, account AccountID, refresh bool) (found bool, longest time.Duration) {
 	err := m.adopt(ctx, account, nil, nil) // they may be known, and only the messages have waited
 	if err == nil && !refresh && !m.waits(ctx, account) {
-		return true
+		return true, LookupRetryMax
 	}
-	if err = m.resolve(ctx, account); err != nil && ctx.Err() == nil {
+	devices, err := m.resolve(ctx, account)
+	if err != nil && ctx.Err() == nil {
 		m.log.Debug("devices not found", zap.String("account", account.Short()), zap.Error(err))
 	}
-	return err == nil && !m.waits(ctx, account)
+	longest = LookupRetryMax
+	if devices > 0 {
+		longest = LookupMissingMax
+	}
+	return err == nil && !m.waits(ctx, account), longest
 }
 
 // waits reports whether a message waits for an account's devices.

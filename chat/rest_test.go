@@ -248,7 +248,7 @@ func (a *atRest) read(tx chat.Tx, table string) (n int, err error) {
 	case "record":
 		for i, who := range append(people, a.alice) {
 			for k, key := range chat.RecordKeys(who.Identity.Account(), who.Identity.Device()) {
-				if k < 2 || i == 0 { // the last two are of the messenger itself
+				if k < 2 || i == 0 { // the others are of the messenger itself
 					_, ok, err := tx.Record(key)
 					one(ok, err)
 				}

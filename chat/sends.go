@@ -2,6 +2,7 @@ package chat
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 )
@@ -42,14 +43,29 @@ func (m *Messenger) send(ctx context.Context, d Draft) (MessageRow, error) {
 		<-s.wake // too late: it is being stored
 	}
 	if s.leads {
-		batch := m.sends.take()
-		m.sendAll(context.WithoutCancel(ctx), batch)
+		m.lead(context.WithoutCancel(ctx))
+	}
+	return s.row, s.err
+}
+
+// errBroken is for who waits for a leader that did not come back.
+var errBroken = errors.New("what was sent at the same time has broken the attempt")
+
+// lead stores what waits, and then lets another lead: also if it panics, since the caller may go on after that, and so must the others.
+func (m *Messenger) lead(ctx context.Context) {
+	batch := m.sends.take()
+	done := false
+	defer func() {
 		for _, other := range batch[1:] {
+			if !done {
+				other.row, other.err = MessageRow{}, errBroken
+			}
 			close(other.wake)
 		}
 		m.sends.handOver()
-	}
-	return s.row, s.err
+	}()
+	m.sendAll(ctx, batch)
+	done = true
 }
 
 func (q *sends) join(s *sending) {

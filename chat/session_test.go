@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"parley/chat"
 	"parley/chat/chattest"
@@ -284,6 +285,31 @@ func TestBothBeginAtOnce(t *testing.T) {
 			t.Errorf("Alice shows %q", got)
 		}
 	})
+}
+
+// Alice waits for an answer of Bob's for two days, and looks his device up again and again: his one-time keys are for others too.
+func TestWhoWaitsDoesNotUseUpTheOneTimeKeys(t *testing.T) {
+	synctest.Test(t, inTown("AB", func(t *testing.T, _ *chattest.Scene, people []*chattest.Person) {
+		alice, bob := people[0], people[1]
+		time.Sleep(time.Minute) // the keys are made
+		alice.Adds(bob)
+		bob.Asked(1)
+		time.Sleep(48 * time.Hour)
+		count := func(kind chat.SecretKind) (n int) {
+			err := bob.Look(t.Context(), func(tx chat.Tx) error {
+				rows, err := tx.Secrets(kind, chat.MaxGiven)
+				n = len(rows)
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+		if there, given := count(chat.SecretOneTime), count(chat.SecretGiven); there < chat.OneTimePairs-1 || given > 1 {
+			t.Errorf("%d pairs lie ready, and %d were given away and not used", there, given)
+		}
+	}))
 }
 
 // TestOneTimeKeysAreGivenAwayOnce takes all that Bob has: the last resort serves whoever comes later.

@@ -2,6 +2,7 @@ package chat_test
 
 import (
 	"errors"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -48,5 +49,58 @@ func TestTheClockStepsBack(t *testing.T) {
 		s.Net.SetFaults(chattest.Faults{})
 		time.Sleep(2 * chat.RetryMax)
 		alice.Sees(m, chat.StateDelivered)
+	})
+}
+
+// Alice's clock was a year ahead while she looked for Bob, and steps back: she goes on looking for him as often as before, although there
+// is somebody else whom she looks for.
+func TestTheClockStepsBackInASearch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := chattest.NewScene(t, 1)
+		ahead := 365 * 24 * time.Hour
+		s.Clock = func() time.Time { return time.Now().Add(ahead) }
+		alice, bob, carol := s.Started("Alice", chattest.NewMemStore()), s.Person("Bob", chattest.NewMemStore()), s.Person("Carol", chattest.NewMemStore())
+		alice.Adds(bob)
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		ahead = 0
+		alice.Adds(carol)
+		time.Sleep(chat.LookupRetryMax)
+		if err := bob.Resume(t.Context()); err != nil { // Bob publishes his records; nobody tells Alice that he is there
+			t.Fatal(err)
+		}
+		if err := bob.Rotate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * chat.LookupRetryMax)
+		if found, err := alice.Pinned(t.Context(), bob.Identity.Account()); err != nil || !found {
+			t.Errorf("found: %v, %v", found, err)
+		}
+	})
+}
+
+// Alice has certified a phone that nobody finds. Bob, who has something for it, looks for it more and more seldom; what waited reaches it
+// once it is there.
+func TestADeviceThatNobodyFindsIsLookedForSeldom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := chattest.NewScene(t, 1)
+		alice, bob := s.Person("Alice", chattest.NewMemStore()), s.Started("Bob", chattest.NewMemStore())
+		phone := s.Person("Alice", chattest.NewMemStore())
+		phone.Identity = alice.Identity.Link("phone")
+		alice.Start(nil)
+		alice.Befriend(bob)
+		bob.Sees(bob.Say(alice, "hi"), chat.StateDelivered)
+		time.Sleep(3 * time.Hour)
+		before := s.Net.Lookups()
+		time.Sleep(24 * time.Hour)
+		searches := int(24*time.Hour/(chat.LookupMissingMax/2)) + 1
+		if n := s.Net.Lookups() - before; n > 3*searches+2*24+2 { // and each looks for a copy of itself every hour
+			t.Errorf("%d look-ups in a day in which nobody said anything", n)
+		}
+		phone.Start(nil)
+		phone.Adds(bob)
+		if texts := phone.Hears(bob, 1); !slices.Equal(texts, []string{"hi"}) {
+			t.Errorf("the phone hears %q", texts)
+		}
 	})
 }

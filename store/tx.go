@@ -102,19 +102,6 @@ func wide(dst *uint64) number {
 	return func(n int64) { *dst = uint64(n) }
 }
 
-// flag scans a number into a bool.
-func flag(dst *bool) number {
-	return func(n int64) { *dst = n != 0 }
-}
-
-// flagOf returns a bool as both engines keep it.
-func flagOf(b bool) int64 {
-	if b {
-		return 1
-	}
-	return 0
-}
-
 // bytesOf returns b, or empty bytes for nil, which the drivers would take for NULL.
 func bytesOf[T ~[]byte | ~string](b T) []byte {
 	if len(b) == 0 {

@@ -100,17 +100,6 @@ func NewKEMKey() KEMKey {
 	return k
 }
 
-// KEMKeyOf returns the key of the seed that Bytes returned.
-func KEMKeyOf(seed []byte) (KEMKey, error) {
-	var k KEMKey
-	if len(seed) != len(k.seed) {
-		return k, fmt.Errorf("KEM key: %d bytes", len(seed))
-	}
-	copy(k.seed[:], seed)
-	k.made = k.mustPrivate()
-	return k, nil
-}
-
 // Bytes returns the secret itself: keep it sealed.
 func (k KEMKey) Bytes() []byte { return k.seed[:] }
 
