@@ -2,6 +2,8 @@ package chat
 
 import (
 	"context"
+	"fmt"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
@@ -177,4 +179,15 @@ func (m *Messenger) Pinned(ctx context.Context, a AccountID) (ok bool, err error
 		return err
 	})
 	return ok, err
+}
+
+// SpendOf lets so many devices spend of the budget for strangers, one after another, and returns the most that were remembered of them.
+func SpendOf(devices int, every time.Duration) (most int) {
+	b := newBudget()
+	for n := range devices {
+		b.spend(peer.ID(fmt.Sprint(n)))
+		most = max(most, len(b.each))
+		time.Sleep(every)
+	}
+	return most
 }
