@@ -2,6 +2,7 @@ package chat_test
 
 import (
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -27,8 +28,9 @@ func TestASilenceOfManyWeeksEnds(t *testing.T) {
 func TestTheClockStepsBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := chattest.NewScene(t, 1)
-		ahead := 365 * 24 * time.Hour
-		s.Clock = func() time.Time { return time.Now().Add(ahead) }
+		var ahead atomic.Int64
+		ahead.Store(int64(365 * 24 * time.Hour))
+		s.Clock = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
 		alice, bob := s.Started("Alice", chattest.NewMemStore()), s.Started("Bob", chattest.NewMemStore())
 		alice.Befriend(bob)
 		alice.Sees(alice.Say(bob, "hi"), chat.StateDelivered)
@@ -37,7 +39,7 @@ func TestTheClockStepsBack(t *testing.T) {
 		m := alice.Say(bob, "x")
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
-		ahead = 0
+		ahead.Store(0)
 		s.Net.SetFaults(chattest.Faults{})
 		time.Sleep(2 * chat.RetryMax)
 		alice.Sees(m, chat.StateDelivered)
@@ -49,13 +51,14 @@ func TestTheClockStepsBack(t *testing.T) {
 func TestTheClockStepsBackInASearch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := chattest.NewScene(t, 1)
-		ahead := 365 * 24 * time.Hour
-		s.Clock = func() time.Time { return time.Now().Add(ahead) }
+		var ahead atomic.Int64
+		ahead.Store(int64(365 * 24 * time.Hour))
+		s.Clock = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
 		alice, bob, carol := s.Started("Alice", chattest.NewMemStore()), s.Person("Bob", chattest.NewMemStore()), s.Person("Carol", chattest.NewMemStore())
 		alice.Adds(bob)
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
-		ahead = 0
+		ahead.Store(0)
 		alice.Adds(carol)
 		time.Sleep(chat.LookupRetryMax)
 		if err := bob.Resume(t.Context()); err != nil { // Bob publishes his records; nobody tells Alice that he is there
