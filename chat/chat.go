@@ -62,16 +62,17 @@ type Messenger struct {
 	accounts     *memo[wire.AccountRecord]
 	devices      *memo[wire.DeviceRecord]
 
-	clock    clock
-	sends    sends
-	outbox   *outbox
-	resolver *resolver
-	bell     bell
-	trouble  trouble
-	since    time.Time
-	onlyCopy bool
-	restored bool        // Resume found that the database is not the one that this device wrote last
-	copied   atomic.Bool // another copy of this device has published what we did not: nothing is sent
+	clock     clock
+	sends     sends
+	outbox    *outbox
+	resolver  *resolver
+	strangers *budget
+	bell      bell
+	trouble   trouble
+	since     time.Time
+	onlyCopy  bool
+	restored  bool        // Resume found that the database is not the one that this device wrote last
+	copied    atomic.Bool // another copy of this device has published what we did not: nothing is sent
 
 	mu    sync.Mutex
 	hints map[AccountID][]peer.ID // where to ask for an account's records first, from links used in this run
@@ -102,7 +103,7 @@ func New(cfg Config) *Messenger {
 		transport: cfg.Transport, directory: cfg.Directory, health: cfg.Health, log: cfg.Logger,
 		keys: &keyring{}, certificates: newMemo(wire.ParseCertificate), accounts: newMemo(wire.ParseAccountRecord),
 		devices: newMemo(wire.ParseDeviceRecord),
-		clock:   clock{wall: cfg.Clock}, outbox: newOutbox(), resolver: newResolver(), since: cfg.Clock(),
+		clock:   clock{wall: cfg.Clock}, outbox: newOutbox(), resolver: newResolver(), strangers: newBudget(), since: cfg.Clock(),
 		onlyCopy: cfg.OnlyCopy, hints: map[AccountID][]peer.ID{},
 	}
 }

@@ -2,7 +2,9 @@ package chat
 
 import (
 	"context"
+	"fmt"
 	"slices"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
@@ -207,4 +209,15 @@ func (i *Identity) On(other *Identity) *Identity {
 	thief.accountRecord = wire.AccountRecord{Account: account[:], Sequence: 1, Signed: [][]byte{thief.certificate}}.Sign(i.account)
 	thief.number = 1
 	return &thief
+}
+
+// SpendOf lets so many devices spend of the budget for strangers, one after another, and returns the most that were remembered of them.
+func SpendOf(devices int, every time.Duration) (most int) {
+	b := newBudget()
+	for n := range devices {
+		b.spend(peer.ID(fmt.Sprint(n)))
+		most = max(most, len(b.each))
+		time.Sleep(every)
+	}
+	return most
 }

@@ -17,10 +17,13 @@ import (
 // exactly-once effect: no other path writes messages that came in.
 
 // Receive takes envelopes that a device handed over, all in one transaction, and returns the acknowledgement tag of each. An error
-// means that nothing was kept and they must be offered again. A tag of zeros says that the envelope was not opened, or not accepted
-// (request.go): it may be offered again.
+// means that nothing was kept and they must be offered again. A tag of zeros says that the envelope was not opened (strangers.go
+// says when it is not even tried), or not accepted (request.go): it may be offered again.
 func (m *Messenger) Receive(ctx context.Context, from peer.ID, envelopes [][]byte) ([][]byte, error) {
 	packets := m.parseAll(from, envelopes)
+	if err := m.postpone(ctx, from, envelopes, packets); err != nil {
+		return nil, wrap(err, "look at what came in")
+	}
 	order := inOrder(packets)
 	tags := make([]AckTag, len(envelopes))
 	err := m.update(ctx, func(tx Tx, after *aftermath) error {

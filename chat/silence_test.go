@@ -57,13 +57,14 @@ func TestTheClockStepsBack(t *testing.T) {
 func TestTheClockStepsBackInASearch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := chattest.NewScene(t, 1)
-		ahead := 365 * 24 * time.Hour
-		s.Clock = func() time.Time { return time.Now().Add(ahead) }
+		var ahead atomic.Int64
+		ahead.Store(int64(365 * 24 * time.Hour))
+		s.Clock = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
 		alice, bob, carol := s.Started("Alice", chattest.NewMemStore()), s.Person("Bob", chattest.NewMemStore()), s.Person("Carol", chattest.NewMemStore())
 		alice.Adds(bob)
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
-		ahead = 0
+		ahead.Store(0)
 		alice.Adds(carol)
 		time.Sleep(chat.LookupRetryMax)
 		if err := bob.Resume(t.Context()); err != nil { // Bob publishes his records; nobody tells Alice that he is there

@@ -234,7 +234,7 @@ func (n *Node) recall(ctx context.Context) {
 // remember notes where a peer is, to be kept across restarts, unless it is a stranger who came to us: strangers must not take the
 // places of those whom we look for.
 func (n *Node) remember(p peer.ID, conns []network.Conn, addrs []ma.Multiaddr) {
-	ours := n.host.ConnManager().IsProtected(p, tagContact) || n.isSeed(p)
+	ours := n.isContact(p) || n.isSeed(p)
 	for _, c := range conns {
 		ours = ours || c.Stat().Direction == network.DirOutbound
 	}

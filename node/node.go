@@ -131,7 +131,7 @@ func (n *Node) Run(ctx context.Context, m Messenger) (err error) {
 	n.recall(ctx)
 
 	n.sender = direct.NewSender(n.openDirect, m)
-	receiver := direct.NewReceiver(m.Receive, m)
+	receiver := direct.NewReceiver(m.Receive, m, n.isContact)
 	receiver.Serve(n.host)
 	answerer := directory.NewServer(n.shelf)
 	answerer.Serve(n.host)

@@ -74,6 +74,11 @@ func (n *Node) Learn(device peer.ID, addrs []string) {
 	n.book.Put(device, known)
 }
 
+// isContact reports whether Learn has named a device.
+func (n *Node) isContact(device peer.ID) bool {
+	return n.host.ConnManager().IsProtected(device, tagContact)
+}
+
 // tagContact protects the connections to devices that Learn has named.
 const tagContact = "contact"
 

@@ -106,7 +106,7 @@ func newScene(t testing.TB) *scene {
 
 // listen makes Bob receive, with a receiver of his own patience that opens as many streams as tests need.
 func (s *scene) listen(p patience) {
-	r := NewReceiver(s.inbox.receive, s.boxes)
+	r := NewReceiver(s.inbox.receive, s.boxes, func(peer.ID) bool { return false })
 	r.patience = p
 	r.keys = pace.New(1000, 1000)
 	r.allKeys = r.keys

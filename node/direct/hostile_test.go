@@ -267,6 +267,27 @@ func TestOneFloodsHerself(t *testing.T) {
 	}
 }
 
+// TestACrowdDoesNotKeepContactsOut has strangers use up what is for all together: contacts still get in, and not without end.
+func TestACrowdDoesNotKeepContactsOut(t *testing.T) {
+	friend := peer.ID("a friend")
+	r := NewReceiver(nil, nil, func(device peer.ID) bool { return device == friend })
+	r.allKeys, r.ownKeys = pace.New(0, 3), pace.New(0, 2)
+	opened := 0
+	for i := range 10 {
+		if r.mayOpen(peer.ID(fmt.Sprint("stranger ", i))) {
+			opened++
+		}
+	}
+	if opened != 3 {
+		t.Errorf("strangers open %d streams", opened)
+	}
+	for i, want := range []bool{true, true, false} {
+		if r.mayOpen(friend) != want {
+			t.Errorf("stream %d of the friend: opened %v", i, !want)
+		}
+	}
+}
+
 // tape is a stream that has been recorded, with all the memory that there is.
 type tape struct{ io.Reader }
 
@@ -276,7 +297,7 @@ func (tape) ReleaseMemory(int)               {}
 
 // TestLongestStream takes the last record that a stream may have, and none behind it.
 func TestLongestStream(t *testing.T) {
-	r := NewReceiver(nil, nil)
+	r := NewReceiver(nil, nil, nil)
 	for opened, want := range map[int]int{StreamRecords - 1: 1, StreamRecords: 0} {
 		wire := tape{bytes.NewReader(frame.Append(nil, []byte("record")))}
 		in := &incoming{frames: frame.NewReader(wire, wire, r.buffers, 100), opened: opened, open: func(b []byte) ([]byte, error) { return b, nil }}

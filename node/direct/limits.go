@@ -55,6 +55,8 @@ const (
 	KeysPerSecond = 4
 	// AllKeysPerSecond is the same for all peers together: 1 % of a processor, however many peers somebody makes up.
 	AllKeysPerSecond = 64
+	// ContactKeysPerSecond comes on top of it for contacts' devices, so that made-up peers cannot keep them out: half as many.
+	ContactKeysPerSecond = 32
 	// EnvelopesPerSecond and EnvelopeBurst slow a peer down, which loses nothing: twice what the fastest honest sender reaches.
 	EnvelopesPerSecond = 100_000
 	EnvelopeBurst      = 100_000

@@ -28,6 +28,8 @@ type Receiver struct {
 	buffers   *frame.Pool
 	keys      *pace.Pace // of each peer
 	allKeys   *pace.Pace // of all together
+	ownKeys   *pace.Pace // of all contacts together, when those of all are used up
+	contact   func(peer.ID) bool
 	envelopes *pace.Pace
 	patience  patience
 
@@ -43,8 +45,9 @@ type Receiver struct {
 // patience is how long a receiver waits for what.
 type patience struct{ first, whole, write time.Duration }
 
-// NewReceiver returns a receiver that opens streams with boxes and hands the envelopes to receive. Serve makes it listen.
-func NewReceiver(receive Receive, boxes Boxes) *Receiver {
+// NewReceiver returns a receiver that opens streams with boxes and hands the envelopes to receive. contact says whose streams are opened
+// also while strangers use up what is for all. Serve makes it listen.
+func NewReceiver(receive Receive, boxes Boxes, contact func(peer.ID) bool) *Receiver {
 	ctx, cancel := context.WithCancel(context.Background())
 	return &Receiver{
 		receive:   receive,
@@ -52,6 +55,8 @@ func NewReceiver(receive Receive, boxes Boxes) *Receiver {
 		buffers:   frame.NewPool(ReadBuffer),
 		keys:      pace.New(KeysPerSecond, KeysPerSecond),
 		allKeys:   pace.New(AllKeysPerSecond, AllKeysPerSecond),
+		ownKeys:   pace.New(ContactKeysPerSecond, ContactKeysPerSecond),
+		contact:   contact,
 		envelopes: pace.New(EnvelopesPerSecond, EnvelopeBurst),
 		patience:  patience{first: FirstFrame, whole: WholeFrame, write: WriteTimeout},
 		ctx:       ctx,
@@ -88,6 +93,12 @@ func (r *Receiver) abort() {
 	}
 }
 
+// mayOpen takes a stream from what a peer may open: who floods us does not use up what is for all, and a crowd of strangers not what is for
+// contacts.
+func (r *Receiver) mayOpen(from peer.ID) bool {
+	return r.keys.Allow(from) && (r.allKeys.Allow("") || r.contact(from) && r.ownKeys.Allow(""))
+}
+
 // handle serves one stream, from the first look at who it is to its end.
 func (r *Receiver) handle(s network.Stream) {
 	from := s.Conn().RemotePeer()
@@ -95,7 +106,7 @@ func (r *Receiver) handle(s network.Stream) {
 		_ = s.ResetWithError(network.StreamResourceLimitExceeded)
 		return
 	}
-	if !r.keys.Allow(from) || !r.allKeys.Allow("") { // who floods us does not use up what is for all
+	if !r.mayOpen(from) {
 		_ = s.ResetWithError(network.StreamRateLimited)
 		return
 	}
