@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
@@ -212,12 +211,12 @@ func (i *Identity) On(other *Identity) *Identity {
 }
 
 // SpendOf lets so many devices spend of the budget for strangers, one after another, and returns the most that were remembered of them.
-func SpendOf(devices int, every time.Duration) (most int) {
+func SpendOf(devices int, pause func()) (most int) {
 	b := newBudget()
 	for n := range devices {
 		b.spend(peer.ID(fmt.Sprint(n)))
 		most = max(most, len(b.each))
-		time.Sleep(every)
+		pause()
 	}
 	return most
 }

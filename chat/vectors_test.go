@@ -19,7 +19,7 @@ type vector struct {
 	Out  map[string]string `json:"out"`
 }
 
-// fixed returns the identity whose four seeds are 32 times 01, 02, 03 and 04.
+// fixed returns the identity whose three seeds are 32 times 01, 02 and 03.
 func fixed(t *testing.T) *Identity {
 	t.Helper()
 	var secrets []byte
