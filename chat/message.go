@@ -6,6 +6,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"parley/chat/internal/seal"
 	"parley/chat/internal/wire"
 )
 
@@ -24,11 +25,11 @@ func ParseMessageID(s string) (MessageID, error) {
 	return m, wire.ParseBase32(m[:], s)
 }
 
-// EnvelopeID is the SHA-256 of an envelope's bytes.
+// EnvelopeID is the SHA-256 of an envelope's packet; of a first flight's, of the packet inside it.
 type EnvelopeID [32]byte
 
-// EnvelopeIDOf returns the id of an envelope.
-func EnvelopeIDOf(envelope []byte) EnvelopeID { return sha256.Sum256(envelope) }
+// EnvelopeIDOf returns the id of an envelope. What was changed in front of a packet that opens all the same is the same envelope.
+func EnvelopeIDOf(envelope []byte) EnvelopeID { return sha256.Sum256(seal.Innermost(envelope)) }
 
 // AckTag proves that whoever sends it has opened and accepted the envelope. All zeros: not opened, or not accepted (yet).
 type AckTag [16]byte

@@ -3,7 +3,9 @@ package chat_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -106,4 +108,46 @@ func TestWhatWasForARevokedDeviceGoesToTheOthers(t *testing.T) {
 			t.Errorf("the phone shows %q", texts)
 		}
 	})
+}
+
+// Bob's database goes back to before a long talk, over a network that is bad: whatever is said from then on arrives, once, and Bob is told.
+func TestWhatIsSaidAfterARestoreArrives(t *testing.T) {
+	for seed := range uint64(10) {
+		synctest.Test(t, func(t *testing.T) {
+			s := chattest.NewScene(t, seed)
+			alice, bob := s.Started("Alice", chattest.NewMemStore()), s.Started("Bob", chattest.NewMemStore())
+			alice.Befriend(bob)
+			alice.Sees(alice.Say(bob, "hi"), chat.StateDelivered)
+			bob.Sees(bob.Say(alice, "hi"), chat.StateDelivered)
+			old := chattest.Copy(bob.Store)
+			s.Net.SetFaults(chattest.Faults{Lose: .2, NoAck: .2, Partly: .2, Twice: .2})
+			talk(alice, bob, "before", 50)
+			time.Sleep(2 * time.Second) // some of it is still on its way
+			bob.Stop()
+			bob.Store = old
+			bob.Start(nil)
+			if status, err := bob.Status(t.Context()); err != nil || !status.Restored {
+				t.Errorf("seed %d: restored %v, %v", seed, status.Restored, err)
+			}
+			last := talk(alice, bob, "after", 20)
+			alice.Sees(last[0], chat.StateDelivered)
+			bob.Sees(last[1], chat.StateDelivered)
+			for _, side := range [][]string{alice.Texts(bob), bob.Texts(alice)} {
+				later := slices.DeleteFunc(side, func(text string) bool { return !strings.HasPrefix(text, "after") })
+				slices.Sort(later)
+				if n := len(later); n != 40 || len(slices.Compact(later)) != 40 {
+					t.Errorf("seed %d: of 40 later texts %d are shown: %q", seed, n, later)
+				}
+			}
+		})
+	}
+}
+
+// talk lets two people say something by turns, n times each, and returns the last that each said.
+func talk(alice, bob *chattest.Person, what string, n int) (last [2]chat.Message) {
+	for i := range n {
+		last[0] = alice.Say(bob, fmt.Sprintf("%s, Alice %02d", what, i))
+		last[1] = bob.Say(alice, fmt.Sprintf("%s, Bob %02d", what, i))
+	}
+	return last
 }

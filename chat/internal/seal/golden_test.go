@@ -200,3 +200,19 @@ func FuzzOpenPacket(f *testing.F) {
 		}
 	})
 }
+
+// Whatever stands in front of a packet, it is the same packet.
+func TestTheInnermostPacket(t *testing.T) {
+	a, b := newEnd("a"), newEnd("b")
+	as := a.initiate(t, b)
+	packet := put(t, as, "one")
+	f, err := secondParseFirst(packet)
+	if err != nil || !bytes.Equal(seal.Innermost(packet), f.inner) || !bytes.Equal(seal.Innermost(f.inner), f.inner) {
+		t.Fatalf("%v: %d bytes of %d", err, len(seal.Innermost(packet)), len(packet))
+	}
+	for n := range packet {
+		if got := seal.Innermost(packet[:n]); !bytes.Equal(got, packet[:n]) {
+			t.Fatalf("of the first %d bytes %d are a packet", n, len(got))
+		}
+	}
+}

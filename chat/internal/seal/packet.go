@@ -160,6 +160,24 @@ func readFirst(b []byte) (*First, []byte, error) {
 	return f, rest, nil
 }
 
+// Innermost returns the packet that a first flight carries; any other packet, and what is none, is its own. A packet's body stands for all
+// that its session was derived from, so that nothing in front of it says more.
+func Innermost(b []byte) []byte {
+	if len(b) < 2 || b[0] != version || b[1] != typeFirst {
+		return b
+	}
+	_, rest, err := readFirst(b)
+	if err != nil {
+		return b
+	}
+	r := wire.NewReader(rest)
+	inner := r.LP(len(rest))
+	if r.Close() != nil {
+		return b
+	}
+	return inner
+}
+
 func parseFirst(b []byte) (*Packet, error) {
 	f, rest, err := readFirst(b)
 	if err != nil {
