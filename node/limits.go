@@ -97,6 +97,8 @@ const (
 	ConnsHigh     = 64
 	SeedConnsLow  = 128
 	SeedConnsHigh = 160
+	// ForeignGrace is how long a node of another network stays connected: long enough for it to hear that it is one.
+	ForeignGrace = time.Second
 	// ConnGrace is how long a new connection is left alone: long enough to show what it is for.
 	ConnGrace = 20 * time.Second
 )

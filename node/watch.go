@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/network"
@@ -56,11 +57,12 @@ func (n *Node) watch(ctx context.Context, events event.Subscription, m Messenger
 	}
 }
 
-// identified greets a peer that has said who it is, or shows it the door when it is of another network.
+// identified greets a peer that has said who it is, or shows it the door when it is of another network: not at once, for it may not have
+// heard yet of which network we are, and would have to guess why we hang up.
 func (n *Node) identified(p peer.ID, conns []network.Conn, listening []ma.Multiaddr, m Messenger) {
 	if n.version(p) != n.cfg.Network.version() {
 		n.log.Debug("disconnecting a node of another network", zap.Stringer("peer", p))
-		_ = n.host.Network().ClosePeer(p)
+		time.AfterFunc(ForeignGrace, func() { _ = n.host.Network().ClosePeer(p) })
 		return
 	}
 	n.joined.Store(true)
