@@ -164,7 +164,7 @@ func (m *Messenger) AcceptAgain(ctx context.Context, row MessageRow) error {
 
 // RecordKeys returns the keys under which a device and its account, and what a messenger notes of itself, are kept.
 func RecordKeys(account AccountID, device peer.ID) []string {
-	return []string{accountRecordKey(account), deviceRecordKey(device), instanceKey, shreddedKey, joinedKey}
+	return []string{accountRecordKey(account), deviceRecordKey(device), instanceKey, answeringKey, shreddedKey, joinedKey}
 }
 
 // SendCard sends our card to an account, with a token.

@@ -263,7 +263,7 @@ func withKeys(t *testing.T, m *Messenger) ([]byte, *keyring) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.keys.set([]seal.Generation{g}, row.Value, row.Sequence)
+	m.keys.set([]seal.Generation{g}, 0, row.Value, row.Sequence)
 	return row.Value, m.keys
 }
 

@@ -22,14 +22,27 @@ import (
 type keyring struct {
 	mu          sync.Mutex
 	generations []seal.Generation // the newest first
+	answering   uint32            // older generations open boxes, and answer no first flight
 	record      []byte
 	number      uint64
 }
 
-func (k *keyring) set(generations []seal.Generation, record []byte, sequence uint64) {
+func (k *keyring) set(generations []seal.Generation, answering uint32, record []byte, sequence uint64) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.generations, k.record, k.number = generations, record, sequence
+	k.generations, k.answering, k.record, k.number = generations, answering, record, sequence
+}
+
+// answers returns the generations that answer first flights, the newest first.
+func (k *keyring) answers() []seal.Generation {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for i, g := range k.generations {
+		if g.Number < k.answering {
+			return k.generations[:i]
+		}
+	}
+	return k.generations
 }
 
 // all returns the generations, the newest first.
@@ -62,7 +75,7 @@ func (k *keyring) sequence() uint64 {
 // answer finds the private halves of the keys that a first flight names; ok is false where one of them is gone.
 func (k *keyring) answer(f *seal.First) (a seal.Answer, generation uint32, ok bool) {
 	var signed, kem bool
-	for _, g := range k.all() {
+	for _, g := range k.answers() {
 		if wire.ID8(g.Signed.Public()) == f.Signed {
 			a.Signed, generation, signed = g.Signed, g.Number, true
 		}
@@ -85,12 +98,15 @@ func (m *Messenger) resumeKeys(ctx context.Context) error {
 // many: only then, and only one, so that no jump of the clock lets go what is still in use.
 func (m *Messenger) rotate(ctx context.Context, force bool) error {
 	var generations []seal.Generation
-	var own RecordRow
+	var own, answering RecordRow
 	err := m.update(ctx, func(tx Tx, _ *aftermath) (err error) {
 		if generations, err = loadGenerations(tx); err != nil {
 			return err
 		}
 		if own, _, err = tx.Record(deviceRecordKey(m.device)); err != nil {
+			return err
+		}
+		if answering, _, err = tx.Record(answeringKey); err != nil {
 			return err
 		}
 		if !force && len(generations) > 0 && !m.due(generations[0]) {
@@ -102,13 +118,23 @@ func (m *Messenger) rotate(ctx context.Context, force bool) error {
 		if own, err = m.signRecord(generations[0], own, force && m.restored); err != nil {
 			return err
 		}
+		if force && m.restored {
+			answering = RecordRow{Key: answeringKey, Sequence: uint64(generations[0].Number), Value: []byte{1}, At: m.now()}
+			if err := tx.PutRecord(answering); err != nil {
+				return err
+			}
+		}
 		return tx.PutRecord(own)
 	})
 	if err == nil {
-		m.keys.set(generations, own.Value, own.Sequence)
+		m.keys.set(generations, uint32(answering.Sequence), own.Value, own.Sequence)
 	}
 	return err
 }
+
+// answeringKey is the record of our own whose number is the first generation that answers first flights: a store that went back in time
+// does not know which first flights the older ones have answered, and must answer none twice.
+const answeringKey = "/instance/answering"
 
 // due reports whether a generation has served its time, or was made in a future that our clock has left.
 func (m *Messenger) due(g seal.Generation) bool {
