@@ -27,7 +27,7 @@ type found struct {
 // when ctx ends. ErrNotFound says that nobody has one.
 func (s *Shelf) Newest(ctx context.Context, key string, sources []Source) ([]byte, error) {
 	asking, cancel := context.WithCancel(ctx)
-	answers, finished := ask(asking, sources)
+	answers, finished := askAll(asking, sources)
 	defer finished()
 	defer cancel()
 
@@ -60,8 +60,8 @@ func settleTime(f found) time.Duration {
 	return SettleOther
 }
 
-// ask starts all sources. finished waits until the last has returned; the channel is closed by then.
-func ask(ctx context.Context, sources []Source) (<-chan found, func()) {
+// askAll starts all sources. finished waits until the last has returned; the channel is closed by then.
+func askAll(ctx context.Context, sources []Source) (<-chan found, func()) {
 	answers := make(chan found)
 	var running sync.WaitGroup
 	for _, source := range sources {

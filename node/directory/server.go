@@ -9,6 +9,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"parley/node/internal/ask"
 	"parley/node/internal/frame"
 	"parley/node/internal/pace"
 )
@@ -87,42 +88,25 @@ func (s *Server) answer(stream network.Stream) error {
 
 // Ask asks one peer that h is connected to for a record. What it returns is not validated yet.
 func Ask(ctx context.Context, h host.Host, p peer.ID, key string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(network.WithNoDial(ctx, "ask a connected peer"), AskTimeout)
-	defer cancel()
-	stream, err := h.NewStream(ctx, p, Protocol)
-	if err != nil {
-		return nil, fmt.Errorf("open directory stream: %w", err)
-	}
-	defer context.AfterFunc(ctx, func() { _ = stream.Reset() })()
-	value, err := question(stream, key)
-	if err != nil {
-		_ = stream.Reset()
-		return nil, err
-	}
-	_ = stream.Close()
-	return value, nil
-}
-
-// question writes a key and reads the answer.
-func question(stream network.Stream, key string) ([]byte, error) {
-	if err := stream.SetWriteDeadline(time.Now().Add(AskTimeout)); err != nil {
-		return nil, fmt.Errorf("set write deadline: %w", err)
-	}
-	if _, err := stream.Write(frame.Append(nil, []byte(key))); err != nil {
-		return nil, fmt.Errorf("write key: %w", err)
-	}
-	in := frame.NewReader(stream, stream.Scope(), frame.NewPool(512), MaxRecord+1)
-	defer in.Close()
-	answer, err := in.Next(AskTimeout, AskTimeout)
-	if err != nil {
-		return nil, fmt.Errorf("read answer: %w", err)
-	}
-	defer in.Release(answer)
+	status, value, err := ask.Peer(ctx, h, p, ask.Question{
+		Protocol: Protocol, Timeout: AskTimeout, Most: MaxRecord,
+		Put: func(stream network.Stream) error { return writeKey(stream, key) },
+	})
 	switch {
-	case answer[0] == statusFound && len(answer) > 1:
-		return answer[1:], nil
-	case answer[0] == statusNone && len(answer) == 1:
+	case err != nil:
+		return nil, err
+	case status == statusFound && len(value) > 0:
+		return value, nil
+	case status == statusNone && len(value) == 0:
 		return nil, ErrNotFound
 	}
-	return nil, fmt.Errorf("read answer: status %d with %d bytes", answer[0], len(answer)-1)
+	return nil, fmt.Errorf("read answer: status %d with %d bytes", status, len(value))
+}
+
+func writeKey(stream network.Stream, key string) error {
+	if err := stream.SetWriteDeadline(time.Now().Add(AskTimeout)); err != nil {
+		return fmt.Errorf("set write deadline: %w", err)
+	}
+	_, err := stream.Write(frame.Append(nil, []byte(key)))
+	return err
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"parley/node/internal/ask"
 	"parley/node/internal/frame"
 	"parley/node/internal/pace"
 )
@@ -80,38 +81,16 @@ func (s *Server) answer(ctx context.Context, stream network.Stream) error {
 
 // Ask asks a device that h is connected to. What it returns is not verified yet.
 func Ask(ctx context.Context, h host.Host, device peer.ID) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(network.WithNoDial(ctx, "ask a connected device"), Timeout)
-	defer cancel()
-	stream, err := h.NewStream(ctx, device, Protocol)
-	if err != nil {
-		return nil, fmt.Errorf("open prekey stream: %w", err)
-	}
-	defer context.AfterFunc(ctx, func() { _ = stream.Reset() })()
-	keys, err := question(stream)
-	if err != nil {
-		_ = stream.Reset()
-		return nil, err
-	}
-	_ = stream.Close()
-	return keys, nil
-}
-
-func question(stream network.Stream) ([]byte, error) {
-	if err := stream.CloseWrite(); err != nil {
-		return nil, fmt.Errorf("ask: %w", err)
-	}
-	in := frame.NewReader(stream, stream.Scope(), frame.NewPool(512), MaxKeys+1)
-	defer in.Close()
-	answer, err := in.Next(Timeout, Timeout)
-	if err != nil {
-		return nil, fmt.Errorf("read answer: %w", err)
-	}
-	defer in.Release(answer)
+	status, keys, err := ask.Peer(ctx, h, device, ask.Question{
+		Protocol: Protocol, Timeout: Timeout, Most: MaxKeys, Put: network.Stream.CloseWrite,
+	})
 	switch {
-	case answer[0] == statusGiven && len(answer) > 1:
-		return answer[1:], nil
-	case answer[0] == statusNone && len(answer) == 1:
+	case err != nil:
+		return nil, err
+	case status == statusGiven && len(keys) > 0:
+		return keys, nil
+	case status == statusNone && len(keys) == 0:
 		return nil, ErrNone
 	}
-	return nil, fmt.Errorf("read answer: status %d with %d bytes", answer[0], len(answer)-1)
+	return nil, fmt.Errorf("read answer: status %d with %d bytes", status, len(keys))
 }
