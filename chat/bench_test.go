@@ -278,7 +278,7 @@ func putMessage(tx chat.Tx, n uint64) error {
 			return err
 		}
 	}
-	return errors.Join(tx.InsertMessage(m), tx.InsertOutbox(o), tx.DeleteOutbox(o.Device, []chat.RowID{o.Row}), tx.SetMessageState(m.Row, chat.StateDelivered, ""))
+	return errors.Join(tx.InsertMessage(m), tx.InsertOutbox(o), tx.DeleteOutbox(o.Device, []chat.RowID{o.Row}), tx.SetMessageState(chat.MessageRow{Row: m.Row, State: chat.StateDelivered}))
 }
 
 func median(took []time.Duration) time.Duration {

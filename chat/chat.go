@@ -32,6 +32,7 @@ type Config struct {
 	Database  string   // the engine's name, for Status
 	Transport Transport
 	Directory Directory
+	Hosts     Hosts                                // nil: nobody keeps mailboxes for us
 	Health    func() (joined bool, trouble string) // what Status says of the network; nil: all is well
 	Logger    *zap.Logger                          // nil: no logs
 	Clock     func() time.Time                     // nil: time.Now
@@ -54,6 +55,7 @@ type Messenger struct {
 	database  string
 	transport Transport
 	directory Directory
+	hosts     Hosts
 	health    func() (bool, string)
 	log       *zap.Logger
 
@@ -66,6 +68,7 @@ type Messenger struct {
 	sends     sends
 	outbox    *outbox
 	resolver  *resolver
+	arrange   chan struct{} // a token: look after the mailboxes again
 	strangers *budget
 	bell      bell
 	trouble   trouble
@@ -100,10 +103,10 @@ func New(cfg Config) *Messenger {
 		identity: cfg.Identity, self: cfg.Account, device: device, name: cfg.Name,
 		network: cfg.Network, seeds: cfg.Seeds, join: cfg.Join, links: cfg.Links, store: cfg.Store, database: cfg.Database,
 		safe: safe{keys: cfg.Keys, self: cfg.Account}, instance: newInstance(cfg.Instance),
-		transport: cfg.Transport, directory: cfg.Directory, health: cfg.Health, log: cfg.Logger,
+		transport: cfg.Transport, directory: cfg.Directory, hosts: cfg.Hosts, health: cfg.Health, log: cfg.Logger,
 		keys: &keyring{}, certificates: newMemo(wire.ParseCertificate), accounts: newMemo(wire.ParseAccountRecord),
 		devices: newMemo(wire.ParseDeviceRecord),
-		clock:   clock{wall: cfg.Clock}, outbox: newOutbox(), resolver: newResolver(), strangers: newBudget(), since: cfg.Clock(),
+		clock:   clock{wall: cfg.Clock}, outbox: newOutbox(), resolver: newResolver(), arrange: make(chan struct{}, 1), strangers: newBudget(), since: cfg.Clock(),
 		onlyCopy: cfg.OnlyCopy, hints: map[AccountID][]peer.ID{},
 	}
 }
@@ -117,7 +120,7 @@ func (m *Messenger) Format(f fmt.State, _ rune) {
 // else; what is asked of the messenger after it finds the contacts of a join.
 func (m *Messenger) Resume(ctx context.Context) error {
 	for _, step := range []func(context.Context) error{
-		m.resumeInstance, m.resumeShredding, m.resumeClock, m.resumeKeys, m.learnContacts, m.resumeRestored, m.resumeJoin,
+		m.resumeInstance, m.resumeShredding, m.resumeClock, m.resumeKeys, m.resumeMailbox, m.learnContacts, m.resumeRestored, m.resumeJoin,
 	} {
 		err := step(ctx)
 		if errors.Is(err, errDamaged) && !m.restored { // status shows it, and the rest shall go on; but nothing goes on half restored
@@ -145,6 +148,7 @@ func (m *Messenger) Run(ctx context.Context) error {
 	g.Go(func() error { return m.dispatch(ctx) })
 	g.Go(func() error { return m.findDevices(ctx) })
 	g.Go(func() error { return m.tendKeys(ctx) })
+	g.Go(func() error { return m.tendMailboxes(ctx) })
 	g.Go(func() error { return m.keepInstance(ctx) })
 	return g.Wait()
 }
@@ -175,14 +179,16 @@ func (m *Messenger) now() time.Time { return m.clock.now() }
 
 // aftermath is what a transaction asks for once it has committed.
 type aftermath struct {
-	nudge   []peer.ID   // devices that have something in the outbox
-	resolve []AccountID // accounts whose devices are wanted
-	refresh []AccountID // accounts whose records are known, and are not the newest
-	learn   []recipient // devices of contacts
-	heard   []peer.ID   // devices that something was taken from: they are there, and what they would not take before they may take now
-	anew    []peer.ID   // devices whose rows were sealed anew
-	lines   lines       // the sessions that it has loaded
-	event   uint64      // the last event that it appended; 0 for none
+	nudge   []peer.ID                // devices that have something in the outbox
+	resolve []AccountID              // accounts whose devices are wanted
+	refresh []AccountID              // accounts whose records are known, and are not the newest
+	learn   []recipient              // devices of contacts
+	heard   []peer.ID                // devices that something was taken from: they are there, and what they would not take before they may take now
+	anew    []peer.ID                // devices whose rows were sealed anew
+	lines   lines                    // the sessions that it has loaded
+	owed    map[SessionID][]wire.Ack // what its packets from mailboxes are to be acknowledged with
+	people  bool                     // contacts have changed, and so who may deposit for us
+	event   uint64                   // the last event that it appended; 0 for none
 }
 
 // heed does what a transaction has asked for. It is called also after an error, which may have been the answer to a commit that went
@@ -202,6 +208,9 @@ func (m *Messenger) heed(after aftermath) {
 	}
 	for _, account := range after.refresh {
 		m.resolver.refresh(account)
+	}
+	if after.people {
+		poke(m.arrange)
 	}
 	m.know(after.learn)
 	m.bell.ring()

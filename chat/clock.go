@@ -67,6 +67,13 @@ type RowID [16]byte
 // IsZero reports whether r names no row.
 func (r RowID) IsZero() bool { return r == RowID{} }
 
+// firstRowID returns an id that is less than any other's.
+func firstRowID() RowID {
+	var r RowID
+	mustRandom(r[8:])
+	return r
+}
+
 // newRowID returns an id that is greater than last, even when the clock stands still or goes back.
 func newRowID(now time.Time, last RowID) RowID {
 	var r RowID

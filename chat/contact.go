@@ -156,6 +156,9 @@ func (m *Messenger) addAgain(tx Tx, after *aftermath, row ContactRow, invite Inv
 		return row, nil
 	}
 	row.Token = invite.Token
+	if err := keepToken(tx, row.Account, invite.Token); err != nil {
+		return row, err
+	}
 	if err := tx.PutContact(row); err != nil {
 		return row, err
 	}
@@ -176,6 +179,9 @@ func (m *Messenger) befriend(tx Tx, after *aftermath, invite Invite, name string
 		if err := tx.PutContact(row); err != nil {
 			return row, err
 		}
+	}
+	if err := keepToken(tx, invite.Account, invite.Token); err != nil {
+		return row, err
 	}
 	if err := m.welcome(tx, after, invite.Account); err != nil {
 		return row, err
@@ -441,6 +447,7 @@ func (m *Messenger) ResetContactLink(ctx context.Context) (InviteLink, error) {
 	if err := m.links.RenewLinks(); err != nil {
 		return InviteLink{}, wrap(err, "renew the links")
 	}
+	poke(m.arrange)
 	return m.ContactLink(ctx)
 }
 

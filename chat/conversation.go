@@ -137,8 +137,9 @@ func (m *Messenger) view(row MessageRow) (Message, error) {
 	if err != nil {
 		return Message{}, fmt.Errorf("stored message %s: %w", row.ID, err)
 	}
+	t := parseTrace(row.Trace)
 	return Message{
 		ID: row.ID, Conversation: row.Conversation, Author: row.Author, Device: row.Device, Mine: row.Author == m.self,
-		Text: string(content.Payload), State: row.State, Reason: row.Reason, ClientID: row.ClientID, At: row.At, Seq: row.Event,
+		Text: string(content.Payload), State: row.State, Reason: t.reason, Ways: t.ways, ClientID: row.ClientID, At: row.At, Seq: row.Event,
 	}, nil
 }

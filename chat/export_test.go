@@ -220,3 +220,6 @@ func SpendOf(devices int, pause func()) (most int) {
 	}
 	return most
 }
+
+// FailedTrace is how a message went that has failed.
+func FailedTrace(reason string) string { return trace{reason: reason}.append() }

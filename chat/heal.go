@@ -80,10 +80,10 @@ func (m *Messenger) reseal(tx Tx, after *aftermath, l *line) error {
 // resealRows is reseal for some rows of the device.
 func (m *Messenger) resealRows(tx Tx, after *aftermath, l *line, rows []OutboxRow) error {
 	for _, row := range rows {
-		if row.Session == l.row.ID || row.Account != l.row.Account {
+		if row.Session == l.row.ID || row.Account != l.row.Account || row.Body == bodyAcks {
 			continue
 		}
-		body, err := contentOf(tx, after, row)
+		body, err := contentOf(tx, row)
 		if err != nil {
 			return err
 		}
@@ -94,7 +94,8 @@ func (m *Messenger) resealRows(tx Tx, after *aftermath, l *line, rows []OutboxRo
 			continue // for a chain that is over
 		}
 		after.anew = append(after.anew, row.Device)
-		again := OutboxRow{Row: row.Row, Message: row.Message, Content: row.Content}
+		former := append([]Ack{{row.ID, row.Tag}}, row.Former...)
+		again := OutboxRow{Row: row.Row, Message: row.Message, Content: row.Content, Former: former[:min(len(former), MaxFormer)]}
 		if err := m.enclose(tx, after, l, body, again); err != nil {
 			return err
 		}
@@ -103,7 +104,7 @@ func (m *Messenger) resealRows(tx Tx, after *aftermath, l *line, rows []OutboxRo
 }
 
 // contentOf returns what a row carries, to be sealed again.
-func contentOf(tx Tx, after *aftermath, row OutboxRow) (wire.Body, error) {
+func contentOf(tx Tx, row OutboxRow) (wire.Body, error) {
 	if len(row.Content) > 0 {
 		return wire.Body{Type: wire.BodyContent, Content: row.Content}, nil
 	}
@@ -113,11 +114,7 @@ func contentOf(tx Tx, after *aftermath, row OutboxRow) (wire.Body, error) {
 			return wire.Body{Type: wire.BodyContent, Content: message.Content}, err
 		}
 	}
-	l, err := after.lines.line(tx, row.Session)
-	if err == nil && l != nil && l.row.Heals {
-		return wire.Body{Type: wire.BodyHeal}, nil
-	}
-	return wire.Body{Type: wire.BodyStep}, err
+	return wire.Body{Type: row.Body}, nil
 }
 
 // renew begins new sessions in the place of those that a device of an account has never answered, where these were begun with keys
@@ -292,6 +289,9 @@ func (m *Messenger) heedMarks(tx Tx, after *aftermath, l *line, marks *wire.Mark
 	if marks == nil {
 		return nil
 	}
+	if err := keepGrant(tx, l.row.Device, marks.Grant); err != nil {
+		return err
+	}
 	if contact, known, err := tx.Contact(l.row.Account); err != nil || !known || contact.Blocked {
 		return err // strangers get nothing, not even a look
 	}
@@ -376,7 +376,7 @@ func (m *Messenger) readdress(tx Tx, after *aftermath, account AccountID, messag
 		if len(devices) > 0 {
 			err = await(tx, after, account, devices, message)
 		} else {
-			err = m.advance(tx, message, StateFailed, "the recipient's device was removed")
+			err = m.advance(tx, message, StateFailed, Way{Reason: "the recipient's device was removed"})
 		}
 		if err != nil {
 			return err

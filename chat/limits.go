@@ -89,6 +89,22 @@ const (
 	FirstFlightBurst = 16
 	// AllFirstFlights is the same, a second and at once, for all such devices together: 1 % of a processor, at 0.33 ms each.
 	AllFirstFlights = 32
+	// MaxMailboxes is how many hosts keep a mailbox for a device, as many as a record names: one may die, one may lie.
+	MaxMailboxes = 3
+	// MaxLanes is how many ways into a mailbox there are: those of our links, and of half of the contacts that may be there.
+	MaxLanes = 5_100
+	// MailboxEvery is how often we look whether other hosts are needed; MailboxPause is the least time between two looks.
+	MailboxEvery = 10 * time.Minute
+	MailboxPause = time.Second
+	// MailboxLost is how long a host that we chose may be away before another takes its place.
+	MailboxLost = 24 * time.Hour
+	// MaxFormer is how many packets that carried the same before a row remembers: those of a bad week.
+	MaxFormer = 8
+	// BoxHandshakes is how many unknown sessions one box may begin: its maker has one with us, and another where the first was given up.
+	BoxHandshakes = 2
+	// BoxFirstFlights is how many sessions that mailboxes bring are looked at in a second, and at once: as many boxes as strangers' lanes
+	// hold pass in half a minute.
+	BoxFirstFlights = 32
 	// CopyFirst is how long after its start a node looks for a second copy of itself for the first time: it is connected by then. Later it
 	// looks at every TendEvery.
 	CopyFirst = time.Minute

@@ -34,6 +34,12 @@ func EnvelopeIDOf(envelope []byte) EnvelopeID { return sha256.Sum256(seal.Innerm
 // AckTag proves that whoever sends it has opened and accepted the envelope. All zeros: not opened, or not accepted (yet).
 type AckTag [16]byte
 
+// Ack is an envelope's id and the tag that acknowledges it.
+type Ack struct {
+	ID  EnvelopeID
+	Tag AckTag
+}
+
 // Kind says what a content is. Numbers are on the wire and never reused.
 type Kind uint8
 
@@ -94,6 +100,7 @@ type Message struct {
 	Text         string
 	State        State
 	Reason       string // why it is queued still, or failed
+	Ways         []Way  // how it went to each device so far, where it is ours
 	ClientID     string
 	At           time.Time // when it was queued or received here
 	Seq          uint64    // sequence number of the event that announced it

@@ -1,16 +1,12 @@
 package chat
 
 import (
-	"cmp"
 	"context"
-	"errors"
-	"fmt"
 	"math/rand/v2"
 	"sync"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
-	"go.uber.org/zap"
 )
 
 // The way from an outbox row to a device: a device wants a flight (something was queued, it came online, or its rest is over) → the
@@ -57,7 +53,11 @@ func (o *outbox) queued(device peer.ID) {
 	o.mu.Lock()
 	q := o.of(device)
 	q.wanted = true
-	if q.reason != errUnaccepted.Error() {
+	switch q.reason {
+	case errUnaccepted.Error():
+	case errStored.Error():
+		q.shorten(0) // the device is away, and its mailboxes are not
+	default:
 		q.shorten(RetryNew)
 	}
 	o.mu.Unlock()
@@ -173,6 +173,7 @@ func poke(c chan struct{}) {
 func (m *Messenger) Connected(device peer.ID) {
 	m.outbox.online(device)
 	m.resolver.poke(m.now())
+	poke(m.arrange)
 }
 
 // dispatch starts flights until ctx ends, and waits for those under way.
@@ -230,172 +231,6 @@ func (m *Messenger) probe(ctx context.Context) {
 	}
 	own := RecordRow{Key: accountRecordKey(m.self), Sequence: m.identity.sequence(), Value: m.identity.accountRecord, At: m.now()}
 	_ = m.update(ctx, func(tx Tx, _ *aftermath) error { return tx.PutRecord(own) }) // judged already
-}
-
-// fly hands a device its rows until none is left, or some stay.
-func (m *Messenger) fly(ctx context.Context, device peer.ID) {
-	l := landing{ceiling: RetryMax}
-	var last RowID
-	for l.failure == nil {
-		var rows []OutboxRow
-		l.failure = m.look(ctx, func(tx Tx) (err error) {
-			rows, err = sendable(tx, device, last)
-			return err
-		})
-		if l.failure != nil || len(rows) == 0 {
-			break
-		}
-		rows = within(rows, FlightBytes)
-		last = rows[len(rows)-1].Row
-		var gone int
-		gone, l.failure = m.flight(ctx, device, rows)
-		l.progress = l.progress || gone > 0
-	}
-	if l.failure != nil && !errors.Is(l.failure, errUnaccepted) {
-		l.ceiling = m.restCeiling(device)
-	}
-	if l.failure != nil {
-		m.log.Debug("flight ended", zap.Stringer("device", device), zap.Error(l.failure))
-	}
-	m.outbox.landed(device, m.now(), l)
-}
-
-// restCeiling is shorter for a device that is connected: it is there, and what keeps it from taking our envelopes will pass.
-func (m *Messenger) restCeiling(device peer.ID) time.Duration {
-	for _, p := range m.transport.Peers() {
-		if p.ID == device {
-			return RetryConnected
-		}
-	}
-	return RetryMax
-}
-
-// within returns as many rows from the front as have at most a number of bytes together, but at least one.
-func within(rows []OutboxRow, bytes int) []OutboxRow {
-	for i, r := range rows {
-		if bytes -= len(r.Envelope); bytes < 0 && i > 0 {
-			return rows[:i]
-		}
-	}
-	return rows
-}
-
-// Why rows stay.
-var (
-	errUnproven   = errors.New("the device has not acknowledged everything")
-	errUnaccepted = errors.New("the recipient's device has not accepted it yet")
-)
-
-// flight makes one attempt with some rows of a device and settles what came of it. It returns how many rows went; where some stay that
-// should not, the failure says why. (What a mailbox has taken stays, and holds up nothing.)
-func (m *Messenger) flight(ctx context.Context, device peer.ID, rows []OutboxRow) (gone int, failure error) {
-	envelopes := make([]Outgoing, len(rows))
-	for i, r := range rows {
-		envelopes[i] = Outgoing{Packet: r.Envelope, Tag: r.Tag}
-	}
-	attempt, cancel := context.WithTimeout(ctx, FlightTimeout)
-	handed, failure := m.transport.Deliver(attempt, device, nil, envelopes)
-	cancel()
-	handed = handed[:min(len(handed), len(rows))]
-	if failure == nil && len(handed) < len(rows) {
-		failure = errUnproven
-	}
-	// What was handed over is settled even while we stop: the device has it.
-	unaccepted := false
-	err := m.update(context.WithoutCancel(ctx), func(tx Tx, after *aftermath) (err error) {
-		gone, unaccepted, err = m.settle(tx, after, device, rows, handed)
-		return err
-	})
-	if err != nil {
-		return 0, fmt.Errorf("settle a flight: %w", err)
-	}
-	if unaccepted {
-		failure = cmp.Or(failure, errUnaccepted)
-	}
-	if unaccepted || failure != nil && m.restCeiling(device) == RetryConnected && m.outdated(ctx, device) {
-		m.resolver.refresh(rows[0].Account) // it may have other keys by now: renew
-	}
-	return gone, failure
-}
-
-// outdated reports whether what we know of a device's keys is so old that it may have none of them any more.
-func (m *Messenger) outdated(ctx context.Context, device peer.ID) (old bool) {
-	err := m.look(ctx, func(tx Tx) error {
-		row, ok, err := tx.Record(deviceRecordKey(device))
-		age := m.now().Sub(row.At)
-		old = !ok || age >= GenerationLife || age < 0
-		return err
-	})
-	return old || err != nil
-}
-
-// settle removes the rows that the device has proven to hold, and reports what became of their messages.
-func (m *Messenger) settle(tx Tx, after *aftermath, device peer.ID, rows []OutboxRow, handed []Handed) (gone int, unaccepted bool, err error) {
-	var done []RowID
-	for i, h := range handed {
-		state, final := settled(rows[i], h)
-		if final {
-			done = append(done, rows[i].Row)
-			if err := confirm(tx, after, rows[i]); err != nil {
-				return 0, false, err
-			}
-		}
-		unaccepted = unaccepted || state == ""
-		if state == "" || rows[i].Message.IsZero() {
-			continue
-		}
-		if err := m.advance(tx, rows[i].Message, state, ""); err != nil {
-			return 0, false, err
-		}
-	}
-	if len(done) == 0 {
-		return 0, unaccepted, nil
-	}
-	return len(done), unaccepted, tx.DeleteOutbox(device, done)
-}
-
-// confirm notes in a row's session that the other side has it.
-func confirm(tx Tx, after *aftermath, row OutboxRow) error {
-	l, err := after.lines.line(tx, row.Session)
-	if err != nil || l == nil {
-		return err
-	}
-	l.changed = l.state.Confirm(row.Chain) || l.changed
-	return nil
-}
-
-// settled judges one hand-over: the state that it gives the message (none: the device has not accepted it), and whether the row may go.
-func settled(row OutboxRow, h Handed) (state State, final bool) {
-	switch {
-	case h.Acked:
-		return StateDelivered, true
-	case h.Route != RouteMailbox:
-		return "", false
-	}
-	return StateSent, row.Message.IsZero() // receipts: nobody waits for the device to say that it has them
-}
-
-// advance reports a state of a message of ours. Reports that are late or repeated change nothing.
-func (m *Messenger) advance(tx Tx, id RowID, to State, reason string) error {
-	row, ok, err := tx.Message(id)
-	if err != nil || !ok {
-		return err
-	}
-	return m.advanceRow(tx, row, to, reason)
-}
-
-func (m *Messenger) advanceRow(tx Tx, row MessageRow, to State, reason string) error {
-	state, changed := row.State.Advance(to)
-	if !changed {
-		return nil
-	}
-	if err := tx.SetMessageState(row.Row, state, reason); err != nil || row.Kind != KindText {
-		return err
-	}
-	_, err := tx.AppendEvent(Event{
-		Type: EventMessageState, At: m.now(), Conversation: row.Conversation, Message: row.ID, Account: row.Author, State: state,
-	})
-	return err
 }
 
 // backoff returns the pause after a number of failed attempts to reach a device.

@@ -33,6 +33,13 @@ func (k *keyring) set(generations []seal.Generation, answering uint32, record []
 	k.generations, k.answering, k.record, k.number = generations, answering, record, sequence
 }
 
+// resigned replaces our device record.
+func (k *keyring) resigned(record []byte, sequence uint64) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.record, k.number = record, sequence
+}
+
 // answers returns the generations that answer first flights, the newest first.
 func (k *keyring) answers() []seal.Generation {
 	k.mu.Lock()

@@ -29,7 +29,7 @@ func (m *Messenger) markRead(tx Tx, after *aftermath, ids []MessageID) error {
 		if !ok || row.State != StateReceived {
 			continue
 		}
-		if err := m.advanceRow(tx, row, StateRead, ""); err != nil {
+		if err := m.advanceRow(tx, row, StateRead, Way{}); err != nil {
 			return err
 		}
 		read[row.Conversation] = append(read[row.Conversation], id)
@@ -87,7 +87,7 @@ func (m *Messenger) acceptReceipt(tx Tx, l letter) (bool, error) {
 		if !ok || row.Author != m.self || row.Conversation != ConversationID(l.content.Conversation) {
 			continue
 		}
-		if err := m.advanceRow(tx, row, StateRead, ""); err != nil {
+		if err := m.advanceRow(tx, row, StateRead, Way{}); err != nil {
 			return false, err
 		}
 	}

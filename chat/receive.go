@@ -24,19 +24,7 @@ func (m *Messenger) Receive(ctx context.Context, from peer.ID, envelopes [][]byt
 	if err := m.postpone(ctx, from, envelopes, packets); err != nil {
 		return nil, wrap(err, "look at what came in")
 	}
-	order := inOrder(packets)
-	tags := make([]AckTag, len(envelopes))
-	err := m.update(ctx, func(tx Tx, after *aftermath) error {
-		clear(tags)
-		for _, i := range order {
-			tag, err := m.takePacket(tx, after, from, EnvelopeIDOf(envelopes[i]), packets[i])
-			if err != nil {
-				return err
-			}
-			tags[i] = tag
-		}
-		return m.payOwed(tx, after)
-	})
+	tags, err := m.receive(ctx, from, envelopes, packets)
 	if err != nil {
 		return nil, wrap(err, "store what came in")
 	}
@@ -45,6 +33,31 @@ func (m *Messenger) Receive(ctx context.Context, from peer.ID, envelopes [][]byt
 		acks[i] = tags[i][:]
 	}
 	return acks, nil
+}
+
+// receive takes envelopes and what is in them, as far as that is to be opened.
+func (m *Messenger) receive(ctx context.Context, from peer.ID, envelopes [][]byte, packets []*seal.Packet) ([]AckTag, error) {
+	order, acks := inOrder(packets), m.parseAcks(envelopes)
+	tags := make([]AckTag, len(envelopes))
+	err := m.update(ctx, func(tx Tx, after *aftermath) error {
+		clear(tags)
+		for _, a := range acks {
+			if err := m.takeAcks(tx, after, a); err != nil {
+				return err
+			}
+		}
+		for _, i := range order {
+			tag, err := m.takePacket(tx, after, from, EnvelopeIDOf(envelopes[i]), packets[i])
+			if err != nil {
+				return err
+			}
+			if tags[i] = tag; from == nobody && tag != (AckTag{}) {
+				after.owe(packets[i].Session, EnvelopeIDOf(envelopes[i]), tag)
+			}
+		}
+		return m.payOwed(tx, after)
+	})
+	return tags, err
 }
 
 // takePacket opens one packet and does what it says, unless it was taken before: then it only acknowledges again.
@@ -104,6 +117,9 @@ func (m *Messenger) takeSign(tx Tx, after *aftermath, id EnvelopeID, c parcel) (
 
 // payOwed sends what the other sides of the sessions that moved wait for.
 func (m *Messenger) payOwed(tx Tx, after *aftermath) error {
+	if err := m.payAcks(tx, after); err != nil {
+		return err
+	}
 	for _, l := range after.lines.byID {
 		if err := m.oweStep(tx, after, l); err != nil {
 			return err

@@ -218,7 +218,7 @@ func (m *Messenger) adopt(ctx context.Context, account AccountID, found []Record
 	for more := true; more; found, given = nil, nil {
 		err := m.update(ctx, func(tx Tx, after *aftermath) (err error) {
 			for _, r := range found {
-				if err := m.pin(tx, r.Key, r.Sequence, r.Value); err != nil {
+				if err := m.pinFound(tx, after, r); err != nil {
 					return err
 				}
 			}
@@ -248,6 +248,18 @@ func (m *Messenger) adopt(ctx context.Context, account AccountID, found []Record
 		}
 	}
 	return nil
+}
+
+// pinFound pins a record that was looked up. A device whose record is newer than what we had may have mailboxes that we did not know.
+func (m *Messenger) pinFound(tx Tx, after *aftermath, r RecordRow) error {
+	old, _, err := tx.Record(r.Key)
+	if err != nil {
+		return err
+	}
+	if device, err := wire.ParseDeviceRecord(r.Value); err == nil && old.Sequence < r.Sequence && len(device.Mailboxes) > 0 {
+		after.anew = append(after.anew, peer.ID(device.Device))
+	}
+	return m.pin(tx, r.Key, r.Sequence, r.Value)
 }
 
 // publish puts our own records into the directory.

@@ -347,6 +347,9 @@ func (m *Messenger) welcome(tx Tx, after *aftermath, account AccountID) error {
 			return err
 		}
 	}
+	if err := m.payAcks(tx, after); err != nil {
+		return err
+	}
 	if err := m.decided(tx, after, request.Claims, true); err != nil {
 		return err
 	}
@@ -364,7 +367,17 @@ func (m *Messenger) release(tx Tx, after *aftermath, h HeldRow) error {
 		return err
 	}
 	m.clock.merge(l.content.Clock)
-	return tx.InsertSeen(SeenRow{ID: h.Envelope, Tag: h.Tag, Message: h.Message, At: m.now()})
+	if err := tx.InsertSeen(SeenRow{ID: h.Envelope, Tag: h.Tag, Message: h.Message, At: m.now()}); err != nil {
+		return err
+	}
+	all, err := after.lines.with(tx, h.Device)
+	for _, session := range all {
+		if session.row.Account == h.Account {
+			after.owe(session.row.ID, h.Envelope, h.Tag) // it may not be offered again: a mailbox may have brought it
+			break
+		}
+	}
+	return err
 }
 
 // forget removes a request with its letters.

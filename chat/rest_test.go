@@ -39,7 +39,8 @@ type atRest struct {
 func cellColumns() [][3]string {
 	return [][3]string{
 		{"message", "cell", "row_id"},
-		{"message", "reason", "row_id"},
+		{"message", "trace", "row_id"},
+		{"outbox", "holders", "row_id"},
 		{"conversation", "cell", "id"},
 		{"outbox", "cell", "row_id"},
 		{"inbox_seen", "cell", "envelope_id"},
@@ -92,6 +93,7 @@ func play(t *testing.T, url string) *atRest {
 	t.Helper()
 	s := chattest.NewScene(t, 20)
 	a := &atRest{T: t, url: url, scene: s, raw: openRaw(t, url)}
+	hostsOf(s, 1)
 	a.alice, a.bob = s.Started("Alice", openStore(t, url)), s.Started("Bob", chattest.NewMemStore())
 	a.carol, a.dave = s.Started("Carol", chattest.NewMemStore()), s.Person("Dave", chattest.NewMemStore())
 	link, err := a.bob.ContactLink(t.Context())
@@ -116,10 +118,11 @@ func play(t *testing.T, url string) *atRest {
 		}
 	}
 	a.bob.Stop()
-	failed := a.alice.Say(a.bob, "waits for Bob")
+	failed := a.alice.Sees(a.alice.Say(a.bob, "waits for Bob"), chat.StateSent)
 	a.change(func(tx chat.Tx) error {
 		row, _, err := tx.MessageByID(failed.ID)
-		return errors.Join(err, tx.SetMessageState(row.Row, chat.StateFailed, secretReason))
+		row.State, row.Trace = chat.StateFailed, chat.FailedTrace(secretReason)
+		return errors.Join(err, tx.SetMessageState(row))
 	})
 	a.alice.Say(a.bob, "waits too")
 	return a

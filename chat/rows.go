@@ -28,6 +28,8 @@ type sealedTx struct {
 	last  uint64 // the last event that was appended; 0 for none
 	err   error
 	known known
+
+	people bool // contacts have changed
 }
 
 var _ Tx = (*sealedTx)(nil)
@@ -194,6 +196,7 @@ func (t *sealedTx) Contacts() ([]ContactRow, error) {
 // PutContact implements Tx.
 func (t *sealedTx) PutContact(c ContactRow) error {
 	delete(t.known.contacts, c.Account)
+	t.people = true
 	conversation := DirectConversation(t.safe.self, c.Account)
 	if err := t.keyed(conversation); err != nil {
 		return err
@@ -210,22 +213,31 @@ func (t *sealedTx) PutContact(c ContactRow) error {
 	return t.tx.PutContact(ContactRow{Account: blind, At: c.At, Cell: cell})
 }
 
-// outbox.cell = lp(device) ‖ account32 ‖ envelope id32 ‖ tag16 ‖ session16 ‖ chain8 ‖ lp(content) ‖ envelope; under the key of our
-// conversation with the account.
+// outbox.cell = lp(device) ‖ account32 ‖ envelope id32 ‖ tag16 ‖ session16 ‖ chain8 ‖ body u8 ‖ n u8 ‖ n × (former envelope id32 ‖ tag16) ‖
+// lp(content) ‖ envelope; under the key of our conversation with the account. outbox.holders = n × lp(host), where there are any, under the
+// store's key.
 
 func outboxPlace(blind peer.ID, row RowID) cells.Place {
 	return cells.Place{Table: "outbox", Column: "cell", Row: append([]byte(blind), row[:]...)}
 }
 
+func holdersPlace(blind peer.ID, row RowID) cells.Place {
+	return cells.Place{Table: "outbox", Column: "holders", Row: append([]byte(blind), row[:]...)}
+}
+
 // InsertOutbox implements Tx.
 func (t *sealedTx) InsertOutbox(o OutboxRow) error {
-	plaintext := make([]byte, 0, len(o.Device)+len(o.Content)+len(o.Envelope)+outboxRoom)
+	plaintext := make([]byte, 0, len(o.Device)+len(o.Content)+len(o.Envelope)+len(o.Former)*(32+16)+outboxRoom)
 	plaintext = wire.AppendLP(plaintext, []byte(o.Device))
 	plaintext = append(plaintext, o.Account[:]...)
 	plaintext = append(plaintext, o.ID[:]...)
 	plaintext = append(plaintext, o.Tag[:]...)
 	plaintext = append(plaintext, o.Session[:]...)
 	plaintext = append(plaintext, o.Chain[:]...)
+	plaintext = append(plaintext, o.Body, byte(len(o.Former)))
+	for _, f := range o.Former {
+		plaintext = append(append(plaintext, f.ID[:]...), f.Tag[:]...)
+	}
 	plaintext = wire.AppendLP(plaintext, o.Content)
 	plaintext = append(plaintext, o.Envelope...)
 	device := t.blindDevice(o.Device)
@@ -239,7 +251,37 @@ func (t *sealedTx) InsertOutbox(o OutboxRow) error {
 }
 
 // outboxRoom is what an outbox row has besides what is of no fixed length, in bytes.
-const outboxRoom = 2*4 + 32 + 32 + 16 + 16 + 8
+const outboxRoom = 2*4 + 32 + 32 + 16 + 16 + 8 + 2
+
+// SetOutboxHolders implements Tx.
+func (t *sealedTx) SetOutboxHolders(o OutboxRow) error {
+	var plaintext []byte
+	for _, host := range o.Holders {
+		plaintext = wire.AppendLP(plaintext, []byte(host))
+	}
+	device := t.blindDevice(o.Device)
+	cell, err := t.seal(holdersPlace(device, o.Row), ConversationID{}, plaintext)
+	if err != nil {
+		return err
+	}
+	return t.tx.SetOutboxHolders(OutboxRow{Row: o.Row, Device: device, HoldersCell: cell})
+}
+
+func (t *sealedTx) openHolders(row OutboxRow) (holders []peer.ID, err error) {
+	if len(row.HoldersCell) == 0 {
+		return nil, nil
+	}
+	p := holdersPlace(row.Device, row.Row)
+	r, _, err := t.open(p, row.HoldersCell)
+	for err == nil && r.Left() > 0 {
+		host := r.LP(maxDevice)
+		if host == nil {
+			break
+		}
+		holders = append(holders, peer.ID(host))
+	}
+	return holders, cmp.Or(err, t.close(p, r, true))
+}
 
 func (t *sealedTx) openOutbox(row OutboxRow) (OutboxRow, error) {
 	p := outboxPlace(row.Device, row.Row)
@@ -253,8 +295,18 @@ func (t *sealedTx) openOutbox(row OutboxRow) (OutboxRow, error) {
 	r.Fill(plain.Tag[:])
 	r.Fill(plain.Session[:])
 	r.Fill(plain.Chain[:])
+	plain.Body = r.Byte()
+	for range r.Byte() {
+		var f Ack
+		r.Fill(f.ID[:])
+		r.Fill(f.Tag[:])
+		plain.Former = append(plain.Former, f)
+	}
 	plain.Content = r.LP(MaxEnvelope)
 	plain.Envelope = r.Rest()
+	if plain.Holders, err = t.openHolders(row); err != nil {
+		return OutboxRow{}, err
+	}
 	same := t.blindDevice(plain.Device) == row.Device && t.blindAccount(plain.Account) == row.Account && t.blindEnvelope(plain.ID) == row.ID
 	return plain, t.close(p, r, same)
 }
@@ -440,6 +492,7 @@ func (t *sealedTx) PutRecord(row RecordRow) error {
 func (t *sealedTx) DeleteConversation(c ConversationID, a AccountID, at time.Time) error {
 	delete(t.known.conversations, c)
 	delete(t.known.contacts, a)
+	t.people = true
 	return t.tx.DeleteConversation(t.blindConversation(c), t.blindAccount(a), at)
 }
 

@@ -11,15 +11,15 @@ import (
 	"parley/chat/internal/wire"
 )
 
-// message.cell = message id32 ‖ author32 ‖ lp(device) ‖ lp(client id) ‖ content, and message.reason = the reason, where there is one;
+// message.cell = message id32 ‖ author32 ‖ lp(device) ‖ lp(client id) ‖ content, and message.trace = how it went, where there is something to say (trace.go);
 // under the conversation's key.
 
 func messagePlace(row RowID) cells.Place {
 	return cells.Place{Table: "message", Column: "cell", Row: row[:]}
 }
 
-func reasonPlace(row RowID) cells.Place {
-	return cells.Place{Table: "message", Column: "reason", Row: row[:]}
+func tracePlace(row RowID) cells.Place {
+	return cells.Place{Table: "message", Column: "trace", Row: row[:]}
 }
 
 // InsertMessage implements Tx.
@@ -35,39 +35,31 @@ func (t *sealedTx) InsertMessage(m MessageRow) error {
 	if err != nil {
 		return err
 	}
-	reason, err := t.sealReason(m.Row, m.Conversation, m.Reason)
+	trace, err := t.sealTrace(m)
 	if err != nil {
 		return err
 	}
 	return t.tx.InsertMessage(MessageRow{
 		Row: m.Row, ID: t.blindMessage(m.ID), Conversation: t.blindConversation(m.Conversation), Kind: m.Kind, State: m.State,
-		Reason: reason, ClientID: t.blindClientID(m.Conversation, m.ClientID), At: m.At, Event: m.Event, Cell: cell,
+		Trace: trace, ClientID: t.blindClientID(m.Conversation, m.ClientID), At: m.At, Event: m.Event, Cell: cell,
 	})
 }
 
-func (t *sealedTx) sealReason(row RowID, c ConversationID, reason string) (string, error) {
-	if reason == "" {
+func (t *sealedTx) sealTrace(m MessageRow) (string, error) {
+	if m.Trace == "" {
 		return "", nil
 	}
-	cell, err := t.seal(reasonPlace(row), c, []byte(reason))
+	cell, err := t.seal(tracePlace(m.Row), m.Conversation, []byte(m.Trace))
 	return string(cell), err
 }
 
-// SetMessageState implements Tx.
-func (t *sealedTx) SetMessageState(row RowID, s State, reason string) error {
-	if reason != "" {
-		m, ok, err := t.Message(row)
-		if err != nil {
-			return err
-		}
-		if !ok {
-			return t.fail(fmt.Errorf("set state of message row %x: there is none", row))
-		}
-		if reason, err = t.sealReason(row, m.Conversation, reason); err != nil {
-			return err
-		}
+// SetMessageState implements Tx. The row must be whole: its conversation's key seals the trace.
+func (t *sealedTx) SetMessageState(m MessageRow) error {
+	trace, err := t.sealTrace(m)
+	if err != nil {
+		return err
 	}
-	return t.tx.SetMessageState(row, s, reason)
+	return t.tx.SetMessageState(MessageRow{Row: m.Row, State: m.State, Trace: trace})
 }
 
 // openMessage is applied to whatever a look-up of one message returns.
@@ -89,12 +81,12 @@ func (t *sealedTx) openMessage(m MessageRow, ok bool, err error) (MessageRow, bo
 	if err := t.close(p, r, same); err != nil {
 		return MessageRow{}, false, err
 	}
-	if m.Reason != "" {
-		r, _, err := t.open(reasonPlace(m.Row), []byte(m.Reason))
+	if m.Trace != "" {
+		r, _, err := t.open(tracePlace(m.Row), []byte(m.Trace))
 		if err != nil {
 			return MessageRow{}, false, err
 		}
-		plain.Reason = string(r.Rest())
+		plain.Trace = string(r.Rest())
 	}
 	return plain, true, nil
 }

@@ -208,7 +208,11 @@ func (m *Messenger) enclose(tx Tx, after *aftermath, l *line, body wire.Body, ro
 		if err != nil {
 			return err
 		}
-		body.Marks = &wire.Marks{Account: m.identity.sequence(), Device: m.keys.sequence(), Held: held.Sequence}
+		grant, err := m.grant(tx, l.row.Account)
+		if err != nil {
+			return err
+		}
+		body.Marks = &wire.Marks{Account: m.identity.sequence(), Device: m.keys.sequence(), Held: held.Sequence, Grant: grant}
 	}
 	packet, tag, chain, err := l.state.Seal(body.Append(nil))
 	if err != nil {
@@ -220,6 +224,7 @@ func (m *Messenger) enclose(tx Tx, after *aftermath, l *line, body wire.Body, ro
 	l.changed = true
 	after.nudge = append(after.nudge, l.row.Device)
 	row.Device, row.Account = l.row.Device, l.row.Account
+	row.Body = body.Type
 	row.Session, row.Chain, row.ID, row.Tag, row.Envelope = l.row.ID, chain, EnvelopeIDOf(packet), AckTag(tag), packet
 	return tx.InsertOutbox(row)
 }

@@ -85,7 +85,11 @@ func TestBackoffGrowsAndIsBounded(t *testing.T) {
 }
 
 func TestAHandOverIsJudgedByWhatTheDeviceHasProven(t *testing.T) {
-	row, receipts := OutboxRow{Message: RowID{1}, Tag: AckTag{7}}, OutboxRow{Tag: AckTag{7}}
+	row := OutboxRow{Message: RowID{1}, Tag: AckTag{7}, Body: wire.BodyContent}
+	receipt := wire.Content{Kind: byte(KindReceipt), Seq: 1, Payload: []byte{1}}.Append(nil)
+	receipts := OutboxRow{Tag: AckTag{7}, Body: wire.BodyContent, Content: receipt}
+	card := OutboxRow{Tag: AckTag{7}, Body: wire.BodyContent, Content: wire.Content{Kind: byte(KindCard), Seq: 1, Payload: []byte{1}}.Append(nil)}
+	acks, step, heal := OutboxRow{Tag: AckTag{7}, Body: bodyAcks}, OutboxRow{Body: wire.BodyStep}, OutboxRow{Body: wire.BodyHeal}
 	for _, test := range []struct {
 		name   string
 		row    OutboxRow
@@ -93,12 +97,17 @@ func TestAHandOverIsJudgedByWhatTheDeviceHasProven(t *testing.T) {
 		state  State
 		final  bool
 	}{
-		{"the device opened it", row, Handed{RouteDirect, true}, StateDelivered, true},
-		{"the device opened it, over a relay", row, Handed{RouteRelayed, true}, StateDelivered, true},
-		{"the device has not accepted it", row, Handed{RouteDirect, false}, "", false},
-		{"the device has not accepted receipts", receipts, Handed{RouteRelayed, false}, "", false},
-		{"a mailbox holds it", row, Handed{RouteMailbox, false}, StateSent, false},
-		{"a mailbox holds receipts", receipts, Handed{RouteMailbox, false}, StateSent, true},
+		{"the device opened it", row, Handed{Route: RouteDirect, Acked: true}, StateDelivered, true},
+		{"the device opened it, over a relay", row, Handed{Route: RouteRelayed, Acked: true}, StateDelivered, true},
+		{"the device has not accepted it", row, Handed{Route: RouteDirect}, "", false},
+		{"the device has not accepted receipts", receipts, Handed{Route: RouteRelayed}, "", false},
+		{"a mailbox holds it", row, Handed{Route: RouteMailbox}, StateSent, false},
+		{"a mailbox holds receipts", receipts, Handed{Route: RouteMailbox}, StateSent, true},
+		{"a mailbox holds a step", step, Handed{Route: RouteMailbox}, StateSent, true},
+		{"a mailbox holds a card", card, Handed{Route: RouteMailbox}, StateSent, false},
+		{"a mailbox holds a heal", heal, Handed{Route: RouteMailbox}, StateSent, false},
+		{"the device took acknowledgements", acks, Handed{Route: RouteDirect}, "", true},
+		{"a mailbox holds acknowledgements", acks, Handed{Route: RouteMailbox}, "", true},
 	} {
 		if state, final := settled(test.row, test.handed); state != test.state || final != test.final {
 			t.Errorf("%s: %q, %v", test.name, state, final)

@@ -62,6 +62,8 @@ type outboxTx interface {
 	OutboxDevices() ([]peer.ID, error)
 	// OutboxOf lists a device's rows behind one (the zero row: from the first) in the order they were queued (by Row), at most limit.
 	OutboxOf(device peer.ID, after RowID, limit int) ([]OutboxRow, error)
+	// SetOutboxHolders notes which mailbox hosts hold a row's envelope. A row that is gone already is no error.
+	SetOutboxHolders(OutboxRow) error
 	// DeleteOutbox removes rows of one device; rows that are gone already are no error.
 	DeleteOutbox(device peer.ID, rows []RowID) error
 	// AddUnaddressed notes that a message waits until a device can be written to.
@@ -86,8 +88,8 @@ type receiverTx interface {
 	Message(RowID) (m MessageRow, ok bool, err error)
 	// MessageByID loads one message by the id that both sides know.
 	MessageByID(MessageID) (m MessageRow, ok bool, err error)
-	// SetMessageState changes state and reason of one message.
-	SetMessageState(row RowID, s State, reason string) error
+	// SetMessageState changes state and trace of the message with the given Row. It is an error when there is none.
+	SetMessageState(MessageRow) error
 }
 
 // contactTx is what contact.go and verify.go touch. Names are looked up and kept unique in contact.go.
@@ -178,10 +180,10 @@ type MessageRow struct {
 	Conversation ConversationID
 	Kind         Kind
 	State        State
-	Reason       string // why it is queued still, or failed; empty otherwise
 	ClientID     string // chosen by the sender's client, local; empty for received messages
 	At           time.Time
 	Event        uint64 // sequence number of the event that announced it
+	Trace        string // how it went, as trace.append writes it; in a cell of its own, empty where there is nothing to say
 
 	// sealed
 	Author  AccountID
@@ -214,13 +216,17 @@ type OutboxRow struct {
 	ID      EnvelopeID
 
 	// sealed
+	Body     byte   // what the packet carries (wire.Body); 0: acknowledgements, which no session carries
 	Content  []byte // what another session would carry instead, where no message holds it; empty also where nothing would
 	Session  SessionID
 	Chain    ChainID
 	Tag      AckTag // what the device's acknowledgement must show
+	Former   []Ack  // of packets that carried the same before, on other sessions: they count as well, if they still arrive
 	Envelope []byte
+	Holders  []peer.ID // the mailbox hosts that hold the envelope; in a cell of its own
 
-	Cell []byte
+	Cell        []byte
+	HoldersCell []byte // empty where there are none
 }
 
 // WaitingRow is a message that waits for a device of an account, or ("") until any is known.
@@ -255,6 +261,8 @@ const (
 	SecretGiven      SecretKind = "given"      // those that were, and not used yet
 	SecretBundle     SecretKind = "bundle"     // a one-time pair that a device gave us; key: peer id
 	SecretHandshake  SecretKind = "handshake"  // first flights that were answered; key: their hash, value: session and generation
+	SecretGrant      SecretKind = "grant"      // what lets us deposit for a device, or for an account's; key: peer id, or account id
+	SecretMailbox    SecretKind = "mailbox"    // what our grants to others are made of; one, key: nothing
 )
 
 // SecretRow is something small that is kept until it is used.

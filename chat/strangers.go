@@ -17,10 +17,12 @@ type budget struct {
 	mu   sync.Mutex
 	all  *rate.Limiter
 	each map[peer.ID]*rate.Limiter // of those devices that have used some of theirs lately
+
+	boxes *rate.Limiter // of what mailboxes bring, whoever has deposited it
 }
 
 func newBudget() *budget {
-	return &budget{all: rate.NewLimiter(AllFirstFlights, AllFirstFlights), each: map[peer.ID]*rate.Limiter{}}
+	return &budget{all: rate.NewLimiter(AllFirstFlights, AllFirstFlights), each: map[peer.ID]*rate.Limiter{}, boxes: rate.NewLimiter(BoxFirstFlights, BoxFirstFlights)}
 }
 
 // spend takes one first flight of a device from the budget. Where the device or all together have none left it takes nothing.
@@ -38,6 +40,9 @@ func (b *budget) spend(device peer.ID) bool {
 	}
 	return own.Allow() && b.all.Allow()
 }
+
+// wait takes one first flight that a mailbox brought from the budget, in its turn.
+func (b *budget) wait(ctx context.Context) error { return b.boxes.Wait(ctx) }
 
 // forget drops what says nothing, once there is much. What is left is of those who have spent in the last FirstFlightBurst/FirstFlights
 // seconds, and all together cannot spend often: their number is bounded.

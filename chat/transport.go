@@ -9,10 +9,10 @@ import (
 
 // Transport hands envelopes to devices, in boxes that it asks us to seal (SealStream, OpenStream).
 type Transport interface {
-	// Deliver hands envelopes to one device, in their order. It returns one Handed for each envelope that the device has taken, or that
-	// enough of its mailboxes have stored durably: always a prefix of what was asked. The error says why the rest was not handed over;
-	// try those again later, byte for byte the same.
-	Deliver(ctx context.Context, device peer.ID, mailboxes []peer.ID, envelopes []Outgoing) ([]Handed, error)
+	// Deliver hands envelopes to one device, in their order, or else to these mailboxes of it. It returns one Handed for each envelope that
+	// the device has taken, or that at least one of the mailboxes has stored durably: always a prefix of what was asked. The error says why
+	// the rest was not handed over; try those again later, byte for byte the same.
+	Deliver(ctx context.Context, device peer.ID, mailboxes []Mailbox, envelopes []Outgoing) ([]Handed, error)
 	// Learn says that a device is a contact's, and where it may be reached: multiaddrs without the /p2p part, or none. What does not
 	// parse is skipped.
 	Learn(device peer.ID, addrs []string)
@@ -46,8 +46,51 @@ type Handed = struct {
 	Route string
 	// Acked says that the device has proven by the tag that it opened and stored the envelope. On a direct or relayed route without it, the
 	// device took the envelope and has not accepted it, or not yet; on RouteMailbox a mailbox stores it.
-	Acked bool
+	Acked   bool
+	Holders []peer.ID // the mailbox hosts that have said that they store it
 }
+
+// Hosts is what the messenger needs of nodes that keep mailboxes for devices that are away.
+type Hosts interface {
+	// Candidates lists nodes of the network that would keep a mailbox for us, best first.
+	Candidates(ctx context.Context) []peer.ID
+	// Keep names the hosts that keep a mailbox for us from now on, and who may deposit there. What they have is handed to Collect.
+	Keep(mailboxes []Keeping)
+	// Kept says how each is doing.
+	Kept() []KeptMailbox
+}
+
+// Mailbox is a mailbox of somebody else's device, and the capability that lets us deposit there; zeros: as a stranger.
+type Mailbox = struct {
+	Host peer.ID
+	Cap  [32]byte
+}
+
+// Keeping is a mailbox of ours, and the ways into it.
+type Keeping = struct {
+	Host  peer.ID
+	Lanes []Lane
+}
+
+// Lane is one way into a mailbox of ours: who has the capability that Key is the SHA-256 of may deposit, within the quota of its class.
+type Lane = struct {
+	Key   [32]byte
+	Class uint8
+}
+
+// KeptMailbox is how a mailbox of ours is doing.
+type KeptMailbox = struct {
+	Host    peer.ID
+	Seen    time.Time // when its host last answered; zero: not in this run
+	Drained bool      // everything that was there has been fetched in this run
+	Trouble string    // why it is not served right now, in one line; empty where it is
+}
+
+// The classes of lanes, whose quotas are the hosts'.
+const (
+	laneContact = 1
+	laneLink    = 2
+)
 
 // Peer is one connected node, for people to look at.
 type Peer = struct {

@@ -220,7 +220,7 @@ func (m *Messenger) update(ctx context.Context, fn func(Tx, *aftermath) error) e
 			}
 			return after.lines.keep(tx)
 		})
-		after.event = sealed.last
+		after.event, after.people = sealed.last, sealed.people
 		return err
 	})
 	m.trouble.judge(ctx, err)

@@ -132,12 +132,8 @@ func mayWriteTo(tx Tx, account AccountID) error {
 	return nil
 }
 
-// sendable returns what may go to a device now, of the rows after one, oldest first: what is held back stays in the outbox and waits for people.
-func sendable(tx Tx, device peer.ID, after RowID) ([]OutboxRow, error) {
-	rows, err := tx.OutboxOf(device, after, FlightSize)
-	if err != nil {
-		return nil, err
-	}
+// sendable returns, of a device's rows, what may go to it now: what is held back stays in the outbox and waits for people.
+func sendable(tx Tx, rows []OutboxRow) ([]OutboxRow, error) {
 	held := map[AccountID]bool{}
 	for _, row := range rows {
 		if _, known := held[row.Account]; known {

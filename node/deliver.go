@@ -21,7 +21,14 @@ type Handed = struct {
 	Route string
 	// Acked says that the device has proven by the tag that it opened and kept the envelope. On a direct or relayed route without it,
 	// the device took the envelope and has not accepted it.
-	Acked bool
+	Acked   bool
+	Holders []peer.ID // the mailbox hosts that store it
+}
+
+// Mailbox is a mailbox of a device, and the capability that lets us deposit there.
+type Mailbox = struct {
+	Host peer.ID
+	Cap  [32]byte
 }
 
 // The routes of an envelope or a connection.
@@ -33,7 +40,7 @@ const (
 // Deliver hands envelopes to a device in their order: over the connection that there is, or over a new one to the addresses that
 // are remembered or found in the DHT. It returns one Handed for each envelope that the device has taken, always a prefix, and an error in
 // one line when that is not all. Before Run serves it waits. There is no mailbox protocol yet: mailboxes are ignored.
-func (n *Node) Deliver(ctx context.Context, device peer.ID, _ []peer.ID, envelopes []Outgoing) ([]Handed, error) {
+func (n *Node) Deliver(ctx context.Context, device peer.ID, _ []Mailbox, envelopes []Outgoing) ([]Handed, error) {
 	select {
 	case <-n.serving:
 	case <-ctx.Done():

@@ -11,12 +11,12 @@ import (
 
 const (
 	messageInsert = `INSERT INTO message
-		(row_id, message_id, conversation, kind, state, reason, client_id, created_at, event_seq, cell)
+		(row_id, message_id, conversation, kind, state, trace, client_id, created_at, event_seq, cell)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`
-	messageState = `UPDATE message SET state = $1, reason = $2 WHERE row_id = $3`
+	messageState = `UPDATE message SET state = $1, trace = $2 WHERE row_id = $3`
 
 	messageSelect = `SELECT
-		row_id, message_id, conversation, kind, state, reason, client_id, created_at, event_seq, cell
+		row_id, message_id, conversation, kind, state, trace, client_id, created_at, event_seq, cell
 		FROM message `
 	messageByRow    = messageSelect + `WHERE row_id = $1`
 	messageByID     = messageSelect + `WHERE message_id = $1`
@@ -33,7 +33,7 @@ const (
 
 // InsertMessage implements chat.Tx.
 func (t *tx) InsertMessage(m chat.MessageRow) error {
-	_, err := t.exec(messageInsert, m.Row[:], m.ID[:], m.Conversation[:], int64(m.Kind), string(m.State), bytesOf(m.Reason),
+	_, err := t.exec(messageInsert, m.Row[:], m.ID[:], m.Conversation[:], int64(m.Kind), string(m.State), bytesOf(m.Trace),
 		bytesOf(m.ClientID), m.At.UnixMicro(), int64(m.Event), bytesOf(m.Cell))
 	if err != nil {
 		return fmt.Errorf("insert message %x: %w", m.Row, err)
@@ -42,13 +42,13 @@ func (t *tx) InsertMessage(m chat.MessageRow) error {
 }
 
 // SetMessageState implements chat.Tx. It is an error when there is no such message.
-func (t *tx) SetMessageState(row chat.RowID, s chat.State, reason string) error {
-	n, err := t.exec(messageState, string(s), bytesOf(reason), row[:])
+func (t *tx) SetMessageState(m chat.MessageRow) error {
+	n, err := t.exec(messageState, string(m.State), bytesOf(m.Trace), m.Row[:])
 	if err == nil && n == 0 {
 		err = t.fail(sql.ErrNoRows)
 	}
 	if err != nil {
-		return fmt.Errorf("set state of message %x: %w", row, err)
+		return fmt.Errorf("set state of message %x: %w", m.Row, err)
 	}
 	return nil
 }
@@ -102,6 +102,6 @@ func (t *tx) Stats() (chat.Stats, error) {
 }
 
 func scanMessage(rows *sql.Rows) (m chat.MessageRow, err error) {
-	return m, rows.Scan(id(m.Row[:]), id(m.ID[:]), id(m.Conversation[:]), &m.Kind, &m.State, &m.Reason, &m.ClientID,
+	return m, rows.Scan(id(m.Row[:]), id(m.ID[:]), id(m.Conversation[:]), &m.Kind, &m.State, &m.Trace, &m.ClientID,
 		instant(&m.At), wide(&m.Event), &m.Cell)
 }

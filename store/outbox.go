@@ -14,8 +14,9 @@ import (
 )
 
 const (
-	outboxInsert = `INSERT INTO outbox (device, row_id, account, message_row, envelope_id, cell) VALUES ($1, $2, $3, $4, $5, $6)`
-	outboxOf     = `SELECT device, row_id, account, message_row, envelope_id, cell
+	outboxInsert  = `INSERT INTO outbox (device, row_id, account, message_row, envelope_id, cell, holders) VALUES ($1, $2, $3, $4, $5, $6, $7)`
+	outboxHolders = `UPDATE outbox SET holders = $3 WHERE device = $1 AND row_id = $2`
+	outboxOf      = `SELECT device, row_id, account, message_row, envelope_id, cell, holders
 		FROM outbox WHERE device = $1 AND row_id > $2 ORDER BY row_id LIMIT $3`
 	outboxDelete = `DELETE FROM outbox WHERE device = $1 AND row_id IN `
 
@@ -37,11 +38,17 @@ const (
 
 // InsertOutbox implements chat.Tx.
 func (t *tx) InsertOutbox(o chat.OutboxRow) error {
-	_, err := t.exec(outboxInsert, bytesOf(o.Device), o.Row[:], o.Account[:], o.Message[:], o.ID[:], bytesOf(o.Cell))
+	_, err := t.exec(outboxInsert, bytesOf(o.Device), o.Row[:], o.Account[:], o.Message[:], o.ID[:], bytesOf(o.Cell), bytesOf(o.HoldersCell))
 	if err != nil {
 		return fmt.Errorf("insert outbox row %x: %w", o.Row, err)
 	}
 	return nil
+}
+
+// SetOutboxHolders implements chat.Tx.
+func (t *tx) SetOutboxHolders(o chat.OutboxRow) error {
+	_, err := t.exec(outboxHolders, bytesOf(o.Device), o.Row[:], bytesOf(o.HoldersCell))
+	return err
 }
 
 // OutboxDevices implements chat.Tx.
@@ -54,7 +61,7 @@ func (t *tx) OutboxDevices() ([]peer.ID, error) {
 // OutboxOf implements chat.Tx.
 func (t *tx) OutboxOf(device peer.ID, after chat.RowID, limit int) ([]chat.OutboxRow, error) {
 	return list(t, func(rows *sql.Rows) (o chat.OutboxRow, err error) {
-		return o, rows.Scan(&o.Device, id(o.Row[:]), id(o.Account[:]), id(o.Message[:]), id(o.ID[:]), &o.Cell)
+		return o, rows.Scan(&o.Device, id(o.Row[:]), id(o.Account[:]), id(o.Message[:]), id(o.ID[:]), &o.Cell, &o.HoldersCell)
 	}, outboxOf, bytesOf(device), after[:], limitOf(limit))
 }
 

@@ -105,6 +105,19 @@ func (t *memTx) OutboxOf(device peer.ID, after chat.RowID, limit int) ([]chat.Ou
 	return rows, t.err
 }
 
+// SetOutboxHolders implements chat.Tx.
+func (t *memTx) SetOutboxHolders(o chat.OutboxRow) error {
+	if t.err != nil {
+		return t.err
+	}
+	key := outboxKey(o.Device, o.Row)
+	if row, ok := t.rows.outbox.get(key); ok {
+		row.HoldersCell = bytes.Clone(o.HoldersCell)
+		put(t, &t.rows.outbox, key, row)
+	}
+	return nil
+}
+
 // DeleteOutbox implements chat.Tx.
 func (t *memTx) DeleteOutbox(device peer.ID, rows []chat.RowID) error {
 	if err := t.write(); err != nil {
@@ -190,19 +203,19 @@ func (t *memTx) MessageByID(id chat.MessageID) (chat.MessageRow, bool, error) {
 }
 
 // SetMessageState implements chat.Tx.
-func (t *memTx) SetMessageState(row chat.RowID, s chat.State, reason string) error {
+func (t *memTx) SetMessageState(c chat.MessageRow) error {
 	if err := t.write(); err != nil {
 		return err
 	}
-	m, ok := t.rows.messages.get(string(row[:]))
+	m, ok := t.rows.messages.get(string(c.Row[:]))
 	if !ok {
-		return t.fail(fmt.Errorf("set state of message %x: %w", row, errNotThere))
+		return t.fail(fmt.Errorf("set state of message %x: %w", c.Row, errNotThere))
 	}
-	if !known(s) {
-		return t.fail(fmt.Errorf("set state of message: no such state: %q", s))
+	if !known(c.State) {
+		return t.fail(fmt.Errorf("set state of message: no such state: %q", c.State))
 	}
-	m.State, m.Reason = s, reason
-	put(t, &t.rows.messages, string(row[:]), m)
+	m.State, m.Trace = c.State, c.Trace
+	put(t, &t.rows.messages, string(c.Row[:]), m)
 	return nil
 }
 
@@ -369,7 +382,7 @@ func (t *memTx) lastEvent() uint64 {
 
 func keptMessage(m chat.MessageRow) chat.MessageRow {
 	return chat.MessageRow{
-		Row: m.Row, ID: m.ID, Conversation: m.Conversation, Kind: m.Kind, State: m.State, Reason: m.Reason, ClientID: m.ClientID,
+		Row: m.Row, ID: m.ID, Conversation: m.Conversation, Kind: m.Kind, State: m.State, Trace: m.Trace, ClientID: m.ClientID,
 		At: micros(m.At), Event: m.Event, Cell: bytes.Clone(m.Cell),
 	}
 }
@@ -379,7 +392,10 @@ func keptConversation(c chat.ConversationRow) chat.ConversationRow {
 }
 
 func keptOutbox(o chat.OutboxRow) chat.OutboxRow {
-	return chat.OutboxRow{Row: o.Row, Device: o.Device, Account: o.Account, Message: o.Message, ID: o.ID, Cell: bytes.Clone(o.Cell)}
+	return chat.OutboxRow{
+		Row: o.Row, Device: o.Device, Account: o.Account, Message: o.Message, ID: o.ID, Cell: bytes.Clone(o.Cell),
+		HoldersCell: bytes.Clone(o.HoldersCell),
+	}
 }
 
 func keptSeen(s chat.SeenRow) chat.SeenRow {

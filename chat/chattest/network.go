@@ -19,6 +19,8 @@ type Receiver interface {
 	Receive(ctx context.Context, from peer.ID, envelopes [][]byte) ([][]byte, error)
 	SealStream(device peer.ID) (header []byte, next func([]byte) ([]byte, error), err error)
 	OpenStream(from peer.ID, header []byte) (open func([]byte) ([]byte, error), err error)
+	SealDeposit(device peer.ID, envelopes [][]byte) ([]byte, error)
+	Collect(ctx context.Context, host peer.ID, boxes [][]byte) error
 	OneTime(ctx context.Context) ([]byte, error)
 	Connected(device peer.ID)
 }
@@ -44,6 +46,7 @@ type Network struct {
 	online  map[peer.ID]Receiver
 	records map[string][]byte
 	wire    [][]byte
+	hosts   []*MailHost
 
 	attempts, lookups int
 }
@@ -112,6 +115,7 @@ func (n *Network) Plug(device peer.ID, r Receiver) {
 		r.Connected(id)
 		other.Connected(device)
 	}
+	n.Fetch(device)
 }
 
 // Unplug takes a device off line. A delivery under way may still arrive.
@@ -126,8 +130,9 @@ func (n *Network) Port(device peer.ID) *Port { return &Port{net: n, device: devi
 
 // Port is where a device is plugged in.
 type Port struct {
-	net    *Network
-	device peer.ID
+	net     *Network
+	device  peer.ID
+	keeping []chat.Keeping // guarded by net.mu
 }
 
 var (
@@ -136,8 +141,18 @@ var (
 	errLie  = errors.New("the acknowledgement is not true")
 )
 
-// Deliver hands envelopes over, or has one of the network's faults.
-func (p *Port) Deliver(ctx context.Context, device peer.ID, _ []peer.ID, outgoing []chat.Outgoing) ([]chat.Handed, error) {
+// Deliver hands envelopes over, or has one of the network's faults; what the device does not take goes to its mailboxes.
+func (p *Port) Deliver(ctx context.Context, device peer.ID, mailboxes []chat.Mailbox, outgoing []chat.Outgoing) ([]chat.Handed, error) {
+	handed, err := p.direct(ctx, device, outgoing)
+	if err == nil || len(mailboxes) == 0 || ctx.Err() != nil {
+		return handed, err
+	}
+	stored, err := p.deposit(device, mailboxes, outgoing[len(handed):])
+	return append(handed, stored...), err
+}
+
+// direct hands envelopes to the device itself.
+func (p *Port) direct(ctx context.Context, device peer.ID, outgoing []chat.Outgoing) ([]chat.Handed, error) {
 	n, envelopes := p.net, make([][]byte, len(outgoing))
 	for i, o := range outgoing {
 		envelopes[i] = o.Packet

@@ -86,7 +86,7 @@ func (p *Person) messenger(join *chat.Invite) *chat.Messenger {
 	port := p.scene.Net.Port(p.Identity.Device())
 	return chat.New(chat.Config{
 		Identity: p.Identity, Name: p.Name, Network: p.scene.Network, Join: join, Links: p.Links, Store: p.Store, Keys: p.Keys, Instance: p.Keys,
-		OnlyCopy: p.OnlyCopy, Transport: port, Directory: port, Clock: p.scene.Clock,
+		OnlyCopy: p.OnlyCopy, Transport: port, Directory: port, Hosts: port, Clock: p.scene.Clock,
 	})
 }
 

@@ -10,7 +10,7 @@ import (
 
 func testMessage(l ledger) {
 	whole := textTo("Bob", 1)
-	whole.Reason, whole.ClientID, whole.Event = "Bob is away", "01HX", 1<<40
+	whole.Trace, whole.ClientID, whole.Event = "Bob is away", "01HX", 1<<40
 	whole.Cell = bytes.Repeat([]byte{0, 255}, chat.MaxText/2)
 	bare := chat.MessageRow{Row: rowOf(2), State: chat.StateReceived}
 	l.insert(whole, bare)
@@ -51,16 +51,18 @@ func testMessage(l ledger) {
 // What people and other nodes write is no reason to lose a message: errors may hold bytes that are no text.
 func testMessageStrangeText(l ledger) {
 	m := textTo("Bob", 1)
-	m.Reason = "\x00 \xff\xfe ' \" ; DROP TABLE message; --"
+	m.Trace = "\x00 \xff\xfe ' \" ; DROP TABLE message; --"
 	m.ClientID = strings.Repeat("\u202e\x00", chat.MaxClientID/4)
 	m.At = time.Date(1969, 1, 1, 0, 0, 0, 1_000, time.UTC)
 	l.insert(m)
 	got, _ := l.message(m.Row)
 	l.same("strange text", got, m)
 
-	l.update(func(tx chat.Tx) error { return tx.SetMessageState(m.Row, chat.StateFailed, "\x00\xff") })
+	l.update(func(tx chat.Tx) error {
+		return tx.SetMessageState(chat.MessageRow{Row: m.Row, State: chat.StateFailed, Trace: "\x00\xff"})
+	})
 	got, _ = l.message(m.Row)
-	l.same("strange reason", got.Reason, "\x00\xff")
+	l.same("strange reason", got.Trace, "\x00\xff")
 }
 
 func testMessageUnique(l ledger) {
@@ -92,17 +94,21 @@ func testMessageState(l ledger) {
 		chat.StateQueued, chat.StateSent, chat.StateDelivered, chat.StateRead, chat.StateFailed, chat.StateReceived,
 	}
 	for _, s := range all {
-		l.update(func(tx chat.Tx) error { return tx.SetMessageState(rowOf(1), s, "because "+string(s)) })
+		l.update(func(tx chat.Tx) error {
+			return tx.SetMessageState(chat.MessageRow{Row: rowOf(1), State: s, Trace: "because " + string(s)})
+		})
 		got, _ := l.message(rowOf(1))
 		want := textTo("Bob", 1)
-		want.State, want.Reason = s, "because "+string(s)
+		want.State, want.Trace = s, "because "+string(s)
 		l.same("after a change", got, want)
 	}
 	other, _ := l.message(rowOf(2))
 	l.same("another message", other, textTo("Bob", 2))
 
-	l.refused("unknown state", func(tx chat.Tx) error { return tx.SetMessageState(rowOf(1), "lost", "") })
-	l.refused("unknown message", func(tx chat.Tx) error { return tx.SetMessageState(rowOf(9), chat.StateSent, "") })
+	l.refused("unknown state", func(tx chat.Tx) error { return tx.SetMessageState(chat.MessageRow{Row: rowOf(1), State: "lost"}) })
+	l.refused("unknown message", func(tx chat.Tx) error {
+		return tx.SetMessageState(chat.MessageRow{Row: rowOf(9), State: chat.StateSent})
+	})
 	odd := textTo("Bob", 3)
 	odd.State = ""
 	l.refused("message without a state", func(tx chat.Tx) error { return tx.InsertMessage(odd) })
@@ -147,7 +153,9 @@ func testUnread(l ledger) {
 	receipt := textFrom("Bob", 4)
 	receipt.Kind = chat.KindReceipt
 	l.insert(textFrom("Bob", 3), textFrom("Bob", 1), textFrom("Carol", 2), receipt, textTo("Bob", 5), textFrom("Bob", 6))
-	l.update(func(tx chat.Tx) error { return tx.SetMessageState(rowOf(1), chat.StateRead, "") })
+	l.update(func(tx chat.Tx) error {
+		return tx.SetMessageState(chat.MessageRow{Row: rowOf(1), State: chat.StateRead})
+	})
 
 	bob, dave := talk("Bob"), talk("Dave")
 	for _, c := range []struct {
@@ -205,9 +213,13 @@ func testStats(l ledger) {
 	late.At = noon().Add(-time.Hour) // a clock that went back
 	l.insert(receipt, textTo("Bob", 2), late, textFrom("Carol", 4))
 	stats("two", 2, late.At)
-	l.update(func(tx chat.Tx) error { return tx.SetMessageState(rowOf(3), chat.StateSent, "") })
+	l.update(func(tx chat.Tx) error {
+		return tx.SetMessageState(chat.MessageRow{Row: rowOf(3), State: chat.StateSent})
+	})
 	stats("one", 1, textTo("Bob", 2).At)
-	l.update(func(tx chat.Tx) error { return tx.SetMessageState(rowOf(2), chat.StateFailed, "") })
+	l.update(func(tx chat.Tx) error {
+		return tx.SetMessageState(chat.MessageRow{Row: rowOf(2), State: chat.StateFailed})
+	})
 	stats("none", 0, time.Time{})
 }
 

@@ -30,6 +30,15 @@ func testOutbox(l ledger) {
 	}
 	l.same("one behind a row", rowsOf(l.outboxAfter("bob's phone", rowOf(1), 1), outboxRow), numbers(2))
 
+	held := envelopeFor("bob's phone", 3)
+	for _, held.HoldersCell = range [][]byte{[]byte("two hosts"), []byte("three hosts")} {
+		l.update(func(tx chat.Tx) error {
+			gone := tx.SetOutboxHolders(chat.OutboxRow{Device: "bob's phone", Row: rowOf(9), HoldersCell: []byte("x")})
+			return errors.Join(gone, tx.SetOutboxHolders(chat.OutboxRow{Device: held.Device, Row: held.Row, HoldersCell: held.HoldersCell}))
+		})
+		l.same("held", l.outboxAfter("bob's phone", rowOf(2), 10), []chat.OutboxRow{held})
+	}
+
 	l.refused("same row", func(tx chat.Tx) error { return tx.InsertOutbox(envelopeFor("bob's phone", 3)) })
 	l.refused("no device", func(tx chat.Tx) error { return tx.InsertOutbox(envelopeFor("", 4)) })
 }

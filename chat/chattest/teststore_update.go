@@ -22,7 +22,7 @@ func writeEverywhere(tx chat.Tx) error {
 		tx.PutRequest(chat.RequestRow{Account: accountOf("Carol"), State: chat.RequestPending, At: noon()}),
 		tx.PutHeld(chat.HeldRow{Message: messageID(1), Account: accountOf("Carol"), Device: "phone", At: noon()}),
 		tx.PutRecord(chat.RecordRow{Key: "/account/x", At: noon()}),
-		tx.SetMessageState(rowOf(1), chat.StateSent, ""),
+		tx.SetMessageState(chat.MessageRow{Row: rowOf(1), State: chat.StateSent}),
 	)
 }
 

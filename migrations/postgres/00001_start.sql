@@ -23,7 +23,7 @@ CREATE TABLE message (
     conversation BYTEA  NOT NULL CHECK (octet_length(conversation) = 32),
     kind         BIGINT NOT NULL CHECK (kind BETWEEN 0 AND 255),
     state        TEXT   NOT NULL CHECK (state IN ('queued', 'sent', 'delivered', 'read', 'failed', 'received')),
-    reason       BYTEA  NOT NULL,
+    trace        BYTEA  NOT NULL,
     client_id    BYTEA  NOT NULL,
     created_at   BIGINT NOT NULL,
     event_seq    BIGINT NOT NULL,
@@ -42,6 +42,7 @@ CREATE TABLE outbox (
     message_row BYTEA NOT NULL CHECK (octet_length(message_row) = 16),
     envelope_id BYTEA NOT NULL CHECK (octet_length(envelope_id) = 32),
     cell        BYTEA NOT NULL,
+    holders     BYTEA NOT NULL,
     PRIMARY KEY (device, row_id)
 );
 

@@ -24,7 +24,7 @@ CREATE TABLE message (
     conversation BLOB    NOT NULL CHECK (length(conversation) = 32),
     kind         INTEGER NOT NULL CHECK (kind BETWEEN 0 AND 255),
     state        TEXT    NOT NULL CHECK (state IN ('queued', 'sent', 'delivered', 'read', 'failed', 'received')),
-    reason       BLOB    NOT NULL,
+    trace        BLOB    NOT NULL,
     client_id    BLOB    NOT NULL,
     created_at   INTEGER NOT NULL,
     event_seq    INTEGER NOT NULL,
@@ -43,6 +43,7 @@ CREATE TABLE outbox (
     message_row BLOB NOT NULL CHECK (length(message_row) = 16),
     envelope_id BLOB NOT NULL CHECK (length(envelope_id) = 32),
     cell        BLOB NOT NULL,
+    holders     BLOB NOT NULL,
     PRIMARY KEY (device, row_id)
 ) STRICT, WITHOUT ROWID;
 

@@ -18,8 +18,8 @@ const (
 	HeaderSize = headerSize
 	// DepositPackets is the most packets of one deposit: a fetch is shared by that many at best, and a count says no more than that.
 	DepositPackets = 64
-	// DepositSize is the largest plaintext of a deposit in bytes, padding included: seven of the largest packets.
-	DepositSize = 1 << 20
+	// DepositSize is the largest plaintext of a deposit in bytes, padding included: three of the largest packets.
+	DepositSize = 512 << 10
 )
 
 // newBox makes the header of a box, and the context that seals what is in it.
@@ -99,13 +99,11 @@ var errDeposit = errors.New("open deposit: malformed")
 
 // depositClass returns the size to which a plaintext of n bytes is padded.
 func depositClass(n int) int {
-	for _, class := range []int{2 << 10, 8 << 10, 32 << 10} {
-		if n <= class {
-			return class
-		}
+	class := 2 << 10
+	for class < n {
+		class *= 4
 	}
-	const step = 128 << 10
-	return (n + step - 1) / step * step
+	return class
 }
 
 func marshalDeposit(packets [][]byte) ([]byte, error) {

@@ -21,11 +21,12 @@ type Body struct {
 	Content []byte // of a BodyContent; else empty
 }
 
-// Marks tell how new the sender's records are, and how new ours are as the sender holds them.
+// Marks tell how new the sender's records are, and how new ours are as the sender holds them; and let us deposit for the sending device.
 type Marks struct {
-	Account uint64 // sequence of the sender's account record
-	Device  uint64 // sequence of the sending device's record
-	Held    uint64 // sequence of the receiver's account record that the sender holds; 0 for none
+	Account uint64   // sequence of the sender's account record
+	Device  uint64   // sequence of the sending device's record
+	Held    uint64   // sequence of the receiver's account record that the sender holds; 0 for none
+	Grant   [32]byte // what the receiver's capabilities at the sending device's mailboxes are made of; zeros: nothing
 }
 
 // Append appends the plaintext of a packet.
@@ -37,6 +38,7 @@ func (b Body) Append(dst []byte) []byte {
 	for _, n := range []uint64{b.Marks.Account, b.Marks.Device, b.Marks.Held} {
 		dst = binary.BigEndian.AppendUint64(dst, n)
 	}
+	dst = append(dst, b.Marks.Grant[:]...)
 	return append(dst, b.Content...)
 }
 
@@ -47,6 +49,7 @@ func ParseBody(p []byte) (Body, error) {
 	b := Body{Type: t &^ bodyMarked}
 	if t&bodyMarked != 0 {
 		b.Marks = &Marks{Account: r.U64(), Device: r.U64(), Held: r.U64()}
+		r.Fill(b.Marks.Grant[:])
 	}
 	b.Content = r.Rest()
 	switch {

@@ -109,6 +109,9 @@ func (r *Reader) Fail(format string, args ...any) {
 	}
 }
 
+// Left returns how many bytes have not been read.
+func (r *Reader) Left() int { return len(r.rest) }
+
 // Rest returns what has not been read, and takes it.
 func (r *Reader) Rest() []byte { return r.Take(len(r.rest)) }
 

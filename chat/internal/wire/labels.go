@@ -26,6 +26,8 @@ const (
 	LabelCellKey     = "parley/cell key/1"
 	LabelIndex       = "parley/index/1"
 	LabelKeystore    = "parley/keystore/1"
+	LabelGrant       = "parley/grant/1"
+	LabelCapability  = "parley/cap/1"
 )
 
 // Labels returns the registry, for the test that keeps it free of twins.
@@ -34,6 +36,6 @@ func Labels() []string {
 		LabelAccountID, LabelDirect, LabelMessageID, LabelNetworkID, LabelFingerprint, LabelInvite, LabelCertificate,
 		LabelAccount, LabelDevice, LabelPrekey, LabelBox, LabelAck, LabelKeys,
 		LabelHandshake, LabelRatchet, LabelBody, LabelLinkToken, LabelInviteToken, LabelSafety,
-		LabelCells, LabelCellKey, LabelIndex, LabelKeystore,
+		LabelCells, LabelCellKey, LabelIndex, LabelKeystore, LabelGrant, LabelCapability,
 	}
 }
