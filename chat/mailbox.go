@@ -61,10 +61,10 @@ func (m *Messenger) tendMailboxes(ctx context.Context) error {
 		if err := m.arrangeMailboxes(ctx); err != nil && ctx.Err() == nil {
 			m.log.Debug("cannot arrange for mailboxes yet", zap.Error(err))
 		}
+		pauseFor(ctx, MailboxPause)
 		select {
 		case <-ctx.Done():
 		case <-m.arrange:
-			pauseFor(ctx, MailboxPause)
 		case <-again.C:
 		}
 	}

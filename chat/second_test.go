@@ -51,6 +51,8 @@ var rereadings = map[string]rereading{
 	"contact link":             rereadContactLink,
 	"link tokens":              rereadTokens,
 	"safety number":            rereadSafetyNumber,
+	"acknowledgements":         rereadAcks,
+	"capabilities":             rereadCapabilities,
 }
 
 func TestASecondReadingDerivesTheVectors(t *testing.T) {
@@ -299,7 +301,30 @@ func rereadBody(t *testing.T, in map[string]string) map[string]string {
 	for _, mark := range strings.Split(in["marks"], ", ") {
 		body = append(body, u64of(uintOf(t, mark))...)
 	}
+	body = append(body, unhex(t, in["grant"])...)
 	return map[string]string{"bytes": hex.EncodeToString(append(body, "content"...))}
+}
+
+// Section 4.7: acknowledgements outside of streams.
+
+func rereadAcks(t *testing.T, in map[string]string) map[string]string {
+	packet := joined([]byte{1, 5}, unhex(t, in["session"]), u16of(2))
+	for _, n := range []string{"1", "2"} {
+		packet = joined(packet, unhex(t, in["envelope "+n]), unhex(t, in["tag "+n]))
+	}
+	return map[string]string{"bytes": hex.EncodeToString(packet)}
+}
+
+// Section 4.9: what lets others deposit.
+
+func rereadCapabilities(t *testing.T, in map[string]string) map[string]string {
+	grant := macOf(unhex(t, in["secret"]), joined([]byte("parley/grant/1"), lpOf(unhex(t, in["account"]))))
+	at := joined([]byte("parley/cap/1"), lpOf(unhex(t, in["host"])), lpOf(unhex(t, in["owner"])))
+	return map[string]string{
+		"grant":    hex.EncodeToString(grant),
+		"by grant": hex.EncodeToString(macOf(grant, at)),
+		"by token": hex.EncodeToString(macOf(unhex(t, in["token"]), at)),
+	}
 }
 
 func rereadStep(*testing.T, map[string]string) map[string]string {
@@ -311,6 +336,12 @@ func rereadStep(*testing.T, map[string]string) map[string]string {
 func rereadNetwork(t *testing.T, in map[string]string) map[string]string {
 	digits := digitsOf(hashOf([]byte("parley/fingerprint/1"), unhex(t, in["id"])), 5)
 	return map[string]string{"fingerprint": strings.ToUpper(crockfordOf(digits))}
+}
+
+func macOf(key, text []byte) []byte {
+	mac := hmac.New(sha256.New, key)
+	mac.Write(text)
+	return mac.Sum(nil)
 }
 
 func tokenOf(secret []byte, label string, generation uint64) []byte {

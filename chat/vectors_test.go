@@ -2,11 +2,14 @@ package chat
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"encoding/hex"
 	"encoding/json"
 	"os"
 	"testing"
 	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
 
 	"parley/chat/internal/seal"
 	"parley/chat/internal/wire"
@@ -70,7 +73,14 @@ func vectors(t *testing.T) []vector {
 	deviceRecord := wire.DeviceRecord{
 		Device: string(i.Device()), Account: account[:], Sequence: 1, Instance: [16]byte(bytes.Repeat([]byte{5}, 16)), Prekeys: fixedGeneration(t).Prekeys(),
 	}.Sign(i.device)
-	marks := &wire.Marks{Account: 1, Device: 2, Held: 3}
+	marks := &wire.Marks{Account: 1, Device: 2, Held: 3, Grant: [32]byte(bytes.Repeat([]byte{4}, 32))}
+	grant := grantFor(bytes.Repeat([]byte{8}, 32), other)
+	host := peer.ID(wire.DeviceID(ed25519.NewKeyFromSeed(bytes.Repeat([]byte{9}, 32)).Public().(ed25519.PublicKey)))
+	byGrant, byToken := capability(grant[:], host, i.Device()), capability(contact.Token[:], host, i.Device())
+	acks := wire.Acks{Session: [16]byte(bytes.Repeat([]byte{1}, 16)), List: []wire.Ack{
+		{Envelope: [32]byte(bytes.Repeat([]byte{2}, 32)), Tag: [16]byte(bytes.Repeat([]byte{3}, 16))},
+		{Envelope: [32]byte(bytes.Repeat([]byte{4}, 32)), Tag: [16]byte(bytes.Repeat([]byte{5}, 16))},
+	}}
 	return []vector{
 		{"account", map[string]string{"seed": x(i.account.Seed())}, map[string]string{
 			"key": x(account[:]), "text": account.String(), "short": account.Short(), "record key": accountRecordKey(account),
@@ -83,7 +93,7 @@ func vectors(t *testing.T) []vector {
 		{"device record", map[string]string{"sequence": "1", "instance": x(bytes.Repeat([]byte{5}, 16))}, map[string]string{"bytes": x(deviceRecord)}},
 		{"direct conversation", map[string]string{"a": x(account[:]), "b": x(other[:])}, map[string]string{"id": x(conversation[:]), "text": conversation.String()}},
 		{"content", map[string]string{"text": "hello Bob"}, map[string]string{"bytes": x(content), "message id": x(id[:]), "text": id.String()}},
-		{"body that begins a chain", map[string]string{"marks": "1, 2, 3"}, map[string]string{
+		{"body that begins a chain", map[string]string{"marks": "1, 2, 3", "grant": x(bytes.Repeat([]byte{4}, 32))}, map[string]string{
 			"bytes": x(wire.Body{Type: wire.BodyContent, Marks: marks, Content: []byte("content")}.Append(nil)),
 		}},
 		{"step", nil, map[string]string{"bytes": x(wire.Body{Type: wire.BodyStep}.Append(nil))}},
@@ -93,6 +103,13 @@ func vectors(t *testing.T) []vector {
 		{"link tokens", map[string]string{"secret": x(linkKey.Secret[:]), "generation": "3"}, map[string]string{
 			"contact": x(contact.Token[:]), "invite": x(invite.Token[:]),
 		}},
+		{"acknowledgements", map[string]string{
+			"session": x(acks.Session[:]), "envelope 1": x(acks.List[0].Envelope[:]), "tag 1": x(acks.List[0].Tag[:]),
+			"envelope 2": x(acks.List[1].Envelope[:]), "tag 2": x(acks.List[1].Tag[:]),
+		}, map[string]string{"bytes": x(acks.Append(nil))}},
+		{"capabilities", map[string]string{
+			"secret": x(bytes.Repeat([]byte{8}, 32)), "account": x(other[:]), "token": x(contact.Token[:]), "host": x([]byte(host)), "owner": x([]byte(i.Device())),
+		}, map[string]string{"grant": x(grant[:]), "by grant": x(byGrant[:]), "by token": x(byToken[:])}},
 		{"safety number", map[string]string{"a": x(account[:]), "b": x(other[:])}, map[string]string{
 			"digits": SafetyNumber(account, other).String(), "code": SafetyNumber(other, account).Code(),
 		}},

@@ -30,7 +30,9 @@ type MailHost struct {
 	full   bool
 	lanes  map[peer.ID]map[[32]byte]bool
 	boxes  []mailBox
-	seen   [][]byte // every box that was ever deposited, for those who look for what a host learns
+
+	strangers int      // boxes that came through the open lane
+	seen      [][]byte // every box that was ever deposited, for those who look for what a host learns
 }
 
 type mailBox struct {
@@ -174,6 +176,9 @@ func (p *Port) deposit(device peer.ID, mailboxes []chat.Mailbox, outgoing []chat
 	return handed, nil
 }
 
+// openLane is how many boxes of strangers a host takes.
+const openLane = 64
+
 // boxPackets is the most envelopes of one box.
 const boxPackets = 64
 
@@ -184,8 +189,14 @@ func (n *Network) store(owner peer.ID, mailboxes []chat.Mailbox, box []byte) (ho
 	for _, m := range mailboxes {
 		for _, h := range n.hosts {
 			lanes, open := h.lanes[owner]
-			if h.ID != m.Host || h.dead || h.full || !open || m.Cap != [32]byte{} && !lanes[sha256.Sum256(m.Cap[:])] {
+			if h.ID != m.Host || h.dead || h.full || !open {
 				continue
+			}
+			if !lanes[sha256.Sum256(m.Cap[:])] { // the lane that all strangers share
+				if h.strangers >= openLane {
+					continue
+				}
+				h.strangers++
 			}
 			holders = append(holders, h.ID)
 			h.seen = append(h.seen, box)
