@@ -231,9 +231,10 @@ type trouble struct {
 	line string
 }
 
-// judge takes the outcome of a transaction. Refusals (a name that is taken) and callers that went away say nothing about the store.
+// judge takes the outcome of a transaction. Refusals (a name that is taken) and callers that went away say nothing about the store, and damage
+// is told by itself.
 func (t *trouble) judge(ctx context.Context, err error) {
-	if err != nil && (ctx.Err() != nil || isRefusal(err)) {
+	if err != nil && (ctx.Err() != nil || isRefusal(err) || errors.Is(err, errDamaged)) {
 		return
 	}
 	t.mu.Lock()

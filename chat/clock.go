@@ -19,13 +19,24 @@ type clock struct {
 
 func (c *clock) now() time.Time { return c.wall().UTC().Truncate(time.Microsecond) }
 
-// nextRow returns a row id greater than every one before.
+// nextRow returns a row id greater than every one before, and than that of every message that came in and moved our clock.
 func (c *clock) nextRow() RowID {
 	now := c.now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.row = newRowID(now, c.row)
+	c.row = newRowID(max(stampAt(hlcAt(now)), stampAt(c.hlc)), c.row)
 	return c.row
+}
+
+// stampAt returns the time part of a row id at a clock value.
+func stampAt(hlc uint64) uint64 { return hlc&^0xffff | 0x7000 | min(hlc&0xffff, 0xfff) }
+
+// believe returns the time part of a row id for a clock value that came in. What is further ahead than is credible counts as now.
+func (c *clock) believe(theirs uint64) uint64 {
+	if now := c.now(); theirs > hlcAt(now.Add(ClockTolerance)) {
+		theirs = hlcAt(now)
+	}
+	return stampAt(theirs)
 }
 
 // tick returns the clock value of a content that we write.
@@ -75,10 +86,9 @@ func firstRowID() RowID {
 }
 
 // newRowID returns an id that is greater than last, even when the clock stands still or goes back.
-func newRowID(now time.Time, last RowID) RowID {
+func newRowID(stamp uint64, last RowID) RowID {
 	var r RowID
 	mustRandom(r[8:])
-	stamp := uint64(max(now.UnixMilli(), 0))<<16 | 0x7000
 	if prev := binary.BigEndian.Uint64(last[:]); stamp <= prev {
 		stamp = nextStamp(prev)
 	}

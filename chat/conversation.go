@@ -124,6 +124,11 @@ func (m *Messenger) page(ctx context.Context, what string, query func(Tx) ([]Mes
 			if err != nil {
 				return err
 			}
+			c, _, err := tx.Conversation(row.Conversation)
+			if err != nil {
+				return err
+			}
+			message.Missing = c.missingBefore(row.Device, message.Number)
 			list = append(list, message)
 		}
 		return nil
@@ -140,6 +145,6 @@ func (m *Messenger) view(row MessageRow) (Message, error) {
 	t := parseTrace(row.Trace)
 	return Message{
 		ID: row.ID, Conversation: row.Conversation, Author: row.Author, Device: row.Device, Mine: row.Author == m.self,
-		Text: string(content.Payload), State: row.State, Reason: t.reason, Ways: t.ways, ClientID: row.ClientID, At: row.At, Seq: row.Event,
+		Text: string(content.Payload), State: row.State, Reason: t.reason, Ways: t.ways, ClientID: row.ClientID, At: row.At, Seq: row.Event, Number: content.Seq,
 	}, nil
 }

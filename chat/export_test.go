@@ -223,3 +223,10 @@ func SpendOf(devices int, pause func()) (most int) {
 
 // FailedTrace is how a message went that has failed.
 func FailedTrace(reason string) string { return trace{reason: reason}.append() }
+
+// Clock returns the hybrid logical clock as it is.
+func (m *Messenger) Clock() uint64 {
+	m.clock.mu.Lock()
+	defer m.clock.mu.Unlock()
+	return m.clock.hlc
+}

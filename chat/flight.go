@@ -102,7 +102,7 @@ func (m *Messenger) load(ctx context.Context, device peer.ID, p pass, after RowI
 			if err != nil {
 				return err
 			}
-			cargo.rows = alike(within(rows, FlightBytes), p)
+			cargo.rows = within(alike(rows, p), FlightBytes)
 		}
 		if taken := cargo.rows[len(cargo.rows)-1].Row; slices.Compare(taken[:], last[:]) < 0 {
 			last = taken

@@ -1,6 +1,7 @@
 package chat_test
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -26,7 +27,7 @@ func hostsOf(s *chattest.Scene, n int) (hosts []*chattest.MailHost) {
 func TestPeopleNeedNeverBeOnLineTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := chattest.NewScene(t, 41)
-		hosts := hostsOf(s, 3)
+		hostsOf(s, 3)
 		alice, bob := s.Started("Alice", chattest.NewMemStore()), s.Started("Bob", chattest.NewMemStore())
 		alice.Befriend(bob)
 		alice.Sees(alice.Say(bob, "one"), chat.StateDelivered)
@@ -53,9 +54,210 @@ func TestPeopleNeedNeverBeOnLineTogether(t *testing.T) {
 		if texts := alice.Hears(bob, 1); !slices.Equal(texts, []string{"three"}) {
 			t.Errorf("alice hears %q", texts)
 		}
+	})
+}
+
+// Bob is off, Alice writes a thousand messages and goes off too. One of Bob's three hosts is dead by the time he comes, and one withholds
+// half of what it has. He misses nothing, sees nothing twice, and in the order that she wrote it.
+func TestAThousandMessagesWaitForWhoIsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := chattest.NewScene(t, 42)
+		hosts := hostsOf(s, 3)
+		alice, bob := s.Started("Alice", chattest.NewMemStore()), s.Started("Bob", chattest.NewMemStore())
+		alice.Befriend(bob)
+		alice.Sees(alice.Say(bob, "0"), chat.StateDelivered)
 		time.Sleep(time.Minute)
-		for _, h := range hosts {
-			t.Log("kept", h.Kept())
+		bob.Stop()
+
+		hosts[1].SetFaults(chattest.HostFaults{Withhold: 0.5})
+		var last chat.Message
+		want := []string{"0"}
+		for n := range 1000 {
+			last = alice.Say(bob, fmt.Sprint(n+1))
+			want = append(want, fmt.Sprint(n+1))
+		}
+		alice.Sees(last, chat.StateSent)
+		alice.Stop()
+		hosts[0].Die()
+
+		begin := time.Now()
+		bob.Start(nil)
+		bob.Hears(alice, 1001)
+		if took := time.Since(begin); took > 10*time.Second {
+			t.Errorf("it took %v", took)
+		}
+		if texts := bob.Texts(alice); !slices.Equal(texts, want) {
+			t.Errorf("bob has %d texts: %.300q", len(texts), texts)
+		}
+		time.Sleep(time.Minute)
+		bob.Stop()
+		alice.Start(nil)
+		alice.Sees(last, chat.StateDelivered)
+		for _, m := range wantStates(t, alice, bob) {
+			if m != chat.StateDelivered {
+				t.Fatalf("one is %s", m)
+			}
 		}
 	})
+}
+
+// wantStates returns the states of all that one has written to another.
+func wantStates(t *testing.T, from, to *chattest.Person) (states []chat.State) {
+	t.Helper()
+	var before chat.MessageID
+	for {
+		page, err := from.History(t.Context(), from.With(to), before, chat.MaxPage)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(page) == 0 {
+			return states
+		}
+		for _, m := range page {
+			if m.Mine {
+				states = append(states, m.State)
+			}
+		}
+		before = page[0].ID
+	}
+}
+
+// All of Bob's hosts are gone: nothing is called sent, the reason says what is wrong, and it arrives when both are there.
+func TestWithoutAMailboxAMessageStaysQueuedAndSaysWhy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := chattest.NewScene(t, 43)
+		hosts := hostsOf(s, 2)
+		alice, bob := s.Started("Alice", chattest.NewMemStore()), s.Started("Bob", chattest.NewMemStore())
+		alice.Befriend(bob)
+		alice.Sees(alice.Say(bob, "one"), chat.StateDelivered)
+		time.Sleep(time.Minute)
+		bob.Stop()
+		hosts[0].Die()
+		hosts[1].Fill()
+		two := alice.Say(bob, "two")
+		time.Sleep(10 * time.Minute)
+		info, err := alice.Info(t.Context(), two.ID)
+		if err != nil || info.State != chat.StateQueued || info.Reason == "" || len(info.Waits) != 1 {
+			t.Fatalf("it is %+v, %v", info, err)
+		}
+		if w := info.Waits[0]; w.Device != bob.Identity.Device() || w.Attempts < 5 || w.Next.IsZero() || w.Reason != info.Reason || len(w.Holders) > 0 {
+			t.Errorf("it waits for %+v", w)
+		}
+		if tries := s.Net.Attempts(); tries > 60 {
+			t.Errorf("%d attempts in ten minutes", tries)
+		}
+		bob.Start(nil)
+		alice.Sees(two, chat.StateDelivered)
+	})
+}
+
+// Alice knows Bob's link and nothing else. They become contacts, and talk, without ever being on line together.
+func TestStrangersMeetThroughMailboxes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := chattest.NewScene(t, 44)
+		hostsOf(s, 3)
+		alice, bob := s.Started("Alice", chattest.NewMemStore()), s.Started("Bob", chattest.NewMemStore())
+		time.Sleep(time.Minute)
+		bob.Stop()
+		alice.Adds(bob)
+		one := alice.Sees(alice.Say(bob, "do you remember me?"), chat.StateSent)
+		alice.Stop()
+
+		bob.Start(nil)
+		bob.Asked(1)
+		time.Sleep(time.Minute)
+		bob.Accepts(alice)
+		if texts := bob.Hears(alice, 1); !slices.Equal(texts, []string{"do you remember me?"}) {
+			t.Errorf("bob hears %q", texts)
+		}
+		two := bob.Sees(bob.Say(alice, "of course"), chat.StateSent)
+		time.Sleep(time.Minute)
+		bob.Stop()
+
+		alice.Start(nil)
+		alice.Sees(one, chat.StateDelivered)
+		if texts := alice.Hears(bob, 1); !slices.Equal(texts, []string{"of course"}) {
+			t.Errorf("alice hears %q", texts)
+		}
+		time.Sleep(time.Minute)
+		alice.Stop()
+		bob.Start(nil)
+		bob.Sees(two, chat.StateDelivered)
+	})
+}
+
+// Hosts lose, repeat, withhold and forget, connections break and acknowledgements are lost. In the end everything is there once, and every
+// tick is true.
+func TestLyingHostsAndABadNetworkLoseNothing(t *testing.T) {
+	for seed := range uint64(20) {
+		synctest.Test(t, func(t *testing.T) {
+			s := chattest.NewScene(t, 100+seed)
+			hosts := hostsOf(s, 3)
+			alice, bob := s.Started("Alice", chattest.NewMemStore()), s.Started("Bob", chattest.NewMemStore())
+			alice.Befriend(bob)
+			alice.Sees(alice.Say(bob, "begin"), chat.StateDelivered)
+			time.Sleep(time.Minute)
+			for _, h := range hosts {
+				h.SetFaults(chattest.HostFaults{Drop: 0.2, Withhold: 0.3, Twice: 0.3, Forget: 0.5})
+			}
+			s.Net.SetFaults(chattest.Faults{Lose: 0.3, NoAck: 0.5, Partly: 0.2, Twice: 0.2, BadTag: 0.1, Mangle: 0.1})
+			want := []string{"begin"}
+			for round := range 10 {
+				people := []*chattest.Person{alice, bob}
+				away := people[round%2]
+				away.Stop()
+				for n := range 5 {
+					text := fmt.Sprintf("%d.%d", round, n)
+					if people[(round+1)%2].Say(away, text); away == bob {
+						want = append(want, text)
+					}
+					time.Sleep(time.Second)
+				}
+				away.Start(nil)
+				time.Sleep(10 * time.Second)
+			}
+			s.Net.SetFaults(chattest.Faults{})
+			for _, h := range hosts {
+				h.SetFaults(chattest.HostFaults{})
+				h.Relent()
+			}
+			last := alice.Sees(alice.Say(bob, "end"), chat.StateDelivered)
+			time.Sleep(20 * time.Minute)
+			want = append(want, last.Text)
+			texts := alicesTexts(t, bob, alice)
+			slices.Sort(texts)
+			slices.Sort(want)
+			if !slices.Equal(texts, want) {
+				t.Errorf("seed %d: bob has %q, want %q", seed, texts, want)
+			}
+			for _, p := range [][2]*chattest.Person{{alice, bob}, {bob, alice}} {
+				for _, state := range wantStates(t, p[0], p[1]) {
+					if state != chat.StateDelivered {
+						t.Errorf("seed %d: one of %s's is %s", seed, p[0].Name, state)
+					}
+				}
+			}
+		})
+	}
+}
+
+// alicesTexts returns what one has from another.
+func alicesTexts(t *testing.T, of, from *chattest.Person) (texts []string) {
+	t.Helper()
+	var before chat.MessageID
+	for {
+		page, err := of.History(t.Context(), of.With(from), before, chat.MaxPage)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(page) == 0 {
+			return texts
+		}
+		for _, m := range page {
+			if !m.Mine {
+				texts = append(texts, m.Text)
+			}
+		}
+		before = page[0].ID
+	}
 }

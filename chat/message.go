@@ -104,4 +104,6 @@ type Message struct {
 	ClientID     string
 	At           time.Time // when it was queued or received here
 	Seq          uint64    // sequence number of the event that announced it
+	Number       uint64    // what its author's device has numbered it with, in this conversation
+	Missing      uint64    // how many contents of that device right before it have not come in
 }

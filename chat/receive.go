@@ -142,6 +142,11 @@ func (m *Messenger) take(tx Tx, after *aftermath, id EnvelopeID, l letter) (tag 
 	if ok, err := m.accept(tx, after, l); err != nil || !ok {
 		return AckTag{}, false, err
 	}
+	if Kind(l.content.Kind) != KindText {
+		if err := m.counted(tx, l); err != nil {
+			return AckTag{}, false, err
+		}
+	}
 	m.clock.merge(l.content.Clock)
 	after.heard = append(after.heard, l.device)
 	return l.tag, true, tx.InsertSeen(SeenRow{ID: id, Tag: l.tag, Message: l.id, At: m.now()})
@@ -208,8 +213,10 @@ func (m *Messenger) acceptText(tx Tx, l letter) (bool, error) {
 		return false, err
 	}
 	row := MessageRow{
-		Row: m.clock.nextRow(), ID: l.id, Conversation: c.ID, Author: l.account, Device: l.device,
-		Kind: KindText, State: StateReceived, At: m.now(), Content: l.raw,
+		ID: l.id, Conversation: c.ID, Author: l.account, Device: l.device, Kind: KindText, State: StateReceived, At: m.now(), Content: l.raw,
+	}
+	if row.Row, err = m.place(tx, &c, l); err != nil {
+		return false, err
 	}
 	row.Event, err = tx.AppendEvent(Event{
 		Type: EventMessageReceived, At: row.At, Conversation: c.ID, Message: l.id, Account: l.account, State: StateReceived,
@@ -221,7 +228,20 @@ func (m *Messenger) acceptText(tx Tx, l letter) (bool, error) {
 		return false, err
 	}
 	c.Heads = advanceHeads(c.Heads, l)
+	if !c.count(l) {
+		m.log.Warn("a device has used the number of a message twice", zap.Stringer("device", l.device), zap.Uint64("number", l.content.Seq))
+	}
 	return true, tx.PutConversation(c)
+}
+
+// counted notes that a content came in that is no text.
+func (m *Messenger) counted(tx Tx, l letter) error {
+	c, ok, err := tx.Conversation(l.content.Conversation)
+	if err != nil || !ok {
+		return err
+	}
+	c.count(l)
+	return tx.PutConversation(c)
 }
 
 // advanceHeads puts a message in the place of the heads that it names as its parents. Of more than MaxParents the oldest go.

@@ -104,7 +104,7 @@ func TestWhatWasForARevokedDeviceGoesToTheOthers(t *testing.T) {
 		phone.Say(bob, "from the new phone")
 		bob.Sees(one, chat.StateDelivered)
 		bob.Sees(two, chat.StateDelivered)
-		if texts := phone.Texts(bob); !slices.Equal(texts, []string{"from the new phone", "one", "two"}) {
+		if texts := phone.Texts(bob); !slices.Equal(texts, []string{"one", "two", "from the new phone"}) {
 			t.Errorf("the phone shows %q", texts)
 		}
 	})

@@ -3,7 +3,6 @@ package chat
 import (
 	"encoding/binary"
 	"fmt"
-	"slices"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
@@ -140,7 +139,7 @@ func (t *sealedTx) LastMessage() (MessageRow, bool, error) {
 	return plain, ok, err
 }
 
-// conversation.cell = peer32 ‖ seq u64 ‖ prev32 ‖ n × head32; under its own key.
+// conversation.cell = peer32 ‖ seq u64 ‖ prev32 ‖ top u64 ‖ n u8 ‖ n × head32 ‖ authors (order.go); under its own key.
 
 // Conversation implements Tx.
 func (t *sealedTx) Conversation(id ConversationID) (ConversationRow, bool, error) {
@@ -162,13 +161,14 @@ func (t *sealedTx) openConversation(id ConversationID) (ConversationRow, bool, e
 	r.Fill(plain.Peer[:])
 	plain.Seq = r.U64()
 	r.Fill(plain.Prev[:])
-	heads := r.Rest()
-	for head := range slices.Chunk(heads, len(MessageID{})) {
-		if len(head) == len(MessageID{}) {
-			plain.Heads = append(plain.Heads, MessageID(head))
-		}
+	plain.Top = r.U64()
+	for range r.Byte() {
+		var head MessageID
+		r.Fill(head[:])
+		plain.Heads = append(plain.Heads, head)
 	}
-	return plain, true, t.close(p, r, c == id && len(heads)%len(MessageID{}) == 0)
+	plain.authors = readAuthors(r)
+	return plain, true, t.close(p, r, c == id)
 }
 
 func conversationPlace(blind ConversationID) cells.Place {
@@ -190,9 +190,12 @@ func (t *sealedTx) PutConversation(c ConversationRow) error {
 func (t *sealedTx) writeConversation(c ConversationRow) error {
 	plaintext := binary.BigEndian.AppendUint64(c.Peer[:], c.Seq)
 	plaintext = append(plaintext, c.Prev[:]...)
+	plaintext = binary.BigEndian.AppendUint64(plaintext, c.Top)
+	plaintext = append(plaintext, byte(len(c.Heads)))
 	for _, head := range c.Heads {
 		plaintext = append(plaintext, head[:]...)
 	}
+	plaintext = appendAuthors(plaintext, c.authors)
 	blind := t.blindConversation(c.ID)
 	cell, err := t.seal(conversationPlace(blind), c.ID, plaintext)
 	if err != nil {

@@ -130,6 +130,7 @@ func (m *Messenger) compose(c *ConversationRow, kind Kind, payload []byte) Messa
 	}
 	c.Prev = row.ID
 	if kind == KindText {
+		c.Top = max(c.Top, row.Row.stamp())
 		c.Heads = []MessageID{row.ID}
 	}
 	return row

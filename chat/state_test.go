@@ -3,6 +3,8 @@ package chat
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -248,6 +250,44 @@ func TestAMemoProvesOnceAndForgetsInTime(t *testing.T) {
 	for i := range 3 * memoSize {
 		if _, err := memo.of([]byte{byte(i), byte(i >> 8), 1}); err != nil || len(memo.known) > memoSize {
 			t.Fatalf("after %d: %d remembered, %v", i, len(memo.known), err)
+		}
+	}
+}
+
+// What a device has numbered comes in any order; each number counts once, and what is missing is known.
+func TestNumbersAreCountedInAnyOrder(t *testing.T) {
+	for seed := range uint64(200) {
+		rng := rand.New(rand.NewPCG(seed, 1))
+		const n = 50
+		order := rng.Perm(n)
+		var a *author
+		came := map[uint64]bool{}
+		for i, k := range order[:rng.IntN(n)+1] {
+			seq := uint64(k + 1)
+			if a == nil {
+				a = &author{first: seq, next: seq + 1}
+			} else if !a.count(seq) {
+				t.Fatalf("seed %d: %d counts as known at its first coming", seed, seq)
+			}
+			came[seq] = true
+			if back := uint64(order[rng.IntN(i+1)] + 1); back >= a.first && a.count(back) {
+				t.Fatalf("seed %d: %d counts twice", seed, back)
+			}
+		}
+		missing := map[uint64]bool{}
+		for _, g := range a.missing {
+			for seq := g.from; seq <= g.to; seq++ {
+				missing[seq] = true
+			}
+		}
+		for seq := a.first; seq < a.next; seq++ {
+			if missing[seq] == came[seq] {
+				t.Fatalf("seed %d: %d came: %v, missing: %v", seed, seq, came[seq], missing[seq])
+			}
+		}
+		again := readAuthors(wire.NewReader(appendAuthors(nil, []author{*a})))
+		if len(again) != 1 || !slices.Equal(again[0].missing, a.missing) || again[0].first != a.first || again[0].next != a.next {
+			t.Fatalf("seed %d: %+v is read as %+v", seed, a, again)
 		}
 	}
 }

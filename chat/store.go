@@ -203,6 +203,9 @@ type ConversationRow struct {
 	Seq   uint64    // sequence number of our last content here; 0 before the first
 	Prev  MessageID // id of our last content here
 	Heads []MessageID
+	Top   uint64 // the highest time part of the row ids of its texts
+
+	authors []author // what has come in of each device
 
 	Cell []byte
 }

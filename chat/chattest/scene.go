@@ -40,7 +40,8 @@ type Person struct {
 	Store    chat.Store
 	Links    *Links
 	Keys     *Keys
-	OnlyCopy bool // what Start says of other copies of the device
+	OnlyCopy bool          // what Start says of other copies of the device
+	Skew     time.Duration // how far the person's clock is ahead of the scene's
 
 	scene *Scene
 	stop  context.CancelFunc
@@ -84,9 +85,17 @@ func (s *Scene) Started(name string, store chat.Store) *Person {
 
 func (p *Person) messenger(join *chat.Invite) *chat.Messenger {
 	port := p.scene.Net.Port(p.Identity.Device())
+	clock := p.scene.Clock
+	if p.Skew != 0 {
+		scene := clock
+		if scene == nil {
+			scene = time.Now
+		}
+		clock = func() time.Time { return scene().Add(p.Skew) }
+	}
 	return chat.New(chat.Config{
 		Identity: p.Identity, Name: p.Name, Network: p.scene.Network, Join: join, Links: p.Links, Store: p.Store, Keys: p.Keys, Instance: p.Keys,
-		OnlyCopy: p.OnlyCopy, Transport: port, Directory: port, Hosts: port, Clock: p.scene.Clock,
+		OnlyCopy: p.OnlyCopy, Transport: port, Directory: port, Hosts: port, Clock: clock,
 	})
 }
 

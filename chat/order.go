@@ -1,0 +1,144 @@
+package chat
+
+import (
+	"encoding/binary"
+	"slices"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"parley/chat/internal/wire"
+)
+
+// The order in which people see messages (SPEC.md, "Order"): a message stands behind its parents, else where its author's clock puts it,
+// however late it comes. Row ids carry that order, so that a page is one walk along an index. And what each device has numbered without a gap
+// is counted, so that a gap shows.
+
+// place returns the row id of a text that came in, and notes in its conversation what is the highest so far.
+func (m *Messenger) place(tx Tx, c *ConversationRow, l letter) (RowID, error) {
+	stamp := m.clock.believe(l.content.Clock)
+	if stamp <= c.Top { // it comes late, or its author's clock is behind: the parents decide
+		for _, parent := range l.content.Parents {
+			row, ok, err := tx.MessageByID(parent)
+			if err != nil {
+				return RowID{}, err
+			}
+			if ok && row.Conversation == c.ID {
+				stamp = max(stamp, nextStamp(row.Row.stamp()))
+			}
+		}
+	}
+	c.Top = max(c.Top, stamp)
+	return rowAt(stamp, l), nil
+}
+
+// rowAt returns the row id of a letter at a place in the order. Of letters at one place the author's device and number decide, alike on
+// every device.
+func rowAt(stamp uint64, l letter) RowID {
+	var r RowID
+	binary.BigEndian.PutUint64(r[:], stamp)
+	copy(r[8:11], l.device[max(0, len(l.device)-3):])
+	binary.BigEndian.PutUint32(r[11:], uint32(l.content.Seq))
+	r[15] = l.id[0]
+	r[8] = r[8]&0x3f | 0x80
+	return r
+}
+
+// stamp is the part of a row id that tells the time.
+func (r RowID) stamp() uint64 { return binary.BigEndian.Uint64(r[:]) }
+
+// maxGaps is how many gaps are remembered of one device in one conversation; of more the oldest are forgotten.
+const maxGaps = 64
+
+// author is what has come in of the contents that a device has numbered in a conversation.
+type author struct {
+	device  peer.ID
+	first   uint64 // what came first; nothing is known of those before
+	next    uint64 // above all that came
+	missing []gap  // between first and next, ascending
+}
+
+// gap is numbers that have not come, both ends included.
+type gap struct{ from, to uint64 }
+
+// count notes a number. It returns false for one that has come before.
+func (a *author) count(seq uint64) bool {
+	switch {
+	case seq >= a.next:
+		if seq > a.next {
+			a.missing = append(a.missing, gap{a.next, seq - 1})
+			a.missing = a.missing[max(0, len(a.missing)-maxGaps):]
+		}
+		a.next = seq + 1
+		return true
+	case seq < a.first:
+		return true
+	}
+	i := slices.IndexFunc(a.missing, func(g gap) bool { return g.from <= seq && seq <= g.to })
+	if i < 0 {
+		return false
+	}
+	g := a.missing[i]
+	var rest []gap
+	if g.from < seq {
+		rest = append(rest, gap{g.from, seq - 1})
+	}
+	if seq < g.to {
+		rest = append(rest, gap{seq + 1, g.to})
+	}
+	a.missing = slices.Replace(a.missing, i, i+1, rest...)
+	return true
+}
+
+// missingBefore is how many contents of a device are missing right before one.
+func (c ConversationRow) missingBefore(device peer.ID, seq uint64) uint64 {
+	for _, a := range c.authors {
+		if a.device != device {
+			continue
+		}
+		for _, g := range a.missing {
+			if g.to == seq-1 {
+				return g.to - g.from + 1
+			}
+		}
+	}
+	return 0
+}
+
+// count notes the number of a letter in its conversation. It returns false where the device has used that number before.
+func (c *ConversationRow) count(l letter) bool {
+	i := slices.IndexFunc(c.authors, func(a author) bool { return a.device == l.device })
+	if i < 0 {
+		c.authors = append(slices.Clone(c.authors), author{device: l.device, first: l.content.Seq, next: l.content.Seq + 1})
+		return true
+	}
+	c.authors = slices.Clone(c.authors)
+	c.authors[i].missing = slices.Clone(c.authors[i].missing)
+	return c.authors[i].count(l.content.Seq)
+}
+
+// appendAuthors writes n u8 ‖ n × (lp(device) ‖ first u64 ‖ next u64 ‖ g u8 ‖ g × (from u64 ‖ to u64)).
+func appendAuthors(b []byte, authors []author) []byte {
+	b = append(b, byte(len(authors)))
+	for _, a := range authors {
+		b = wire.AppendLP(b, []byte(a.device))
+		b = binary.BigEndian.AppendUint64(b, a.first)
+		b = binary.BigEndian.AppendUint64(b, a.next)
+		b = append(b, byte(len(a.missing)))
+		for _, g := range a.missing {
+			b = binary.BigEndian.AppendUint64(b, g.from)
+			b = binary.BigEndian.AppendUint64(b, g.to)
+		}
+	}
+	return b
+}
+
+func readAuthors(r *wire.Reader) (authors []author) {
+	for range r.Byte() {
+		a := author{device: peer.ID(r.LP(maxDevice)), first: r.U64(), next: r.U64()}
+		for range r.Byte() {
+			a.missing = append(a.missing, gap{r.U64(), r.U64()})
+		}
+		authors = append(authors, a)
+	}
+	return authors
+}
