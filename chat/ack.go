@@ -98,7 +98,14 @@ func (m *Messenger) takeAcks(tx Tx, after *aftermath, acks wire.Acks) error {
 		var proven []OutboxRow
 		var handed []Handed
 		for _, row := range rows {
-			if row.Body != bodyAcks && row.proven(shown) {
+			if row.Body == bodyAcks {
+				continue
+			}
+			now, before := row.proven(shown)
+			if !now {
+				row.Session = SessionID{} // it is another session that the other side has
+			}
+			if now || before {
 				proven, handed = append(proven, row), append(handed, Handed{Route: RouteMailbox, Acked: true})
 			}
 		}
@@ -110,12 +117,20 @@ func (m *Messenger) takeAcks(tx Tx, after *aftermath, acks wire.Acks) error {
 }
 
 // proven reports whether a row's packet, or one that carried the same before, is among what was shown, and takes it out.
-func (o OutboxRow) proven(shown map[EnvelopeID]AckTag) bool {
-	for _, ack := range append([]Ack{{o.ID, o.Tag}}, o.Former...) {
-		if tag, ok := shown[ack.ID]; ok && subtle.ConstantTimeCompare(tag[:], ack.Tag[:]) == 1 {
-			delete(shown, ack.ID)
-			return true
-		}
+func (o OutboxRow) proven(shown map[EnvelopeID]AckTag) (now, before bool) {
+	now = Ack{o.ID, o.Tag}.in(shown)
+	for _, former := range o.Former {
+		before = former.in(shown) || before
 	}
-	return false
+	return now, before
+}
+
+// in reports whether an acknowledgement is among those that were shown, and takes it out.
+func (a Ack) in(shown map[EnvelopeID]AckTag) bool {
+	tag, ok := shown[a.ID]
+	if !ok || subtle.ConstantTimeCompare(tag[:], a.Tag[:]) != 1 {
+		return false
+	}
+	delete(shown, a.ID)
+	return true
 }

@@ -2,6 +2,7 @@ package chat
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -229,4 +230,70 @@ func (m *Messenger) Clock() uint64 {
 	m.clock.mu.Lock()
 	defer m.clock.mu.Unlock()
 	return m.clock.hlc
+}
+
+// ReEncrypt seals everything anew that waits for contacts: what no retry may do.
+func (m *Messenger) ReEncrypt(ctx context.Context) error {
+	return m.update(ctx, func(tx Tx, after *aftermath) error {
+		contacts, err := tx.Contacts()
+		if err != nil {
+			return err
+		}
+		for _, c := range contacts {
+			devices, err := m.recipients(tx, c.Account)
+			if err != nil {
+				return err
+			}
+			for _, to := range devices {
+				if err := m.reEncryptFor(tx, after, to); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+}
+
+func (m *Messenger) reEncryptFor(tx Tx, after *aftermath, to recipient) error {
+	rows, err := tx.OutboxOf(to.device, RowID{}, MaxReseal)
+	if err != nil {
+		return err
+	}
+	for _, row := range rows {
+		if row.Body == bodyAcks {
+			continue
+		}
+		body, err1 := contentOf(tx, row)
+		l, err2 := m.lineTo(tx, after, to)
+		err := errors.Join(err1, err2, tx.DeleteOutbox(to.device, []RowID{row.Row}))
+		if err != nil {
+			return err
+		}
+		if err := m.enclose(tx, after, l, body, OutboxRow{Row: row.Row, Message: row.Message, Content: row.Content}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Heals counts the sessions that this device has begun because something did not open.
+func (m *Messenger) Heals(ctx context.Context) (n int, err error) {
+	err = m.look(ctx, func(tx Tx) error {
+		contacts, err := tx.Contacts()
+		for _, c := range contacts {
+			devices, err1 := m.recipients(tx, c.Account)
+			err = errors.Join(err, err1)
+			for _, to := range devices {
+				sessions, err1 := tx.Sessions(to.device)
+				err = errors.Join(err, err1)
+				for _, s := range sessions {
+					if s.Heals {
+						n++
+					}
+				}
+			}
+		}
+		return err
+	})
+	return n, err
 }

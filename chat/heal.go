@@ -118,7 +118,8 @@ func contentOf(tx Tx, row OutboxRow) (wire.Body, error) {
 }
 
 // renew begins new sessions in the place of those that a device of an account has never answered, where these were begun with keys
-// that its record does not show any more, or with one-time keys that it may have lost.
+// that its record does not show any more, or with one-time keys that it may have lost. The old ones stay: what is on its way in them may
+// still be answered.
 func (m *Messenger) renew(tx Tx, after *aftermath, account AccountID) error {
 	devices, err := m.recipients(tx, account)
 	if err != nil {
@@ -154,9 +155,6 @@ func (m *Messenger) renewWith(tx Tx, after *aftermath, to recipient) error {
 			return err
 		}
 		if err := m.resealRows(tx, after, fresh, rows); err != nil {
-			return err
-		}
-		if err := after.lines.drop(tx, l); err != nil {
 			return err
 		}
 	}

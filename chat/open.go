@@ -169,6 +169,9 @@ func (m *Messenger) letter(c parcel) (letter, error) {
 func (m *Messenger) parseAll(from peer.ID, envelopes [][]byte) []*seal.Packet {
 	packets := make([]*seal.Packet, len(envelopes))
 	for i, e := range envelopes {
+		if wire.IsAcks(e) {
+			continue
+		}
 		p, err := seal.Parse(e)
 		if err != nil {
 			m.log.Debug("dropped an envelope", zap.Stringer("from", from), zap.Error(err))

@@ -66,7 +66,7 @@ func (ls *lines) load(row SessionRow) (*line, error) {
 }
 
 // with lists the sessions with a device, the one to send on first: that on which something last came in; of those on which nothing
-// has, the one with the smallest id, so that both sides choose the same.
+// has, which are all ours, the newest.
 func (ls *lines) with(tx sessionTx, device peer.ID) ([]*line, error) {
 	if !ls.devices[device] {
 		rows, err := tx.Sessions(device)
@@ -90,7 +90,7 @@ func (ls *lines) with(tx sessionTx, device peer.ID) ([]*line, error) {
 		}
 	}
 	slices.SortFunc(found, func(a, b *line) int {
-		return cmp.Or(slices.Compare(b.row.Heard[:], a.row.Heard[:]), slices.Compare(a.row.ID[:], b.row.ID[:]))
+		return cmp.Or(slices.Compare(b.row.Heard[:], a.row.Heard[:]), b.row.At.Compare(a.row.At), slices.Compare(a.row.ID[:], b.row.ID[:]))
 	})
 	return found, nil
 }

@@ -31,7 +31,9 @@ type MailHost struct {
 	lanes  map[peer.ID]map[[32]byte]bool
 	boxes  []mailBox
 
-	strangers int      // boxes that came through the open lane
+	strangers int // boxes that came through the open lane
+	pops      bool
+	dropped   int
 	seen      [][]byte // every box that was ever deposited, for those who look for what a host learns
 }
 
@@ -65,6 +67,16 @@ func (h *MailHost) Rise() { h.set(func() { h.dead = false }) }
 
 // Fill makes the host refuse deposits.
 func (h *MailHost) Fill() { h.set(func() { h.full = true }) }
+
+// Pop makes the host delete what it hands out, before the owner has it: a mistake, for those who want to see it found.
+func (h *MailHost) Pop(on bool) { h.set(func() { h.pops = on }) }
+
+// Dropped counts the boxes that the host has said it stores, and has thrown away.
+func (h *MailHost) Dropped() int {
+	h.net.mu.Lock()
+	defer h.net.mu.Unlock()
+	return h.dropped
+}
 
 // Relent makes the host hand out what it has withheld so far.
 func (h *MailHost) Relent() {
@@ -200,9 +212,11 @@ func (n *Network) store(owner peer.ID, mailboxes []chat.Mailbox, box []byte) (ho
 			}
 			holders = append(holders, h.ID)
 			h.seen = append(h.seen, box)
-			if n.rng.Float64() >= h.faults.Drop {
-				h.boxes = append(h.boxes, mailBox{owner: owner, box: box, withheld: n.rng.Float64() < h.faults.Withhold})
+			if n.rng.Float64() < h.faults.Drop {
+				h.dropped++
+				continue
 			}
+			h.boxes = append(h.boxes, mailBox{owner: owner, box: box, withheld: n.rng.Float64() < h.faults.Withhold})
 		}
 	}
 	return holders
@@ -218,6 +232,9 @@ func (n *Network) Fetch(device peer.ID) {
 	}
 	for _, h := range hosts {
 		for _, b := range h.lease(device) {
+			if h.pops {
+				h.deleted(device, b)
+			}
 			if err := receiver.Collect(context.Background(), h.ID, [][]byte{b}); err != nil {
 				break
 			}

@@ -47,13 +47,60 @@ type Network struct {
 	records map[string][]byte
 	wire    [][]byte
 	hosts   []*MailHost
+	cuts    map[line]bool
+	beyond  bool
 
 	attempts, lookups int
 }
 
 // NewNetwork returns a network that behaves until SetFaults says otherwise.
 func NewNetwork(seed uint64) *Network {
-	return &Network{rng: rand.New(rand.NewPCG(seed, seed)), online: map[peer.ID]Receiver{}, records: map[string][]byte{}}
+	return &Network{rng: rand.New(rand.NewPCG(seed, seed)), online: map[peer.ID]Receiver{}, records: map[string][]byte{}, cuts: map[line]bool{}}
+}
+
+// line is the way between two devices, the smaller id first.
+type line struct{ a, b peer.ID }
+
+func lineOf(a, b peer.ID) line {
+	if a > b {
+		a, b = b, a
+	}
+	return line{a, b}
+}
+
+// Cut takes away the way between two devices, or gives it back. Both go on to reach everybody else.
+func (n *Network) Cut(a, b peer.ID, cut bool) {
+	n.mu.Lock()
+	n.cuts[lineOf(a, b)] = cut
+	x, y := n.online[a], n.online[b]
+	n.mu.Unlock()
+	if !cut && x != nil && y != nil {
+		x.Connected(b)
+		y.Connected(a)
+	}
+}
+
+// Mend gives every way back that was cut.
+func (n *Network) Mend() {
+	n.mu.Lock()
+	var cut []line
+	for l, is := range n.cuts {
+		if is {
+			cut = append(cut, l)
+		}
+	}
+	n.mu.Unlock()
+	for _, l := range cut {
+		n.Cut(l.a, l.b, false)
+	}
+}
+
+// AckBeyond makes the network acknowledge one envelope more than arrived, wherever only a part of them does: a mistake, for those who
+// want to see it found.
+func (n *Network) AckBeyond(on bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.beyond = on
 }
 
 // SetFaults changes what goes wrong from now on.
@@ -107,7 +154,9 @@ func (n *Network) Plug(device peer.ID, r Receiver) {
 	n.mu.Lock()
 	others := make(map[peer.ID]Receiver, len(n.online))
 	for id, other := range n.online {
-		others[id] = other
+		if !n.cuts[lineOf(id, device)] {
+			others[id] = other
+		}
 	}
 	n.online[device] = r
 	n.mu.Unlock()
@@ -158,7 +207,8 @@ func (p *Port) direct(ctx context.Context, device peer.ID, outgoing []chat.Outgo
 		envelopes[i] = o.Packet
 	}
 	n.mu.Lock()
-	receiver, up := n.online[device], n.online[p.device] != nil
+	receiver, up := n.online[device], n.online[p.device] != nil && !n.cuts[lineOf(p.device, device)]
+	beyond := n.beyond
 	f := n.draw(len(envelopes))
 	n.wire = append(n.wire, envelopes...)
 	n.attempts++
@@ -203,6 +253,8 @@ func (p *Port) direct(ctx context.Context, device peer.ID, outgoing []chat.Outgo
 	switch {
 	case err != nil || f.badTag:
 		return nil, errLie
+	case f.partly && beyond && len(handed) < len(outgoing):
+		return append(handed, chat.Handed{Route: chat.RouteDirect, Acked: true}), errLost
 	case f.partly:
 		return handed, errLost
 	}
@@ -269,7 +321,7 @@ func (p *Port) Peers() []chat.Peer {
 	defer p.net.mu.Unlock()
 	var peers []chat.Peer
 	for id := range p.net.online {
-		if id != p.device {
+		if id != p.device && !p.net.cuts[lineOf(id, p.device)] {
 			peers = append(peers, chat.Peer{ID: id, Route: chat.RouteDirect, Since: time.Unix(0, 0)})
 		}
 	}

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
+
 	"parley/chat"
 )
 
@@ -17,6 +19,7 @@ type Scene struct {
 	Net     *Network
 	Network chat.Network
 	Clock   func() time.Time // nil: time.Now
+	Log     *zap.Logger      // nil: nobody listens
 }
 
 // patience is how long a scene waits before it fails: longer than the longest pause between two attempts.
@@ -93,9 +96,13 @@ func (p *Person) messenger(join *chat.Invite) *chat.Messenger {
 		}
 		clock = func() time.Time { return scene().Add(p.Skew) }
 	}
+	log := p.scene.Log
+	if log != nil {
+		log = log.Named(p.Name)
+	}
 	return chat.New(chat.Config{
 		Identity: p.Identity, Name: p.Name, Network: p.scene.Network, Join: join, Links: p.Links, Store: p.Store, Keys: p.Keys, Instance: p.Keys,
-		OnlyCopy: p.OnlyCopy, Transport: port, Directory: port, Hosts: port, Clock: clock,
+		OnlyCopy: p.OnlyCopy, Transport: port, Directory: port, Hosts: port, Clock: clock, Logger: log,
 	})
 }
 
