@@ -11,6 +11,11 @@ PROVERIF ?= proverif
 SESSIONS_SEEDS ?= 10000
 SESSIONS_STEPS ?= 200
 
+# How many towns "make sim" plays, beginning with the one of SIM_SEED, and how many "make test" does.
+SIM_SEEDS ?= 10000
+SIM_SEED ?= 0
+SIM_TEST_SEEDS ?= 300
+
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -27,6 +32,7 @@ test: ## run every test with the race detector, on SQLite and PostgreSQL
 		echo "no PostgreSQL here, so its tests are skipped: apt-get install postgresql, or set PARLEY_TEST_POSTGRES_URL"
 	go vet ./...
 	go test -race -timeout 20m ./...
+	go test -run '^TestNothingIsLostOrShownTwice$$' -count 1 -timeout 20m ./chat -args -sim.seeds '$(SIM_TEST_SEEDS)'
 
 lint: ## run the linters of .golangci.yml; builds them first, once
 	go tool -modfile=e2e/tools/go.mod golangci-lint run
@@ -40,6 +46,9 @@ fuzz: ## feed every parser with made-up input, FUZZTIME each
 
 sessions: ## walk sessions at random, SESSIONS_SEEDS times; a walk that fails prints the command that repeats it
 	go test -run '^TestSessionsAtRandom$$' -count 1 -v -timeout 3h ./chat/internal/seal -args -seeds '$(SESSIONS_SEEDS)' -steps '$(SESSIONS_STEPS)'
+
+sim: ## play SIM_SEEDS towns in which everything goes wrong; one that fails prints the command that repeats it
+	go test -run '^TestNothingIsLostOrShownTwice$$' -count 1 -v -timeout 3h ./chat -args -sim.first '$(SIM_SEED)' -sim.seeds '$(SIM_SEEDS)'
 
 model: ## prove what the model of sessions claims, with ProVerif, and compare with what it proved before; takes minutes
 	@command -v $(PROVERIF) >/dev/null || { echo "no ProVerif here: it is at proverif.inria.fr; or set PROVERIF"; exit 1; }
@@ -56,4 +65,4 @@ tidy: ## complain where go.mod is not tidy, and change nothing
 clean: ## remove what was built
 	rm -rf bin
 
-.PHONY: help build demo test lint fuzz sessions model bench tidy clean
+.PHONY: help build demo test lint fuzz sessions sim model bench tidy clean

@@ -13,6 +13,7 @@ import (
 
 var (
 	simSeeds = flag.Int("sim.seeds", 0, "how many towns TestNothingIsLostOrShownTwice plays; 0: a few, and fewer with the race detector")
+	simFirst = flag.Int("sim.first", 0, "the seed of the first town")
 	simSeed  = flag.Int("sim.seed", -1, "play only the town of this seed")
 	simLog   = flag.Bool("sim.log", false, "show what the nodes of a town said in which something is wrong")
 	simSteps = flag.Int("sim.steps", 80, "how much happens in a town")
@@ -22,7 +23,7 @@ var (
 // die, clocks are set and old databases restored. Then everything works again, and what a node has promised must be there: once, in order,
 // and every tick true.
 func TestNothingIsLostOrShownTwice(t *testing.T) {
-	first, n := 0, *simSeeds
+	first, n := *simFirst, *simSeeds
 	if n == 0 {
 		n = usualTowns
 	}
@@ -88,9 +89,18 @@ func (w *town) live(steps int) {
 
 // alone lets one person come back while everybody else is off: whatever a host has said that it holds is there.
 func (w *town) alone(reader *citizen) {
+	if reader.up {
+		w.stop(reader)
+	}
+	for range 6 {
+		w.say(w.anybody())
+	}
+	time.Sleep(10 * time.Second)
+	for range 3 {
+		w.flicker(reader)
+	}
 	for _, c := range w.people {
-		if c.up && c != reader {
-			time.Sleep(5 * time.Second) // what waits for a host that is back gets there
+		if c.up {
 			w.stop(c)
 		}
 	}
@@ -100,9 +110,7 @@ func (w *town) alone(reader *citizen) {
 			held[text] = true
 		}
 	}
-	if !reader.up {
-		w.start(reader)
-	}
+	w.start(reader)
 	w.scene.Net.Fetch(reader.Identity.Device()) // as a node does again and again
 	time.Sleep(5 * time.Minute)
 	shown := map[string]bool{}

@@ -154,8 +154,32 @@ func (w *town) kill(c *citizen) {
 	if !c.up {
 		return
 	}
-	c.disk.cut(w.rng.IntN(4), w.rng.IntN(2) == 0, func() { w.scene.Net.Unplug(c.Identity.Device()) })
-	time.Sleep(time.Duration(w.rng.IntN(5)) * time.Second)
+	w.arm(c, 8)
+	for range w.rng.IntN(5) {
+		w.say(w.anybody())
+		time.Sleep(time.Duration(w.rng.IntN(2)) * time.Second)
+	}
+	w.stop(c)
+}
+
+// arm cuts the power of somebody's machine at one of the next writes.
+func (w *town) arm(c *citizen, writes int) {
+	c.disk.cut(w.rng.IntN(writes), w.rng.IntN(2) == 0, func() { w.scene.Net.Unplug(c.Identity.Device()) })
+}
+
+// flicker lets somebody come back and fetch what waits for them, and cuts their power in the middle of it.
+func (w *town) flicker(c *citizen) {
+	for _, h := range w.hosts {
+		h.Die()
+	}
+	c.disk.revive()
+	c.Start(nil)
+	w.arm(c, 6)
+	for _, h := range w.hosts {
+		h.Rise()
+	}
+	w.scene.Net.Fetch(c.Identity.Device())
+	time.Sleep(time.Second)
 	w.stop(c)
 }
 
