@@ -26,8 +26,8 @@ type DepositID = [16]byte
 
 // Deposit is one box for one owner.
 type Deposit struct {
-	Owner peer.ID // whose mailbox it is for
-	Host  peer.ID // the host that takes it
+	Owner peer.ID  // whose mailbox it is for
+	Host  peer.ID  // the host that takes it
 	Lane  [32]byte // the key of the lane that it came through; zeros: the open lane
 	ID    DepositID
 	Box   []byte
