@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -130,6 +131,39 @@ func TestBadUpdatesHurtNobody(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Those who write beside us lock in the same order: first what is common to all, then by key. The messenger's updates have no key, and stay as
+// they came.
+func TestUpdatesRunInTheOrderOfTheirKeys(t *testing.T) {
+	db := open(t, storetest.SQLite(t))
+	g := hold(t, db)
+	var ran []string
+	note := func(name string) func(*tx) error {
+		return func(*tx) error { ran = append(ran, name); return nil }
+	}
+	for _, u := range []*update{
+		{order: "b", fn: note("b")},
+		{fn: note("1")},
+		{order: "a", fn: note("a1"), first: note("first")},
+		{fn: note("2")},
+		{order: "c", fn: note("c"), first: note("first")},
+		{order: "a", fn: note("a2")},
+		{fn: note("3")},
+	} {
+		queued := g.queued()
+		u.ctx = bg()
+		g.all.Go(func() {
+			if err := db.commit(u); err != nil {
+				t.Error(err)
+			}
+		})
+		await(t, "the update is queued", func() bool { return g.queued() == queued+1 })
+	}
+	g.release()
+	if want := []string{"first", "1", "2", "3", "a1", "a2", "b", "c"}; !slices.Equal(ran, want) {
+		t.Errorf("ran %q, want %q", ran, want)
+	}
 }
 
 // Which of two updates in conflict wins does not matter. That exactly one does, and says so, matters.

@@ -20,8 +20,7 @@ import (
 )
 
 const (
-	postgresHasTables = `SELECT COUNT(*) FROM information_schema.tables
-		WHERE table_schema = current_schema() AND table_name = '` + versionTable + `'`
+	postgresHasTable = `SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = current_schema() AND table_name = `
 
 	// ownerLock is the key of the advisory lock: "parley" in ASCII.
 	ownerLock     = `123563833845113` // 0x7061726c6579
@@ -52,9 +51,10 @@ type postgresDB struct {
 	conns  *pgxpool.Pool
 	reads  *sql.DB // on the pool
 	writes *sql.DB // makes a new connection each time
+	owned  bool    // by one node alone
 }
 
-func openPostgres(ctx context.Context, dsn string, logger *zap.Logger) (*postgresDB, error) {
+func openPostgres(ctx context.Context, dsn string, logger *zap.Logger, owned bool) (*postgresDB, error) {
 	config, err := pgxpool.ParseConfig(dsn)
 	if err != nil {
 		return nil, explainURL(dsn, err)
@@ -68,7 +68,7 @@ func openPostgres(ctx context.Context, dsn string, logger *zap.Logger) (*postgre
 	if err != nil {
 		return nil, explainURL(dsn, err)
 	}
-	e := &postgresDB{config: config.ConnConfig, conns: pool, reads: stdlib.OpenDBFromPool(pool), writes: stdlib.OpenDB(*config.ConnConfig)}
+	e := &postgresDB{config: config.ConnConfig, conns: pool, reads: stdlib.OpenDBFromPool(pool), writes: stdlib.OpenDB(*config.ConnConfig), owned: owned}
 	e.writes.SetMaxIdleConns(0)
 	if err := e.warn(ctx, logger); err != nil {
 		return nil, errors.Join(e.explainOpen(err), e.close())
@@ -92,7 +92,7 @@ func (e *postgresDB) warn(ctx context.Context, logger *zap.Logger) error {
 func (e *postgresDB) dialect() dialect {
 	return dialect{
 		name: "postgres", where: e.where(), begin: "BEGIN", beginView: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
-		hasTables: postgresHasTables, goose: goose.DialectPostgres,
+		hasTable: postgresHasTable, lock: " FOR UPDATE OF m", goose: goose.DialectPostgres,
 	}
 }
 
@@ -105,13 +105,16 @@ func (e *postgresDB) where() string {
 
 func (e *postgresDB) server() string { return fmt.Sprintf("%s port %d", e.config.Host, e.config.Port) }
 
-// writer implements engine: the lock belongs to the connection, so that nobody can write without it.
+// writer implements engine: the lock, where there is one, belongs to the connection, so that nobody can write without it.
 func (e *postgresDB) writer(ctx context.Context) (*session, error) {
 	conn, err := e.writes.Conn(ctx)
 	if err != nil {
 		return nil, err
 	}
 	s := &session{conn: conn}
+	if !e.owned {
+		return s, nil
+	}
 	if err := e.own(ctx, s); err != nil {
 		s.close()
 		return nil, err

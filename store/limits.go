@@ -29,6 +29,6 @@ const (
 	checkpointPages = 4000
 	// maxWALPages is when a commit itself does the checkpoint (64 MiB), which happens only where the one beside it cannot keep up.
 	maxWALPages = 16000
-	// deleteBatch is the most rows of one DELETE: one flight of the outbox.
-	deleteBatch = 256
+	// rowsBatch is the most rows of one statement that names them: one flight of the outbox, four of a mailbox.
+	rowsBatch = 256
 )
