@@ -192,6 +192,9 @@ func (c *committer) transact(batch []*update) (ran int, err error) {
 			if committing {
 				return ran, unavailable(err)
 			}
+			if attempt > 0 { // it was not just a connection that had died unnoticed
+				pause(ctx, attempt)
+			}
 		case verdictAgain:
 			pause(ctx, attempt)
 		}

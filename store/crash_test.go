@@ -251,7 +251,7 @@ func TestDiskFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	e.writes.SetMaxIdleConns(0)
-	db := &DB{engine: e, committer: committer{engine: e}}
+	db := &DB{engine: e, committer: committer{engine: e}, patience: ViewTimeout}
 	defer db.Close()
 	if err := db.start(bg()); err != nil {
 		t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"path"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	"go.uber.org/zap"
@@ -38,7 +39,8 @@ type DB struct {
 	engine    engine
 	committer committer
 	readOnly  bool
-	shared    bool // several hosts keep mailboxes in it, and it holds nothing else
+	patience  time.Duration // how long a view may take
+	shared    bool          // several hosts keep mailboxes in it, and it holds nothing else
 
 	mu     sync.Mutex
 	closed bool
@@ -58,6 +60,7 @@ func Open(ctx context.Context, url string, o Options) (*DB, error) {
 
 // start returns a database that is ready, or closed.
 func start(ctx context.Context, db *DB) (*DB, error) {
+	db.patience = ViewTimeout
 	if err := db.start(ctx); err != nil {
 		return nil, errors.Join(db.engine.explainOpen(err), db.Close())
 	}
@@ -178,15 +181,20 @@ func (db *DB) view(ctx context.Context, fn func(*tx) error) error {
 		return err
 	}
 	defer db.calls.Done()
-	s, err := db.beginView(ctx)
+	limited, cancel := context.WithTimeout(ctx, db.patience)
+	defer cancel()
+	s, err := db.beginView(limited)
 	if err != nil {
 		return db.seen(ctx, nil, err)
 	}
 	defer db.engine.done(s)
-	defer s.rollBack(ctx)
-	u := &update{ctx: ctx, fn: fn}
-	if err := u.run(ctx, s); err != nil {
+	defer s.rollBack(limited)
+	u := &update{ctx: limited, fn: fn}
+	if err := u.run(limited, s); err != nil {
 		return db.seen(ctx, s, err)
+	}
+	if u.skipped != nil && ctx.Err() == nil {
+		return unavailable(u.skipped)
 	}
 	return u.skipped
 }

@@ -14,6 +14,9 @@ const (
 	RetryPause = 5 * time.Millisecond
 	// CommitTimeout ends one transaction, connecting included. It is long because the caller cannot know what became of it.
 	CommitTimeout = 30 * time.Second
+	// ViewTimeout ends one view, connecting included: a server whose machine has vanished never answers, and nobody else would notice for
+	// a quarter of an hour. No view of ours takes a second.
+	ViewTimeout = 30 * time.Second
 	// ConnectTimeout ends one attempt to connect to PostgreSQL, unless the URL says otherwise (connect_timeout).
 	ConnectTimeout = 5 * time.Second
 	// BusyTimeout is how long SQLite waits for another process, such as a shell that somebody has open on the file.

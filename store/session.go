@@ -15,6 +15,8 @@ type session struct {
 	stmts map[string]*sql.Stmt
 	// leave gives up the owner's lock, before the connection is closed; nil for a session that does not write.
 	leave func()
+	// doubt returns, once, why the last commit may not be durable though the database said yes; nil where it never says so.
+	doubt func() error
 	// broken is set when a transaction could not be ended: the connection must not be used again.
 	broken bool
 }
@@ -74,7 +76,13 @@ func (s *session) begin(ctx context.Context, words string) error {
 
 // commit ends the transaction durably. After an error the session has no transaction, or is broken.
 func (s *session) commit(ctx context.Context) error {
+	if s.doubt != nil {
+		_ = s.doubt() // of what came before
+	}
 	_, err := s.conn.ExecContext(ctx, "COMMIT")
+	if err == nil && s.doubt != nil {
+		err = s.doubt()
+	}
 	if err != nil {
 		s.rollBack(ctx)
 	}
