@@ -136,10 +136,12 @@ func beyond[T int | int64](n, limit T) T { return max(n-limit, 0) }
 
 func (t *tx) insertBox(d mailbox.Deposit, row [16]byte) error {
 	size := int64(len(d.Box))
-	_, _ = t.exec(boxInsert, bytesOf(d.Owner), row[:], d.ID[:], d.Lane[:], size, []byte{}, bytesOf(d.Box))
-	_, _ = t.exec(mailboxAdd, bytesOf(d.Owner), 1, size)
-	_, _ = t.exec(useAdd, bytesOf(d.Owner), d.Lane[:], size)
-	return t.err
+	owner := bytesOf(d.Owner)
+	return t.execAll(
+		statement{boxInsert, []any{owner, row[:], d.ID[:], d.Lane[:], size, []byte{}, bytesOf(d.Box)}},
+		statement{mailboxAdd, []any{owner, 1, size}},
+		statement{useAdd, []any{owner, d.Lane[:], size}},
+	)
 }
 
 // rowID returns an id that grows with time, and within a microsecond of this host with the order of deposits.

@@ -288,3 +288,41 @@ func TestOtherErrorsAreFinal(t *testing.T) {
 		t.Errorf("%d runs", runs)
 	}
 }
+
+// Statements that travel together fail together, and take nobody along who shares the commit.
+func TestStatementsThatTravelTogether(t *testing.T) {
+	bothEngines(t, func(t *testing.T, url string) {
+		db := open(t, url)
+		remember := func(n byte) statement { return statement{seenInsert, []any{make([]byte, 31+n), 0, []byte{n}}} } // one of them is no id
+		err := db.update(bg(), func(tx *tx) error {
+			_ = tx.execAll(remember(1), remember(2))
+			return nil
+		})
+		if err == nil {
+			t.Error("the second cannot be, and nobody said so")
+		}
+		if _, ok := seen(t, db); ok {
+			t.Error("the first is kept")
+		}
+		err = db.update(bg(), func(tx *tx) error { return tx.execAll(remember(1)) })
+		if err != nil {
+			t.Error(err)
+		}
+		if _, ok := seen(t, db); !ok {
+			t.Error("the first is not kept")
+		}
+	})
+}
+
+// seen reads the envelope of zeros.
+func seen(t *testing.T, db *DB) (row chat.SeenRow, ok bool) {
+	t.Helper()
+	err := db.View(bg(), func(tx chat.Tx) (err error) {
+		row, ok, err = tx.Seen(chat.EnvelopeID{})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return row, ok
+}

@@ -135,6 +135,7 @@ func (e *postgresDB) writer(ctx context.Context) (*session, error) {
 	}
 	s := &session{conn: conn}
 	s.doubt = func() error { return doubt(s) }
+	s.pipeline = func(ctx context.Context, all []statement) error { return pipeline(ctx, s, all) }
 	if !e.owned {
 		return s, nil
 	}
@@ -205,6 +206,15 @@ func (e *postgresDB) judge(s *session, err error) verdict {
 	default:
 		return verdictFinal
 	}
+}
+
+// pipeline sends statements together, and waits once. After one that fails the server skips the others.
+func pipeline(ctx context.Context, s *session, all []statement) error {
+	var batch pgx.Batch
+	for _, one := range all {
+		batch.Queue(one.query, one.args...)
+	}
+	return s.conn.Raw(func(c any) error { return c.(*stdlib.Conn).Conn().SendBatch(ctx, &batch).Close() ; return nil })
 }
 
 // noteWarning keeps the last warning of a connection for whoever commits on it.

@@ -17,7 +17,7 @@ import (
 	"parley/store/storetest"
 )
 
-// How often the server goes away under load; 20 takes a minute and a half.
+// How often the server goes away under load; 20 takes a minute.
 var restarts = flag.Int("restarts", 2, "how often TestServerRestartsUnderLoad restarts the server, and TestConnectionsEndUnderLoad ends all connections")
 
 // load is a node that writes messages and two hosts that take deposits, which all try again as long as the database is away.

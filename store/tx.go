@@ -34,6 +34,14 @@ func (t *tx) exec(query string, args ...any) (int64, error) {
 	return n, t.fail(err)
 }
 
+// execAll runs statements whose results nobody needs to see one by one.
+func (t *tx) execAll(all ...statement) error {
+	if t.err != nil {
+		return t.err
+	}
+	return t.fail(t.session.execAll(t.ctx, all))
+}
+
 func (t *tx) fail(err error) error {
 	if t.err == nil {
 		t.err = err
