@@ -214,7 +214,7 @@ func pipeline(ctx context.Context, s *session, all []statement) error {
 	for _, one := range all {
 		batch.Queue(one.query, one.args...)
 	}
-	return s.conn.Raw(func(c any) error { return c.(*stdlib.Conn).Conn().SendBatch(ctx, &batch).Close() ; return nil })
+	return s.conn.Raw(func(c any) error { return c.(*stdlib.Conn).Conn().SendBatch(ctx, &batch).Close() })
 }
 
 // noteWarning keeps the last warning of a connection for whoever commits on it.
