@@ -13,12 +13,13 @@ import (
 	"strings"
 )
 
-//go:embed sqlite/*.sql postgres/*.sql
+//go:embed sqlite/*.sql sqlite/mailbox/*.sql postgres/*.sql postgres/mailbox/*.sql
 var files embed.FS
 
-// For returns the migrations of one engine, "sqlite" or "postgres", and the version that a database has after the last of them.
-func For(engine string) (fsys fs.FS, newest int64, err error) {
-	fsys, err = fs.Sub(files, engine)
+// For returns the migrations in a folder: that of an engine, "sqlite" or "postgres", or its mailboxes' ("sqlite/mailbox"); and the version
+// that a database has after the last of them.
+func For(folder string) (fsys fs.FS, newest int64, err error) {
+	fsys, err = fs.Sub(files, folder)
 	if err != nil {
 		return nil, 0, err
 	}

@@ -10,8 +10,18 @@ import (
 
 // Both engines must hold the same tables with the same columns: one set of SQL speaks to both.
 func TestEnginesAreTwins(t *testing.T) {
-	lite, liteVersion := load(t, "sqlite")
-	post, postVersion := load(t, "postgres")
+	for _, below := range []string{"", "/mailbox"} {
+		areTwins(t, below)
+	}
+}
+
+func areTwins(t *testing.T, below string) {
+	t.Helper()
+	lite, liteVersion := load(t, "sqlite"+below)
+	post, postVersion := load(t, "postgres"+below)
+	if liteVersion == 0 {
+		t.Errorf("%q is empty", below)
+	}
 	if liteVersion != postVersion {
 		t.Errorf("newest version: sqlite %d, postgres %d", liteVersion, postVersion)
 	}
@@ -26,7 +36,7 @@ func TestEnginesAreTwins(t *testing.T) {
 }
 
 func TestFilesAreNumberedWithoutGaps(t *testing.T) {
-	for _, engine := range []string{"sqlite", "postgres"} {
+	for _, engine := range []string{"sqlite", "sqlite/mailbox", "postgres", "postgres/mailbox"} {
 		texts, newest := load(t, engine)
 		if int64(len(texts)) != newest {
 			t.Errorf("%s: %d files, newest version %d", engine, len(texts), newest)
@@ -45,6 +55,10 @@ func TestFilesAreNumberedWithoutGaps(t *testing.T) {
 // What runs on PostgreSQL must run on its distributed relatives too.
 func TestPostgresUsesNoExtension(t *testing.T) {
 	texts, _ := load(t, "postgres")
+	mailboxes, _ := load(t, "postgres/mailbox")
+	for name, text := range mailboxes {
+		texts["mailbox/"+name] = text
+	}
 	for name, text := range texts {
 		for _, word := range []string{"EXTENSION", "SERIAL", "SEQUENCE ", "TRIGGER", "FUNCTION", "INHERITS"} {
 			if strings.Contains(text, word) {
@@ -67,7 +81,7 @@ func load(t *testing.T, engine string) (map[string]string, int64) {
 		t.Fatal(err)
 	}
 	texts := map[string]string{}
-	names, err := fs.Glob(fsys, "*")
+	names, err := fs.Glob(fsys, "*.sql")
 	if err != nil {
 		t.Fatal(err)
 	}

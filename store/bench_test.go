@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"parley/chat"
+	"parley/node/mailbox"
+	"parley/node/mailbox/mailboxtest"
 	"parley/store/storetest"
 )
 
@@ -164,4 +166,51 @@ type counting struct {
 func (c counting) committed() {
 	c.commits.Add(1)
 	c.engine.committed()
+}
+
+// BenchmarkDeposit measures what a host does for its answer to a deposit of the smallest class, of many owners: with one depositor the latency, with
+// more what sharing commits gains.
+func BenchmarkDeposit(b *testing.B) {
+	for _, on := range engines() {
+		for _, depositors := range []int{1, 64} {
+			b.Run(fmt.Sprintf("%s/depositors=%d", on.engine, depositors), func(b *testing.B) {
+				db := open(b, on.fresh(b))
+				benchDeposits(b, depositors, db.Mailbox())
+			})
+		}
+	}
+	b.Run("two hosts/depositors=64", func(b *testing.B) {
+		url := durablePostgres(b)
+		benchDeposits(b, 64, openShared(b, url), openShared(b, url))
+	})
+}
+
+func benchDeposits(b *testing.B, depositors int, hosts ...*Mailbox) {
+	const owners, size = 50, 2<<10 + 1136
+	var next, commits atomic.Int64
+	q := mailbox.DefaultQuota()
+	unlimited := mailbox.Room{Boxes: 1 << 30, Bytes: 1 << 40}
+	q.Contact, q.Mailbox, q.Sure, q.Host = unlimited, unlimited, unlimited, mailbox.Room{Boxes: 1 << 40, Bytes: 1 << 50}
+	for i, m := range hosts {
+		for owner := range owners {
+			opens(b, m, mailboxtest.Peer(owner), mailboxtest.Peer(100+i), q)
+		}
+		m.db.committer.engine = counting{m.db.engine, &commits}
+	}
+	b.ResetTimer()
+	var all sync.WaitGroup
+	for w := range depositors {
+		all.Go(func() {
+			at := w % len(hosts)
+			for n := next.Add(1); n <= int64(b.N); n = next.Add(1) {
+				d := depositOf(mailboxtest.Peer(int(n%owners)), mailboxtest.Peer(100+at), int(n), size)
+				if v, err := hosts[at].Deposit(b.Context(), d, q); err != nil || v != mailbox.Stored {
+					b.Errorf("verdict %d, %v", v, err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "deposits/s")
+	b.ReportMetric(float64(b.N)/float64(commits.Load()), "deposits/commit")
 }

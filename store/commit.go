@@ -1,11 +1,13 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -33,8 +35,14 @@ type committer struct {
 
 // update is one call of Update under way.
 type update struct {
-	ctx  context.Context
-	fn   func(*tx) error
+	ctx context.Context
+	fn  func(*tx) error
+	// Where several nodes write at once (a shared mailbox database), they have to take locks in one order: first is run before all
+	// updates of a transaction, once for those that name it, and the updates come in the order of their keys. Both are empty for the
+	// messenger's, which keep the order in which they came.
+	first func(*tx) error
+	order string
+
 	wake chan struct{} // closed when this update is answered, or is to lead
 
 	leads    bool  // set before wake is closed, by whoever closes it
@@ -43,15 +51,15 @@ type update struct {
 	skipped  error // its context had ended before it could start
 }
 
-// update runs fn in a transaction that it may share with others, and returns when that is durable or has failed.
-func (c *committer) update(ctx context.Context, fn func(*tx) error) error {
-	u := &update{ctx: ctx, fn: fn, wake: make(chan struct{})}
+// update runs u in a transaction that it may share with others, and returns when that is durable or has failed.
+func (c *committer) update(u *update) error {
+	u.wake = make(chan struct{})
 	c.join(u)
 	select {
 	case <-u.wake:
-	case <-ctx.Done():
+	case <-u.ctx.Done():
 		if c.leave(u) {
-			return ctx.Err()
+			return u.ctx.Err()
 		}
 		<-u.wake // too late: it is being run
 	}
@@ -105,6 +113,7 @@ func (c *committer) take() []*update {
 	n := min(len(c.queue), MaxGroup)
 	batch := c.queue[:n:n]
 	c.queue = append([]*update(nil), c.queue[n:]...)
+	slices.SortStableFunc(batch, func(a, b *update) int { return cmp.Compare(a.order, b.order) })
 	return batch
 }
 
@@ -183,6 +192,9 @@ func (c *committer) transact(batch []*update) (ran int, err error) {
 			if committing {
 				return ran, unavailable(err)
 			}
+			if attempt > 0 { // it was not just a connection that had died unnoticed
+				pause(ctx, attempt)
+			}
 		case verdictAgain:
 			pause(ctx, attempt)
 		}
@@ -215,6 +227,12 @@ func (c *committer) attempt(ctx context.Context, batch []*update) (ran int, comm
 	s := c.session
 	if err := s.begin(ctx, c.engine.dialect().begin); err != nil {
 		return len(batch), false, err
+	}
+	if i := slices.IndexFunc(batch, func(u *update) bool { return u.first != nil }); i >= 0 {
+		if err := batch[i].first(&tx{ctx: ctx, session: s}); err != nil {
+			s.rollBack(ctx)
+			return len(batch), false, err
+		}
 	}
 	for i, u := range batch {
 		if err := u.run(ctx, s); err != nil {

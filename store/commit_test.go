@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -132,6 +133,39 @@ func TestBadUpdatesHurtNobody(t *testing.T) {
 	})
 }
 
+// Those who write beside us lock in the same order: first what is common to all, then by key. The messenger's updates have no key, and stay as
+// they came.
+func TestUpdatesRunInTheOrderOfTheirKeys(t *testing.T) {
+	db := open(t, storetest.SQLite(t))
+	g := hold(t, db)
+	var ran []string
+	note := func(name string) func(*tx) error {
+		return func(*tx) error { ran = append(ran, name); return nil }
+	}
+	for _, u := range []*update{
+		{order: "b", fn: note("b")},
+		{fn: note("1")},
+		{order: "a", fn: note("a1"), first: note("first")},
+		{fn: note("2")},
+		{order: "c", fn: note("c"), first: note("first")},
+		{order: "a", fn: note("a2")},
+		{fn: note("3")},
+	} {
+		queued := g.queued()
+		u.ctx = bg()
+		g.all.Go(func() {
+			if err := db.commit(u); err != nil {
+				t.Error(err)
+			}
+		})
+		await(t, "the update is queued", func() bool { return g.queued() == queued+1 })
+	}
+	g.release()
+	if want := []string{"first", "1", "2", "3", "a1", "a2", "b", "c"}; !slices.Equal(ran, want) {
+		t.Errorf("ran %q, want %q", ran, want)
+	}
+}
+
 // Which of two updates in conflict wins does not matter. That exactly one does, and says so, matters.
 func TestConflictWithinAGroup(t *testing.T) {
 	bothEngines(t, func(t *testing.T, url string) {
@@ -253,4 +287,42 @@ func TestOtherErrorsAreFinal(t *testing.T) {
 	if runs != 1 {
 		t.Errorf("%d runs", runs)
 	}
+}
+
+// Statements that travel together fail together, and take nobody along who shares the commit.
+func TestStatementsThatTravelTogether(t *testing.T) {
+	bothEngines(t, func(t *testing.T, url string) {
+		db := open(t, url)
+		remember := func(n byte) statement { return statement{seenInsert, []any{make([]byte, 31+n), 0, []byte{n}}} } // one of them is no id
+		err := db.update(bg(), func(tx *tx) error {
+			_ = tx.execAll(remember(1), remember(2))
+			return nil
+		})
+		if err == nil {
+			t.Error("the second cannot be, and nobody said so")
+		}
+		if _, ok := seen(t, db); ok {
+			t.Error("the first is kept")
+		}
+		err = db.update(bg(), func(tx *tx) error { return tx.execAll(remember(1)) })
+		if err != nil {
+			t.Error(err)
+		}
+		if _, ok := seen(t, db); !ok {
+			t.Error("the first is not kept")
+		}
+	})
+}
+
+// seen reads the envelope of zeros.
+func seen(t *testing.T, db *DB) (row chat.SeenRow, ok bool) {
+	t.Helper()
+	err := db.View(bg(), func(tx chat.Tx) (err error) {
+		row, ok, err = tx.Seen(chat.EnvelopeID{})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return row, ok
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"strconv"
@@ -9,11 +10,14 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/ncruces/go-sqlite3"
 	"github.com/ncruces/go-sqlite3/driver"
 	"github.com/ncruces/go-sqlite3/vfs"
 
 	"parley/chat"
+	"parley/node/mailbox"
+	"parley/node/mailbox/mailboxtest"
 	"parley/store/storetest"
 )
 
@@ -22,7 +26,7 @@ func TestKilledInTheMiddle(t *testing.T) {
 	bothEngines(t, func(t *testing.T, url string) {
 		var acknowledged []int
 		for range 3 {
-			node := startOwner(t, url)
+			node := startOwner(t, envOwner, url)
 			for len(acknowledged) < 500 && node.lines.Scan() {
 				acknowledged = append(acknowledged, numberIn(t, node.lines.Text()))
 			}
@@ -43,6 +47,65 @@ func TestKilledInTheMiddle(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A host that is killed while it takes deposits has all that it has answered for, whole and once, and its counters are right.
+func TestHostKilledInTheMiddle(t *testing.T) {
+	bothEngines(t, func(t *testing.T, url string) {
+		db := open(t, url)
+		for owner := range 7 {
+			opens(t, db.Mailbox(), mailboxtest.Peer(owner), mailboxtest.Peer(100), mailbox.DefaultQuota())
+		}
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+		answered := map[int]bool{}
+		host := startOwner(t, envHost, url)
+		for len(answered) < 300 && host.lines.Scan() {
+			answered[numberIn(t, host.lines.Text())] = true
+		}
+		host.kill(t)
+		for _, line := range host.drain() {
+			answered[numberIn(t, line)] = true
+		}
+		m := open(t, url).Mailbox()
+		kept := counted(t, m).Boxes
+		for owner := range 7 {
+			for _, b := range drain(t, m, mailboxtest.Peer(owner)) {
+				n := int(binary.BigEndian.Uint64(b.ID[8:]))
+				if kept--; n%7 != owner || len(b.Box) != 1000 {
+					t.Errorf("box %d of owner %d has %d bytes", n, owner, len(b.Box))
+				}
+				delete(answered, n)
+			}
+		}
+		if len(answered) > 0 || kept != 0 {
+			t.Errorf("%d deposits were answered for and are gone; %d too many are there", len(answered), kept)
+		}
+	})
+}
+
+// drain fetches everything of an owner.
+func drain(t *testing.T, m *Mailbox, owner peer.ID) (all []mailbox.Box) {
+	t.Helper()
+	for {
+		l := mailbox.Lease{Owner: owner, Host: mailboxtest.Peer(100), Now: noon(), Until: noon(), Boxes: mailbox.Window, Bytes: mailbox.WindowBytes}
+		boxes, err := m.Lease(bg(), l)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(boxes) == 0 {
+			return all
+		}
+		all = append(all, boxes...)
+		var ids []mailbox.DepositID
+		for _, b := range boxes {
+			ids = append(ids, b.ID)
+		}
+		if err := m.Delete(bg(), owner, ids); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 func numberIn(t *testing.T, line string) int {
@@ -188,7 +251,7 @@ func TestDiskFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	e.writes.SetMaxIdleConns(0)
-	db := &DB{engine: e, committer: committer{engine: e}}
+	db := &DB{engine: e, committer: committer{engine: e}, patience: ViewTimeout}
 	defer db.Close()
 	if err := db.start(bg()); err != nil {
 		t.Fatal(err)

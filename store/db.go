@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"path"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	"go.uber.org/zap"
@@ -24,11 +27,20 @@ type Options struct {
 	ReadOnly bool
 }
 
+func (o Options) logger() *zap.Logger {
+	if o.Logger == nil {
+		return zap.NewNop()
+	}
+	return o.Logger
+}
+
 // DB is an open database. All its methods may be called at once from many goroutines.
 type DB struct {
 	engine    engine
 	committer committer
 	readOnly  bool
+	patience  time.Duration // how long a view may take
+	shared    bool          // several hosts keep mailboxes in it, and it holds nothing else
 
 	mu     sync.Mutex
 	closed bool
@@ -39,16 +51,18 @@ type DB struct {
 // in a folder that exists) or "postgres://USER@HOST/NAME". Whoever opens it other than read-only owns it until Close or the end
 // of the process, and the next to try is refused. Errors are made for people, and never show a password.
 func Open(ctx context.Context, url string, o Options) (*DB, error) {
-	if o.Logger == nil {
-		o.Logger = zap.NewNop()
-	}
 	e, err := openEngine(ctx, url, o)
 	if err != nil {
 		return nil, err
 	}
-	db := &DB{engine: e, committer: committer{engine: e}, readOnly: o.ReadOnly}
+	return start(ctx, &DB{engine: e, committer: committer{engine: e}, readOnly: o.ReadOnly})
+}
+
+// start returns a database that is ready, or closed.
+func start(ctx context.Context, db *DB) (*DB, error) {
+	db.patience = ViewTimeout
 	if err := db.start(ctx); err != nil {
-		return nil, errors.Join(e.explainOpen(err), db.Close())
+		return nil, errors.Join(db.engine.explainOpen(err), db.Close())
 	}
 	return db, nil
 }
@@ -59,7 +73,7 @@ func openEngine(ctx context.Context, url string, o Options) (engine, error) {
 	case "sqlite":
 		return openSQLite(rest)
 	case "postgres", "postgresql":
-		return openPostgres(ctx, url, o.Logger)
+		return openPostgres(ctx, url, o.logger(), true)
 	default:
 		return nil, misconfigured(nil, "", "database URL has the unknown scheme %.20q; want sqlite:PATH or postgres://USER@HOST/NAME", scheme)
 	}
@@ -81,23 +95,51 @@ func (db *DB) start(ctx context.Context) error {
 	return db.bringUp(ctx, s)
 }
 
-// bringUp is quick where there is nothing to do, which is at every start but the first of a release.
+// bringUp brings all tables up to date. It is quick where there is nothing to do, which is at every start but the first of a release.
 func (db *DB) bringUp(ctx context.Context, s *session) error {
+	sets := []tables{messengerTables, mailboxTables}
+	if db.shared {
+		sets = sets[1:]
+	}
+	for _, set := range sets {
+		if err := db.bringUpSet(ctx, s, set); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (db *DB) bringUpSet(ctx context.Context, s *session, set tables) error {
 	d := db.engine.dialect()
-	has, err := d.version(ctx, s)
-	if err != nil {
-		return fmt.Errorf("read schema version: %w", err)
+	for attempt := 0; ; attempt++ {
+		has, err := d.version(ctx, s, set)
+		if err != nil {
+			return fmt.Errorf("read schema version: %w", err)
+		}
+		files, newest, err := migrations.For(path.Join(d.name, set.folder))
+		switch {
+		case err != nil:
+			return err
+		case has > newest:
+			return misconfigured(nil, "parley version",
+				"database %s was made by a newer parley (its schema is %d, this program knows %d)", d.where, has, newest)
+		case has == newest:
+			return nil
+		}
+		// Another host may be migrating a shared database at this moment. One of the two fails at a table or a version that is
+		// there already, and nothing of its migration stays; it looks again.
+		err = db.migrate(ctx, set, files)
+		if err != nil && (!db.shared || attempt == MaxAttempts) {
+			return err
+		}
+		if err != nil {
+			pause(ctx, attempt)
+		}
 	}
-	files, newest, err := migrations.For(d.name)
-	switch {
-	case err != nil:
-		return err
-	case has > newest:
-		return misconfigured(nil, "parley version",
-			"database %s was made by a newer parley (its schema is %d, this program knows %d)", d.where, has, newest)
-	case has == newest:
-		return nil
-	}
+}
+
+// migrate makes sure of the owner's lock first, where there is one.
+func (db *DB) migrate(ctx context.Context, set tables, files fs.FS) error {
 	if db.readOnly {
 		owner, err := db.engine.writer(ctx)
 		if err != nil {
@@ -105,7 +147,7 @@ func (db *DB) bringUp(ctx context.Context, s *session) error {
 		}
 		defer owner.close()
 	}
-	return d.migrate(ctx, db.engine.pool(), files)
+	return db.engine.dialect().migrate(ctx, db.engine.pool(), set, files)
 }
 
 // Update implements chat.Store. See the package comment for what shares a commit with what. Where the database is away it
@@ -115,14 +157,18 @@ func (db *DB) Update(ctx context.Context, fn func(chat.Tx) error) error {
 }
 
 func (db *DB) update(ctx context.Context, fn func(*tx) error) error {
+	return db.commit(&update{ctx: ctx, fn: fn})
+}
+
+func (db *DB) commit(u *update) error {
 	if db.readOnly {
 		return errReadOnly
 	}
-	if err := db.enter(ctx); err != nil {
+	if err := db.enter(u.ctx); err != nil {
 		return err
 	}
 	defer db.calls.Done()
-	return db.committer.update(ctx, fn)
+	return db.committer.update(u)
 }
 
 // View implements chat.Store. Views run beside each other and beside updates, and see what was committed when they began.
@@ -135,15 +181,20 @@ func (db *DB) view(ctx context.Context, fn func(*tx) error) error {
 		return err
 	}
 	defer db.calls.Done()
-	s, err := db.beginView(ctx)
+	limited, cancel := context.WithTimeout(ctx, db.patience)
+	defer cancel()
+	s, err := db.beginView(limited)
 	if err != nil {
 		return db.seen(ctx, nil, err)
 	}
 	defer db.engine.done(s)
-	defer s.rollBack(ctx)
-	u := &update{ctx: ctx, fn: fn}
-	if err := u.run(ctx, s); err != nil {
+	defer s.rollBack(limited)
+	u := &update{ctx: limited, fn: fn}
+	if err := u.run(limited, s); err != nil {
 		return db.seen(ctx, s, err)
+	}
+	if u.skipped != nil && ctx.Err() == nil {
+		return unavailable(u.skipped)
 	}
 	return u.skipped
 }

@@ -44,28 +44,39 @@ type dialect struct {
 	where     string // the database for people, without a secret
 	begin     string // starts a transaction that writes
 	beginView string // starts one that reads
-	hasTables string // finds a 0 where no migration was ever run
+	hasTable  string // counts the tables of the name that follows
+	lock      string // ends a SELECT whose rows (of the table m) nobody else may change before the transaction ends
 	goose     goose.Dialect
 }
 
-// versionTable is where goose notes what it has done; versionQuery asks it without goose, which would be slow at every start.
-const (
-	versionTable = "goose_db_version"
-	versionQuery = `SELECT COALESCE(MAX(version_id), 0) FROM ` + versionTable
-)
-
-// version returns the version of the tables, 0 for an empty database.
-func (d dialect) version(ctx context.Context, s *session) (int64, error) {
-	if n, err := s.number(ctx, d.hasTables); err != nil || n == 0 {
-		return 0, err
-	}
-	return s.number(ctx, versionQuery)
+// tables is a set of tables with migrations of their own. In the version table goose notes what it has done.
+type tables struct {
+	folder  string // below the engine's
+	version string
 }
 
-// migrate runs what is missing, each migration in a transaction of its own. The caller holds the owner's lock.
-func (d dialect) migrate(ctx context.Context, db *sql.DB, files fs.FS) error {
+const (
+	versionTable        = "goose_db_version"
+	mailboxVersionTable = "mailbox_version"
+)
+
+var (
+	messengerTables = tables{version: versionTable}
+	mailboxTables   = tables{folder: "mailbox", version: mailboxVersionTable} // of their own, because another database may hold them
+)
+
+// version returns the version of a set of tables, 0 where there are none. It does not ask goose, which would be slow at every start.
+func (d dialect) version(ctx context.Context, s *session, set tables) (int64, error) {
+	if n, err := s.number(ctx, d.hasTable+"'"+set.version+"'"); err != nil || n == 0 {
+		return 0, err
+	}
+	return s.number(ctx, `SELECT COALESCE(MAX(version_id), 0) FROM `+set.version)
+}
+
+// migrate runs what is missing, each migration in a transaction of its own.
+func (d dialect) migrate(ctx context.Context, db *sql.DB, set tables, files fs.FS) error {
 	provider, err := goose.NewProvider(d.goose, db, files,
-		goose.WithTableName(versionTable), goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
+		goose.WithTableName(set.version), goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
 	if err != nil {
 		return fmt.Errorf("read migrations: %w", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -20,8 +21,7 @@ import (
 )
 
 const (
-	postgresHasTables = `SELECT COUNT(*) FROM information_schema.tables
-		WHERE table_schema = current_schema() AND table_name = '` + versionTable + `'`
+	postgresHasTable = `SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = current_schema() AND table_name = `
 
 	// ownerLock is the key of the advisory lock: "parley" in ASCII.
 	ownerLock     = `123563833845113` // 0x7061726c6579
@@ -41,10 +41,20 @@ const (
 const (
 	codeSerialization = "40001"
 	codeDeadlock      = "40P01"
+	codeReadOnly      = "25006" // we are still connected to a server that is no longer the primary
+	codeShutdown      = "57P01"
+	codeCrash         = "57P02"
+	codeNotYet        = "57P03"
 	codeNoDatabase    = "3D000"
 	classAuth         = "28"
 	classResources    = "53"
 )
+
+// warning is where a connection keeps its last warning.
+const warning = "parley.warning"
+
+// errDoubt says that a transaction was committed, and may be lost when the server is.
+var errDoubt = errors.New("the server warned while it committed")
 
 // postgresDB is a database on a server: a pool for views, and the one connection that writes beside it.
 type postgresDB struct {
@@ -52,9 +62,10 @@ type postgresDB struct {
 	conns  *pgxpool.Pool
 	reads  *sql.DB // on the pool
 	writes *sql.DB // makes a new connection each time
+	owned  bool    // by one node alone
 }
 
-func openPostgres(ctx context.Context, dsn string, logger *zap.Logger) (*postgresDB, error) {
+func openPostgres(ctx context.Context, dsn string, logger *zap.Logger, owned bool) (*postgresDB, error) {
 	config, err := pgxpool.ParseConfig(dsn)
 	if err != nil {
 		return nil, explainURL(dsn, err)
@@ -64,11 +75,13 @@ func openPostgres(ctx context.Context, dsn string, logger *zap.Logger) (*postgre
 	}
 	// The name tells our own connections from those of other nodes, also after they broke.
 	config.ConnConfig.RuntimeParams["application_name"] = "parley " + rand.Text()
+	config.ConnConfig.OnNotice = noteWarning
+	config.PingTimeout = ConnectTimeout // of what was idle for a second: where it does not answer, the pool connects anew
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, explainURL(dsn, err)
 	}
-	e := &postgresDB{config: config.ConnConfig, conns: pool, reads: stdlib.OpenDBFromPool(pool), writes: stdlib.OpenDB(*config.ConnConfig)}
+	e := &postgresDB{config: config.ConnConfig, conns: pool, reads: stdlib.OpenDBFromPool(pool), writes: stdlib.OpenDB(*config.ConnConfig), owned: owned}
 	e.writes.SetMaxIdleConns(0)
 	if err := e.warn(ctx, logger); err != nil {
 		return nil, errors.Join(e.explainOpen(err), e.close())
@@ -92,7 +105,7 @@ func (e *postgresDB) warn(ctx context.Context, logger *zap.Logger) error {
 func (e *postgresDB) dialect() dialect {
 	return dialect{
 		name: "postgres", where: e.where(), begin: "BEGIN", beginView: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
-		hasTables: postgresHasTables, goose: goose.DialectPostgres,
+		hasTable: postgresHasTable, lock: " FOR UPDATE OF m", goose: goose.DialectPostgres,
 	}
 }
 
@@ -103,15 +116,29 @@ func (e *postgresDB) where() string {
 	return fmt.Sprintf("%q at %s", e.config.Database, e.server())
 }
 
-func (e *postgresDB) server() string { return fmt.Sprintf("%s port %d", e.config.Host, e.config.Port) }
+// server names the server, or all that the URL names, each once.
+func (e *postgresDB) server() string {
+	names := []string{fmt.Sprintf("%s port %d", e.config.Host, e.config.Port)}
+	for _, other := range e.config.Fallbacks {
+		if name := fmt.Sprintf("%s port %d", other.Host, other.Port); !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, ", ")
+}
 
-// writer implements engine: the lock belongs to the connection, so that nobody can write without it.
+// writer implements engine: the lock, where there is one, belongs to the connection, so that nobody can write without it.
 func (e *postgresDB) writer(ctx context.Context) (*session, error) {
 	conn, err := e.writes.Conn(ctx)
 	if err != nil {
 		return nil, err
 	}
 	s := &session{conn: conn}
+	s.doubt = func() error { return doubt(s) }
+	s.pipeline = func(ctx context.Context, all []statement) error { return pipeline(ctx, s, all) }
+	if !e.owned {
+		return s, nil
+	}
 	if err := e.own(ctx, s); err != nil {
 		s.close()
 		return nil, err
@@ -161,17 +188,54 @@ func (e *postgresDB) done(s *session) {
 // committed implements engine: the server does its own checkpoints.
 func (e *postgresDB) committed() {}
 
-// judge implements engine.
+// judge implements engine. A server that goes, comes or has become a standby is another's to answer: the next connection looks for one that
+// takes writes.
 func (e *postgresDB) judge(s *session, err error) verdict {
-	var answer *pgconn.PgError
-	switch {
-	case !alive(s):
+	if !alive(s) || errors.Is(err, errDoubt) {
 		return verdictLost
-	case errors.As(err, &answer) && (answer.Code == codeSerialization || answer.Code == codeDeadlock):
+	}
+	var answer *pgconn.PgError
+	if !errors.As(err, &answer) {
+		return verdictFinal
+	}
+	switch answer.Code {
+	case codeSerialization, codeDeadlock:
 		return verdictAgain
+	case codeReadOnly, codeShutdown, codeCrash, codeNotYet:
+		return verdictLost
 	default:
 		return verdictFinal
 	}
+}
+
+// pipeline sends statements together, and waits once. After one that fails the server skips the others.
+func pipeline(ctx context.Context, s *session, all []statement) error {
+	var batch pgx.Batch
+	for _, one := range all {
+		batch.Queue(one.query, one.args...)
+	}
+	return s.conn.Raw(func(c any) error { return c.(*stdlib.Conn).Conn().SendBatch(ctx, &batch).Close() })
+}
+
+// noteWarning keeps the last warning of a connection for whoever commits on it.
+func noteWarning(c *pgconn.PgConn, n *pgconn.Notice) {
+	if n.SeverityUnlocalized == "WARNING" {
+		c.CustomData()[warning] = n.Message
+	}
+}
+
+// doubt takes the warning that came since it was asked last, if one came, from a session's connection. A commit that waits for a standby and
+// is cancelled (statement_timeout, pg_cancel_backend) succeeds with a warning, though the standby may not have it.
+func doubt(s *session) (err error) {
+	_ = s.conn.Raw(func(c any) error {
+		data := c.(*stdlib.Conn).Conn().PgConn().CustomData()
+		if said, ok := data[warning]; ok {
+			err = fmt.Errorf("%w: %v", errDoubt, said)
+			delete(data, warning)
+		}
+		return nil
+	})
+	return err
 }
 
 // alive reports whether the session's connection is open, as far as this side knows.

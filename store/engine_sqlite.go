@@ -19,7 +19,7 @@ import (
 	"parley/chat"
 )
 
-const sqliteHasTables = `SELECT COUNT(*) FROM sqlite_schema WHERE name = '` + versionTable + `'`
+const sqliteHasTable = `SELECT COUNT(*) FROM sqlite_schema WHERE name = `
 
 // sqliteDB is a file with one connection that writes and a few that read. The write-ahead log is reused, not truncated: a
 // growing file makes every fsync slower.
@@ -113,7 +113,7 @@ func setUpReader(c *sqlite3.Conn) error {
 func (e *sqliteDB) dialect() dialect {
 	return dialect{
 		name: "sqlite", where: e.path, begin: "BEGIN IMMEDIATE", beginView: "BEGIN",
-		hasTables: sqliteHasTables, goose: goose.DialectSQLite3,
+		hasTable: sqliteHasTable, goose: goose.DialectSQLite3,
 	}
 }
 

@@ -14,6 +14,9 @@ const (
 	RetryPause = 5 * time.Millisecond
 	// CommitTimeout ends one transaction, connecting included. It is long because the caller cannot know what became of it.
 	CommitTimeout = 30 * time.Second
+	// ViewTimeout ends one view, connecting included: a server whose machine has vanished never answers, and nobody else would notice for
+	// a quarter of an hour. No view of ours takes a second.
+	ViewTimeout = 30 * time.Second
 	// ConnectTimeout ends one attempt to connect to PostgreSQL, unless the URL says otherwise (connect_timeout).
 	ConnectTimeout = 5 * time.Second
 	// BusyTimeout is how long SQLite waits for another process, such as a shell that somebody has open on the file.
@@ -29,6 +32,6 @@ const (
 	checkpointPages = 4000
 	// maxWALPages is when a commit itself does the checkpoint (64 MiB), which happens only where the one beside it cannot keep up.
 	maxWALPages = 16000
-	// deleteBatch is the most rows of one DELETE: one flight of the outbox.
-	deleteBatch = 256
+	// rowsBatch is the most rows of one statement that names them: one flight of the outbox, four of a mailbox.
+	rowsBatch = 256
 )

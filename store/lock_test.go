@@ -39,7 +39,7 @@ func TestSecondNodeIsRefusedThroughALink(t *testing.T) {
 
 func TestLockEndsWithItsProcess(t *testing.T) {
 	bothEngines(t, func(t *testing.T, url string) {
-		other := startOwner(t, url)
+		other := startOwner(t, envOwner, url)
 		_, err := Open(bg(), url, Options{})
 		toldAs(t, err, chat.CodeConfig, "in use by another parley node")
 		other.kill(t)

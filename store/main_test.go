@@ -13,22 +13,30 @@ import (
 	"time"
 
 	"parley/chat"
+	"parley/node/mailbox"
+	"parley/node/mailbox/mailboxtest"
 	"parley/store/storetest"
 )
 
-// envOwner makes a copy of this test binary open the database that it names, write, and wait to be killed.
-const envOwner = "PARLEY_STORE_OWNER"
+// envOwner makes a copy of this test binary open the database that it names, write, and wait to be killed; envHost makes it take deposits.
+const (
+	envOwner = "PARLEY_STORE_OWNER"
+	envHost  = "PARLEY_STORE_HOST"
+)
 
 func TestMain(m *testing.M) {
 	if url := os.Getenv(envOwner); url != "" {
-		runOwner(url)
+		runOwner(url, insertMessage)
+	}
+	if url := os.Getenv(envHost); url != "" {
+		runOwner(url, takeDeposit)
 	}
 	os.Exit(m.Run())
 }
 
-// runOwner is a node that does nothing but write: it says "owner" when it has the database, and the number of every message that
-// an update has acknowledged. It never ends by itself.
-func runOwner(url string) {
+// runOwner is a node that does nothing but write: it says "owner" when it has the database, and the number of everything that
+// it has written durably. It never ends by itself.
+func runOwner(url string, writes func(*DB, int) error) {
 	db, err := Open(bg(), url, Options{})
 	if err != nil {
 		fmt.Println("error", err)
@@ -44,14 +52,7 @@ func runOwner(url string) {
 				next++
 				n := next
 				mu.Unlock()
-				err := db.Update(bg(), func(tx chat.Tx) error {
-					if err := tx.InsertMessage(benchMessage(uint64(n))); err != nil {
-						return err
-					}
-					_, err := tx.AppendEvent(chat.Event{Type: chat.EventMessageReceived})
-					return err
-				})
-				if err != nil {
+				if err := writes(db, n); err != nil {
 					fmt.Println("error", err)
 					os.Exit(1)
 				}
@@ -62,17 +63,37 @@ func runOwner(url string) {
 	select {}
 }
 
+// insertMessage writes the n-th message, and an event.
+func insertMessage(db *DB, n int) error {
+	return db.Update(bg(), func(tx chat.Tx) error {
+		if err := tx.InsertMessage(benchMessage(uint64(n))); err != nil {
+			return err
+		}
+		_, err := tx.AppendEvent(chat.Event{Type: chat.EventMessageReceived})
+		return err
+	})
+}
+
+// takeDeposit takes the n-th deposit, of one of seven owners whose mailboxes are open.
+func takeDeposit(db *DB, n int) error {
+	v, err := db.Mailbox().Deposit(bg(), depositOf(mailboxtest.Peer(n%7), mailboxtest.Peer(100), n, 1000), mailbox.DefaultQuota())
+	if err == nil && v != mailbox.Stored {
+		err = fmt.Errorf("verdict %d", v)
+	}
+	return err
+}
+
 // owner is a process that writes.
 type ownerProcess struct {
 	*exec.Cmd
 	lines *bufio.Scanner
 }
 
-// startOwner starts a process that owns a database, and returns when it does.
-func startOwner(t *testing.T, url string) *ownerProcess {
+// startOwner starts a process that owns a database, and returns when it does; env says what it writes.
+func startOwner(t *testing.T, env, url string) *ownerProcess {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), envOwner+"="+url)
+	cmd.Env = append(os.Environ(), env+"="+url)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {

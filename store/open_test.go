@@ -40,6 +40,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"no database", "sqlite:" + garbage, []string{"is not a parley database"}},
 		{"no URL", "postgres://alice:hunter2@ho st/parley", []string{"cannot be read"}},
 		{"slash in the password", "postgres://alice:hunter2/x@host/parley", []string{"cannot be read"}},
+		{"bad option of several", "postgres://alice:hunter2@one:5432,two:5432/parley?sslmode=hunter2", []string{"database URL cannot be"}},
 		{"bad option", "postgres://alice:hunter2@host/parley?sslmode=hunter2", []string{"cannot be used", "sslmode"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -3,10 +3,6 @@ package store
 import (
 	"database/sql"
 	"fmt"
-	"math/bits"
-	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
@@ -65,28 +61,18 @@ func (t *tx) OutboxOf(device peer.ID, after chat.RowID, limit int) ([]chat.Outbo
 	}, outboxOf, bytesOf(device), after[:], limitOf(limit))
 }
 
-// DeleteOutbox implements chat.Tx. Lists are filled up to a power of two, so that few statements have to be kept.
+// DeleteOutbox implements chat.Tx.
 func (t *tx) DeleteOutbox(device peer.ID, rows []chat.RowID) error {
-	for batch := range slices.Chunk(rows, deleteBatch) {
-		args := []any{bytesOf(device)}
-		for i := range 1 << bits.Len(uint(len(batch)-1)) {
-			args = append(args, batch[min(i, len(batch)-1)][:])
-		}
-		if _, err := t.exec(outboxDelete+placeholders(2, len(args)-1), args...); err != nil {
+	all := make([]any, len(rows))
+	for i := range rows {
+		all[i] = rows[i][:]
+	}
+	for batch := range batches(all, 1) {
+		if _, err := t.exec(outboxDelete+placeholders(2, len(batch)), append([]any{bytesOf(device)}, batch...)...); err != nil {
 			return fmt.Errorf("delete %d outbox rows: %w", len(batch), err)
 		}
 	}
 	return nil
-}
-
-// placeholders returns "($first, …)" for n values.
-func placeholders(first, n int) string {
-	var b strings.Builder
-	for i := range n {
-		b.WriteString(", $")
-		b.WriteString(strconv.Itoa(first + i))
-	}
-	return "(" + b.String()[2:] + ")"
 }
 
 // AddUnaddressed implements chat.Tx.

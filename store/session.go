@@ -15,6 +15,10 @@ type session struct {
 	stmts map[string]*sql.Stmt
 	// leave gives up the owner's lock, before the connection is closed; nil for a session that does not write.
 	leave func()
+	// pipeline runs statements in one round trip; nil where there is none to save.
+	pipeline func(context.Context, []statement) error
+	// doubt returns, once, why the last commit may not be durable though the database said yes; nil where it never says so.
+	doubt func() error
 	// broken is set when a transaction could not be ended: the connection must not be used again.
 	broken bool
 }
@@ -26,6 +30,25 @@ func (s *session) exec(ctx context.Context, query string, args ...any) (int64, e
 		return 0, err
 	}
 	return res.RowsAffected()
+}
+
+// statement is a query that returns no rows, and its arguments.
+type statement struct {
+	query string
+	args  []any
+}
+
+// execAll runs statements one after another, up to the first that fails.
+func (s *session) execAll(ctx context.Context, all []statement) error {
+	if s.pipeline != nil {
+		return s.pipeline(ctx, all)
+	}
+	for _, one := range all {
+		if _, err := s.run(ctx, one.query, one.args...); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *session) run(ctx context.Context, query string, args ...any) (sql.Result, error) {
@@ -74,7 +97,13 @@ func (s *session) begin(ctx context.Context, words string) error {
 
 // commit ends the transaction durably. After an error the session has no transaction, or is broken.
 func (s *session) commit(ctx context.Context) error {
+	if s.doubt != nil {
+		_ = s.doubt() // of what came before
+	}
 	_, err := s.conn.ExecContext(ctx, "COMMIT")
+	if err == nil && s.doubt != nil {
+		err = s.doubt()
+	}
 	if err != nil {
 		s.rollBack(ctx)
 	}

@@ -4,7 +4,12 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"iter"
 	"math"
+	"math/bits"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"parley/chat"
@@ -27,6 +32,14 @@ func (t *tx) exec(query string, args ...any) (int64, error) {
 	}
 	n, err := t.session.exec(t.ctx, query, args...)
 	return n, t.fail(err)
+}
+
+// execAll runs statements whose results nobody needs to see one by one.
+func (t *tx) execAll(all ...statement) error {
+	if t.err != nil {
+		return t.err
+	}
+	return t.fail(t.session.execAll(t.ctx, all))
 }
 
 func (t *tx) fail(err error) error {
@@ -115,3 +128,31 @@ func seqOf(seq uint64) int64 { return int64(min(seq, math.MaxInt64)) }
 
 // limitOf returns a limit that both engines understand.
 func limitOf(n int) int64 { return int64(max(n, 0)) }
+
+// batches cuts a list, whose rows are so many values each, into what one statement takes. Each is filled up to a power of two of rows with
+// copies of its last, so that few statements have to be kept.
+func batches(values []any, width int) iter.Seq[[]any] {
+	return func(yield func([]any) bool) {
+		for batch := range slices.Chunk(values, width*rowsBatch) {
+			last := batch[len(batch)-width:]
+			rows := len(batch) / width
+			batch = slices.Clone(batch)
+			for range 1<<bits.Len(uint(rows-1)) - rows {
+				batch = append(batch, last...)
+			}
+			if !yield(batch) {
+				return
+			}
+		}
+	}
+}
+
+// placeholders returns "($first, …)" for n values.
+func placeholders(first, n int) string {
+	var b strings.Builder
+	for i := range n {
+		b.WriteString(", $")
+		b.WriteString(strconv.Itoa(first + i))
+	}
+	return "(" + b.String()[2:] + ")"
+}

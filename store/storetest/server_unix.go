@@ -51,6 +51,12 @@ type Server struct {
 func StartServer(t testing.TB, settings ...string) *Server {
 	t.Helper()
 	s, err := start(settings...)
+	return kept(t, s, err)
+}
+
+// kept returns a server that ends with the test, if it has started.
+func kept(t testing.TB, s *Server, err error) *Server {
+	t.Helper()
 	if err != nil {
 		giveUp(t, err)
 	}
@@ -83,7 +89,13 @@ func (s *Server) Start(t testing.TB) {
 	}
 }
 
+// start starts a server with tables of its own.
 func start(settings ...string) (*Server, error) {
+	return startFrom((*Server).initialise, settings...)
+}
+
+// startFrom starts a server whose data somebody makes.
+func startFrom(make func(*Server) error, settings ...string) (*Server, error) {
 	binaries, err := findBinaries()
 	if err != nil {
 		return nil, err
@@ -97,11 +109,21 @@ func start(settings ...string) (*Server, error) {
 	for _, setting := range append([]string{"fsync=off", "full_page_writes=off"}, settings...) {
 		s.settings += " -c " + setting
 	}
-	if err := errors.Join(s.giveUpRoot(), s.initialise(), s.run()); err != nil {
+	if err := s.prepare(make); err != nil {
 		os.RemoveAll(folder)
 		return nil, fmt.Errorf("start PostgreSQL from %s: %w", binaries, err)
 	}
 	return s, nil
+}
+
+func (s *Server) prepare(make func(*Server) error) error {
+	if err := s.giveUpRoot(); err != nil {
+		return err
+	}
+	if err := make(s); err != nil {
+		return err
+	}
+	return s.run()
 }
 
 // findBinaries returns the folder that holds initdb: from PATH, where it may be a link, or the newest of Debian's.

@@ -67,6 +67,26 @@ func TestServerStopsAndStartsWithItsData(t *testing.T) {
 	}
 }
 
+// What a pair has acknowledged is there when one of them is gone, and the same URL leads to the other.
+func TestPairOutlivesItsPrimary(t *testing.T) {
+	p := StartPair(t)
+	url := p.Database(t)
+	if err := admin(url, "CREATE TABLE kept (x bigint)"); err != nil {
+		t.Fatal(err)
+	}
+	if err := admin(p.Standby.URL, "CREATE TABLE mine (x bigint)"); err == nil || !strings.Contains(err.Error(), "read-only") {
+		t.Errorf("a standby that takes writes says %v", err)
+	}
+	p.Primary.Kill(t)
+	if err := admin(url, "INSERT INTO kept VALUES (1)"); err == nil {
+		t.Error("a pair takes writes while it has no primary")
+	}
+	p.Standby.Promote(t)
+	if err := admin(url, "INSERT INTO kept VALUES (2)"); err != nil {
+		t.Errorf("after the standby was promoted: %v", err)
+	}
+}
+
 func TestServerOfThePersonIsUsed(t *testing.T) {
 	server := StartServer(t)
 	t.Setenv(EnvPostgres, server.URL)
