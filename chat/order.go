@@ -49,55 +49,55 @@ func (r RowID) stamp() uint64 { return binary.BigEndian.Uint64(r[:]) }
 // maxGaps is how many gaps are remembered of one device in one conversation; of more the oldest are forgotten.
 const maxGaps = 64
 
-// author is what has come in of the contents that a device has numbered in a conversation.
-type author struct {
-	device  peer.ID
-	first   uint64 // what came first; nothing is known of those before
-	next    uint64 // above all that came
-	missing []gap  // between first and next, ascending
+// Author is what has come in of the contents that a device has numbered in a conversation.
+type Author struct {
+	Device  peer.ID
+	First   uint64 // what came first; nothing is known of those before
+	Next    uint64 // above all that came
+	Missing []Gap  // between First and Next, ascending
 }
 
-// gap is numbers that have not come, both ends included.
-type gap struct{ from, to uint64 }
+// Gap is numbers that have not come, both ends included.
+type Gap struct{ From, To uint64 }
 
 // count notes a number. It returns false for one that has come before.
-func (a *author) count(seq uint64) bool {
+func (a *Author) count(seq uint64) bool {
 	switch {
-	case seq >= a.next:
-		if seq > a.next {
-			a.missing = append(a.missing, gap{a.next, seq - 1})
-			a.missing = a.missing[max(0, len(a.missing)-maxGaps):]
+	case seq >= a.Next:
+		if seq > a.Next {
+			a.Missing = append(a.Missing, Gap{a.Next, seq - 1})
+			a.Missing = a.Missing[max(0, len(a.Missing)-maxGaps):]
 		}
-		a.next = seq + 1
+		a.Next = seq + 1
 		return true
-	case seq < a.first:
+	case seq < a.First:
 		return true
 	}
-	i := slices.IndexFunc(a.missing, func(g gap) bool { return g.from <= seq && seq <= g.to })
+	i := slices.IndexFunc(a.Missing, func(g Gap) bool { return g.From <= seq && seq <= g.To })
 	if i < 0 {
 		return false
 	}
-	g := a.missing[i]
-	var rest []gap
-	if g.from < seq {
-		rest = append(rest, gap{g.from, seq - 1})
+	g := a.Missing[i]
+	var rest []Gap
+	if g.From < seq {
+		rest = append(rest, Gap{g.From, seq - 1})
 	}
-	if seq < g.to {
-		rest = append(rest, gap{seq + 1, g.to})
+	if seq < g.To {
+		rest = append(rest, Gap{seq + 1, g.To})
 	}
-	a.missing = slices.Replace(a.missing, i, i+1, rest...)
+	a.Missing = slices.Replace(a.Missing, i, i+1, rest...)
 	return true
 }
 
 // missingBefore is how many contents of a device are missing right before one.
 func (c ConversationRow) missingBefore(device peer.ID, seq uint64) uint64 {
-	for _, a := range c.authors {
-		if a.device != device {
+	for _, a := range c.Authors {
+		if a.Device != device {
 			continue
 		}
-		for _, g := range a.missing {
-			if g.to == seq-1 {
-				return g.to - g.from + 1
+		for _, g := range a.Missing {
+			if g.To == seq-1 {
+				return g.To - g.From + 1
 			}
 		}
 	}
@@ -106,37 +106,37 @@ func (c ConversationRow) missingBefore(device peer.ID, seq uint64) uint64 {
 
 // count notes the number of a letter in its conversation. It returns false where the device has used that number before.
 func (c *ConversationRow) count(l letter) bool {
-	i := slices.IndexFunc(c.authors, func(a author) bool { return a.device == l.device })
+	i := slices.IndexFunc(c.Authors, func(a Author) bool { return a.Device == l.device })
 	if i < 0 {
-		c.authors = append(slices.Clone(c.authors), author{device: l.device, first: l.content.Seq, next: l.content.Seq + 1})
+		c.Authors = append(slices.Clone(c.Authors), Author{Device: l.device, First: l.content.Seq, Next: l.content.Seq + 1})
 		return true
 	}
-	c.authors = slices.Clone(c.authors)
-	c.authors[i].missing = slices.Clone(c.authors[i].missing)
-	return c.authors[i].count(l.content.Seq)
+	c.Authors = slices.Clone(c.Authors)
+	c.Authors[i].Missing = slices.Clone(c.Authors[i].Missing)
+	return c.Authors[i].count(l.content.Seq)
 }
 
 // appendAuthors writes n u8 ‖ n × (lp(device) ‖ first u64 ‖ next u64 ‖ g u8 ‖ g × (from u64 ‖ to u64)).
-func appendAuthors(b []byte, authors []author) []byte {
+func appendAuthors(b []byte, authors []Author) []byte {
 	b = append(b, byte(len(authors)))
 	for _, a := range authors {
-		b = wire.AppendLP(b, []byte(a.device))
-		b = binary.BigEndian.AppendUint64(b, a.first)
-		b = binary.BigEndian.AppendUint64(b, a.next)
-		b = append(b, byte(len(a.missing)))
-		for _, g := range a.missing {
-			b = binary.BigEndian.AppendUint64(b, g.from)
-			b = binary.BigEndian.AppendUint64(b, g.to)
+		b = wire.AppendLP(b, []byte(a.Device))
+		b = binary.BigEndian.AppendUint64(b, a.First)
+		b = binary.BigEndian.AppendUint64(b, a.Next)
+		b = append(b, byte(len(a.Missing)))
+		for _, g := range a.Missing {
+			b = binary.BigEndian.AppendUint64(b, g.From)
+			b = binary.BigEndian.AppendUint64(b, g.To)
 		}
 	}
 	return b
 }
 
-func readAuthors(r *wire.Reader) (authors []author) {
+func readAuthors(r *wire.Reader) (authors []Author) {
 	for range r.Byte() {
-		a := author{device: peer.ID(r.LP(maxDevice)), first: r.U64(), next: r.U64()}
+		a := Author{Device: peer.ID(r.LP(maxDevice)), First: r.U64(), Next: r.U64()}
 		for range r.Byte() {
-			a.missing = append(a.missing, gap{r.U64(), r.U64()})
+			a.Missing = append(a.Missing, Gap{r.U64(), r.U64()})
 		}
 		authors = append(authors, a)
 	}

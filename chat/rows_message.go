@@ -167,7 +167,7 @@ func (t *sealedTx) openConversation(id ConversationID) (ConversationRow, bool, e
 		r.Fill(head[:])
 		plain.Heads = append(plain.Heads, head)
 	}
-	plain.authors = readAuthors(r)
+	plain.Authors = readAuthors(r)
 	return plain, true, t.close(p, r, c == id)
 }
 
@@ -195,7 +195,7 @@ func (t *sealedTx) writeConversation(c ConversationRow) error {
 	for _, head := range c.Heads {
 		plaintext = append(plaintext, head[:]...)
 	}
-	plaintext = appendAuthors(plaintext, c.authors)
+	plaintext = appendAuthors(plaintext, c.Authors)
 	blind := t.blindConversation(c.ID)
 	cell, err := t.seal(conversationPlace(blind), c.ID, plaintext)
 	if err != nil {

@@ -260,33 +260,33 @@ func TestNumbersAreCountedInAnyOrder(t *testing.T) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		const n = 50
 		order := rng.Perm(n)
-		var a *author
+		var a *Author
 		came := map[uint64]bool{}
 		for i, k := range order[:rng.IntN(n)+1] {
 			seq := uint64(k + 1)
 			if a == nil {
-				a = &author{first: seq, next: seq + 1}
+				a = &Author{First: seq, Next: seq + 1}
 			} else if !a.count(seq) {
 				t.Fatalf("seed %d: %d counts as known at its first coming", seed, seq)
 			}
 			came[seq] = true
-			if back := uint64(order[rng.IntN(i+1)] + 1); back >= a.first && a.count(back) {
+			if back := uint64(order[rng.IntN(i+1)] + 1); back >= a.First && a.count(back) {
 				t.Fatalf("seed %d: %d counts twice", seed, back)
 			}
 		}
 		missing := map[uint64]bool{}
-		for _, g := range a.missing {
-			for seq := g.from; seq <= g.to; seq++ {
+		for _, g := range a.Missing {
+			for seq := g.From; seq <= g.To; seq++ {
 				missing[seq] = true
 			}
 		}
-		for seq := a.first; seq < a.next; seq++ {
+		for seq := a.First; seq < a.Next; seq++ {
 			if missing[seq] == came[seq] {
 				t.Fatalf("seed %d: %d came: %v, missing: %v", seed, seq, came[seq], missing[seq])
 			}
 		}
-		again := readAuthors(wire.NewReader(appendAuthors(nil, []author{*a})))
-		if len(again) != 1 || !slices.Equal(again[0].missing, a.missing) || again[0].first != a.first || again[0].next != a.next {
+		again := readAuthors(wire.NewReader(appendAuthors(nil, []Author{*a})))
+		if len(again) != 1 || !slices.Equal(again[0].Missing, a.Missing) || again[0].First != a.First || again[0].Next != a.Next {
 			t.Fatalf("seed %d: %+v is read as %+v", seed, a, again)
 		}
 	}

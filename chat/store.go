@@ -205,7 +205,7 @@ type ConversationRow struct {
 	Heads []MessageID
 	Top   uint64 // the highest time part of the row ids of its texts
 
-	authors []author // what has come in of each device
+	Authors []Author // what has come in of each device
 
 	Cell []byte
 }
