@@ -4,6 +4,9 @@
 FUZZTIME ?= 10s
 BENCH ?= .
 
+# The stories of "make attacks": those that are told more often there.
+ATTACKS ?= TwoCopies|OneDeviceIsNever
+
 # The program that "make model" runs.
 PROVERIF ?= proverif
 
@@ -41,6 +44,9 @@ fuzz: ## feed every parser with made-up input, FUZZTIME each
 sessions: ## walk sessions at random, SESSIONS_SEEDS times; a walk that fails prints the command that repeats it
 	go test -run '^TestSessionsAtRandom$$' -count 1 -v -timeout 3h ./chat/internal/seal -args -seeds '$(SESSIONS_SEEDS)' -steps '$(SESSIONS_STEPS)'
 
+attacks: ## meet every attack on the messenger as often as chat/threats_test.go says for the whole; takes minutes
+	go test -run '$(ATTACKS)' -count 1 -v -timeout 1h ./chat -args -whole
+
 model: ## prove what the model of sessions claims, with ProVerif, and compare with what it proved before; takes minutes
 	@command -v $(PROVERIF) >/dev/null || { echo "no ProVerif here: it is at proverif.inria.fr; or set PROVERIF"; exit 1; }
 	@cd chat/testdata/model && for f in *.pv; do \
@@ -56,4 +62,4 @@ tidy: ## complain where go.mod is not tidy, and change nothing
 clean: ## remove what was built
 	rm -rf bin
 
-.PHONY: help build demo test lint fuzz sessions model bench tidy clean
+.PHONY: help build demo test lint fuzz sessions attacks model bench tidy clean

@@ -74,7 +74,7 @@ func (k *keyring) envelope(box []byte) (key seal.EnvelopeKey, ok bool) {
 	if !ok {
 		return key, false
 	}
-	for _, g := range k.all() {
+	for _, g := range k.on().generations {
 		if wire.ID8(g.Envelope.Public()) == id {
 			return g.Envelope, true
 		}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -63,6 +62,7 @@ type Messenger struct {
 	devices      *memo[wire.DeviceRecord]
 
 	clock     clock
+	elapsed   elapsed
 	sends     sends
 	outbox    *outbox
 	resolver  *resolver
@@ -71,8 +71,8 @@ type Messenger struct {
 	trouble   trouble
 	since     time.Time
 	onlyCopy  bool
-	restored  bool        // Resume found that the database is not the one that this device wrote last
-	copied    atomic.Bool // another copy of this device has published what we did not: nothing is sent
+	restored  bool //  Resume found that the database is not the one that this device wrote last
+	copied    copied
 
 	mu    sync.Mutex
 	hints map[AccountID][]peer.ID // where to ask for an account's records first, from links used in this run
@@ -103,7 +103,7 @@ func New(cfg Config) *Messenger {
 		transport: cfg.Transport, directory: cfg.Directory, health: cfg.Health, log: cfg.Logger,
 		keys: &keyring{}, certificates: newMemo(wire.ParseCertificate), accounts: newMemo(wire.ParseAccountRecord),
 		devices: newMemo(wire.ParseDeviceRecord),
-		clock:   clock{wall: cfg.Clock}, outbox: newOutbox(), resolver: newResolver(), strangers: newBudget(), since: cfg.Clock(),
+		clock:   clock{wall: cfg.Clock}, elapsed: newElapsed(), outbox: newOutbox(), resolver: newResolver(), strangers: newBudget(), since: cfg.Clock(),
 		onlyCopy: cfg.OnlyCopy, hints: map[AccountID][]peer.ID{},
 	}
 }
@@ -117,7 +117,7 @@ func (m *Messenger) Format(f fmt.State, _ rune) {
 // else; what is asked of the messenger after it finds the contacts of a join.
 func (m *Messenger) Resume(ctx context.Context) error {
 	for _, step := range []func(context.Context) error{
-		m.resumeInstance, m.resumeShredding, m.resumeClock, m.resumeKeys, m.learnContacts, m.resumeRestored, m.resumeJoin,
+		m.resumeInstance, m.resumeShredding, m.resumeClock, m.resumeElapsed, m.resumeCopied, m.resumeKeys, m.learnContacts, m.resumeRestored, m.resumeJoin,
 	} {
 		err := step(ctx)
 		if errors.Is(err, errDamaged) && !m.restored { // status shows it, and the rest shall go on; but nothing goes on half restored

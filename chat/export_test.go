@@ -76,7 +76,7 @@ func (m *Messenger) SessionStates(ctx context.Context, device peer.ID) (states [
 
 // Rotate makes a new generation of keys now.
 func (m *Messenger) Rotate(ctx context.Context) error {
-	err := m.rotate(ctx, true)
+	err := m.rotate(ctx, onDemand)
 	m.publish()
 	return err
 }
@@ -84,7 +84,7 @@ func (m *Messenger) Rotate(ctx context.Context) error {
 // LookForCopy looks for a second copy of the device now, and reports whether there is one.
 func (m *Messenger) LookForCopy(ctx context.Context) bool {
 	m.lookForCopy(ctx)
-	return m.copied.Load()
+	return m.copied.found.Load()
 }
 
 // StartAnew is what happens after the store went back in time.
@@ -164,7 +164,7 @@ func (m *Messenger) AcceptAgain(ctx context.Context, row MessageRow) error {
 
 // RecordKeys returns the keys under which a device and its account, and what a messenger notes of itself, are kept.
 func RecordKeys(account AccountID, device peer.ID) []string {
-	return []string{accountRecordKey(account), deviceRecordKey(device), instanceKey, answeringKey, shreddedKey, joinedKey}
+	return []string{accountRecordKey(account), deviceRecordKey(device), instanceKey, answeringKey, shownKey, elapsedKey, copiedKey, shreddedKey, joinedKey}
 }
 
 // SendCard sends our card to an account, with a token.

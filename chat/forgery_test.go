@@ -259,12 +259,12 @@ func withKeys(t *testing.T, m *Messenger) ([]byte, *keyring) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	row, err := m.signRecord(g, RecordRow{}, false)
-	if err != nil {
+	r := ring{generations: []seal.Generation{g}}
+	if err := m.sign(&r, 0); err != nil {
 		t.Fatal(err)
 	}
-	m.keys.set([]seal.Generation{g}, 0, row.Value, row.Sequence)
-	return row.Value, m.keys
+	m.keys.set(r)
+	return r.record, m.keys
 }
 
 // TestAStreamOpensAtItsDeviceAlone has Alice seal a stream to Bob, whose record she has pinned.
