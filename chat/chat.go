@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -73,6 +74,7 @@ type Messenger struct {
 	onlyCopy  bool
 	restored  bool //  Resume found that the database is not the one that this device wrote last
 	copied    copied
+	pinned    atomic.Uint64 // grows when a device's record was written: streams look then whether they are sealed to the right key
 
 	mu    sync.Mutex
 	hints map[AccountID][]peer.ID // where to ask for an account's records first, from links used in this run
@@ -183,6 +185,7 @@ type aftermath struct {
 	anew    []peer.ID   // devices whose rows were sealed anew
 	lines   lines       // the sessions that it has loaded
 	event   uint64      // the last event that it appended; 0 for none
+	pins    bool        // it wrote a device's record
 }
 
 // heed does what a transaction has asked for. It is called also after an error, which may have been the answer to a commit that went
@@ -202,6 +205,9 @@ func (m *Messenger) heed(after aftermath) {
 	}
 	for _, account := range after.refresh {
 		m.resolver.refresh(account)
+	}
+	if after.pins {
+		m.pinned.Add(1)
 	}
 	m.know(after.learn)
 	m.bell.ring()

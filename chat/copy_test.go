@@ -174,7 +174,7 @@ func TestOneDeviceIsNeverTakenForTwo(t *testing.T) {
 			records, backup := [][]byte{s.Net.Record(key)}, chattest.Copy(alice.Store)
 			for range 12 {
 				records = append(records, s.Net.Record(key))
-				time.Sleep(time.Duration(rng.Int64N(int64(2 * time.Hour))))
+				time.Sleep(time.Duration(rng.Int64N(int64(10 * time.Minute))))
 				switch rng.IntN(5) {
 				case 0:
 					s.Net.SetRecord(key, records[rng.IntN(len(records))])
@@ -202,6 +202,27 @@ func TestOneDeviceIsNeverTakenForTwo(t *testing.T) {
 			bob.Sees(bob.Say(alice, "I see"), chat.StateDelivered)
 		})
 	}
+}
+
+// Two copies start at the same time from the same state: their records have two numbers, so that one of them finds the other.
+func TestTwoCopiesThatStartAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, alice, _ := friends(t)
+		alice.Stop()
+		key, seen := "/device/"+alice.Identity.Device().String(), map[uint64]bool{}
+		for range 20 {
+			s.Net.SetRecord(key, nil)
+			second := alice.Copied()
+			second.Start(nil)
+			synctest.Wait()
+			number, err := chat.Validators()["device"](alice.Identity.Device().String(), s.Net.Record(key))
+			if err != nil || seen[number] {
+				t.Fatalf("number %d again, %v", number, err)
+			}
+			seen[number] = true
+			second.Stop()
+		}
+	})
 }
 
 // Alice starts her node thirty times in a day. It has the same keys each time, so that nobody looks its record up because of that.

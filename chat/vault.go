@@ -220,7 +220,7 @@ func (m *Messenger) update(ctx context.Context, fn func(Tx, *aftermath) error) e
 			}
 			return after.lines.keep(tx)
 		})
-		after.event = sealed.last
+		after.event, after.pins = sealed.last, sealed.pins
 		return err
 	})
 	m.trouble.judge(ctx, err)
