@@ -74,6 +74,7 @@ type Messenger struct {
 	onlyCopy  bool
 	restored  bool //  Resume found that the database is not the one that this device wrote last
 	copied    copied
+	doubles   atomic.Uint64 // first flights with one-time keys that another one has used: whoever hands our keys out does so twice
 	pinned    atomic.Uint64 // grows when a device's record was written: streams look then whether they are sealed to the right key
 
 	mu    sync.Mutex
@@ -186,6 +187,7 @@ type aftermath struct {
 	lines   lines       // the sessions that it has loaded
 	event   uint64      // the last event that it appended; 0 for none
 	pins    bool        // it wrote a device's record
+	twice   int         // first flights with one-time keys that another one has used
 }
 
 // heed does what a transaction has asked for. It is called also after an error, which may have been the answer to a commit that went
@@ -205,6 +207,10 @@ func (m *Messenger) heed(after aftermath) {
 	}
 	for _, account := range after.refresh {
 		m.resolver.refresh(account)
+	}
+	if after.twice > 0 {
+		m.log.Info("one-time keys of this device were given to two: the second begins again without", zap.Int("times", after.twice))
+		m.doubles.Add(uint64(after.twice))
 	}
 	if after.pins {
 		m.pinned.Add(1)

@@ -25,16 +25,17 @@ func silenced(t *testing.T, p *chattest.Person) bool {
 
 // copies are Alice's home and its copy, with Bob whom both know.
 type copies struct {
-	t    *testing.T
-	s    *chattest.Scene
-	rng  *rand.Rand
-	bob  *chattest.Person
-	both [2]*chattest.Person
-	said [2][]string
+	t     *testing.T
+	sleep func(time.Duration)
+	s     *chattest.Scene
+	rng   *rand.Rand
+	bob   *chattest.Person
+	both  [2]*chattest.Person
+	said  [2][]string
 }
 
-func copiedHome(t *testing.T, seed uint64) *copies {
-	c := &copies{t: t, s: chattest.NewScene(t, seed), rng: rand.New(rand.NewPCG(seed, 0))}
+func copiedHome(t *testing.T, sleep func(time.Duration), seed uint64) *copies {
+	c := &copies{t: t, sleep: sleep, s: chattest.NewScene(t, seed), rng: rand.New(rand.NewPCG(seed, 0))}
 	alice := c.s.Started("Alice", chattest.NewMemStore())
 	c.bob = c.s.Started("Bob", chattest.NewMemStore())
 	alice.Befriend(c.bob)
@@ -46,7 +47,7 @@ func copiedHome(t *testing.T, seed uint64) *copies {
 }
 
 // wait lets some time pass, at most so much.
-func (c *copies) wait(most time.Duration) { time.Sleep(time.Duration(c.rng.Int64N(int64(most)))) }
+func (c *copies) wait(most time.Duration) { c.sleep(time.Duration(c.rng.Int64N(int64(most)))) }
 
 // say lets one of the two say something to Bob.
 func (c *copies) say(i int) chat.Message {
@@ -79,7 +80,7 @@ func (c *copies) meet() {
 		}
 		c.wait(10 * time.Minute)
 	}
-	time.Sleep(3*chat.TendEvery + chat.CopyFirst)
+	c.sleep(3*chat.TendEvery + chat.CopyFirst)
 	c.s.Net.SetFaults(chattest.Faults{})
 }
 
@@ -91,9 +92,9 @@ func (c *copies) record() string {
 // Alice's home is copied to another machine, and both go on. Whatever they do, both find the other, say so, and send nothing more; also after
 // restarts. Once people have stopped one for good, and said so to the other, everything that this one has ever said is there once, in its order.
 func TestTwoCopiesOfADeviceBothSaySo(t *testing.T) {
-	for seed := range uint64(times(16, 100)) {
+	for seed := range uint64(times(6, 100)) {
 		synctest.Test(t, func(t *testing.T) {
-			c := copiedHome(t, seed)
+			c := copiedHome(t, time.Sleep, seed)
 			c.meet()
 			shown := c.quiet(seed)
 			left := c.rng.IntN(2)
@@ -126,7 +127,7 @@ func (c *copies) quiet(seed uint64) (shown [2]int) {
 	record, texts := c.record(), c.bob.Texts(c.both[0])
 	waiting := [2]chat.Message{c.say(0), c.say(1)}
 	for round := range 2 {
-		time.Sleep(3 * time.Hour)
+		c.sleep(3 * time.Hour)
 		synctest.Wait()
 		for i, p := range c.both {
 			if m := p.Sees(waiting[i], chat.StateQueued); m.State != chat.StateQueued || !silenced(c.t, p) {
@@ -164,7 +165,7 @@ func textsOf(texts []string, i int) (of []string) {
 // Alice's device is the only one. It is restarted, and killed before or after it has published its record; an old record of it comes back from
 // the directory; it makes new keys, or its database is restored twice: it never takes itself for two, and goes on sending.
 func TestOneDeviceIsNeverTakenForTwo(t *testing.T) {
-	for seed := range uint64(times(16, 100)) {
+	for seed := range uint64(times(6, 100)) {
 		synctest.Test(t, func(t *testing.T) {
 			s, rng := chattest.NewScene(t, seed), rand.New(rand.NewPCG(seed, 1))
 			alice, bob := s.Started("Alice", chattest.NewMemStore()), s.Started("Bob", chattest.NewMemStore())
@@ -182,6 +183,8 @@ func TestOneDeviceIsNeverTakenForTwo(t *testing.T) {
 					if err := alice.Rotate(t.Context()); err != nil {
 						t.Fatal(err)
 					}
+					bob.Sees(bob.Say(alice, "what is new?"), chat.StateDelivered) // so that he learns of the new keys
+					alice.Sees(alice.Say(bob, "my keys"), chat.StateDelivered)
 				case 2:
 					alice.Stop()
 					alice.Store = chattest.Copy(backup)

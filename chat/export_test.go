@@ -87,6 +87,18 @@ func (m *Messenger) LookForCopy(ctx context.Context) bool {
 	return m.copied.found.Load()
 }
 
+// Doubles counts the first flights that came with one-time keys which another one had used.
+func (m *Messenger) Doubles() uint64 { return m.doubles.Load() }
+
+// Refill fills the stock of one-time pairs up now.
+func (m *Messenger) Refill(ctx context.Context) error { return m.refill(ctx) }
+
+// Resolve looks an account's records up now.
+func (m *Messenger) Resolve(ctx context.Context, a AccountID) error {
+	_, err := m.resolve(ctx, a)
+	return err
+}
+
 // StartAnew is what happens after the store went back in time.
 func (m *Messenger) StartAnew(ctx context.Context) error {
 	return m.update(ctx, m.startAnew)

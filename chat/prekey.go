@@ -359,19 +359,29 @@ func (m *Messenger) OneTime(ctx context.Context) (signed []byte, err error) {
 	return signed, wrap(err, "give a one-time pair away")
 }
 
-// given loads the one-time pair that a first flight names.
-func given(tx Tx, f *seal.First) (pair seal.OneTimePair, ok bool, err error) {
-	row, ok, err := tx.Secret(SecretGiven, f.OneTime[:])
-	if err != nil || !ok {
-		return pair, false, err
+// given loads the one-time pair that a first flight names. An error is about the flight; failed is about the store.
+func given(tx Tx, f *seal.First) (pair seal.OneTimePair, err, failed error) {
+	row, ok, failed := tx.Secret(SecretGiven, f.OneTime[:])
+	if failed != nil {
+		return pair, nil, failed
+	}
+	if !ok {
+		_, used, failed := tx.Secret(SecretHandshake, f.OneTime[:])
+		if used {
+			return pair, errUsed, failed
+		}
+		return pair, errGone, failed
 	}
 	if len(row.Value) < 8 {
-		return pair, false, fmt.Errorf("one-time pair of %d bytes", len(row.Value))
+		return pair, nil, fmt.Errorf("one-time pair of %d bytes", len(row.Value))
 	}
-	if pair, err = seal.ParseOneTimePair(row.Value[8:]); err != nil {
-		return pair, false, fmt.Errorf("one-time pair: %w", err)
+	if pair, failed = seal.ParseOneTimePair(row.Value[8:]); failed != nil {
+		return pair, nil, fmt.Errorf("one-time pair: %w", failed)
 	}
-	return pair, wire.ID8(pair.KEM.Public()) == f.KEM, nil
+	if wire.ID8(pair.KEM.Public()) != f.KEM {
+		return pair, errGone, nil
+	}
+	return pair, nil, nil
 }
 
 // wantsOneTime reports whether a one-time pair of a device would be used: there is no session with the account on it, and no pair that

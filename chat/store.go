@@ -254,7 +254,7 @@ const (
 	SecretOneTime    SecretKind = "one-time"   // our one-time pairs that were not given away; key: id8 of the X25519 key
 	SecretGiven      SecretKind = "given"      // those that were, and not used yet
 	SecretBundle     SecretKind = "bundle"     // a one-time pair that a device gave us; key: peer id
-	SecretHandshake  SecretKind = "handshake"  // first flights that were answered; key: their hash, value: session and generation
+	SecretHandshake  SecretKind = "handshake"  // first flights that were answered; key: their hash, or the id8 of the one-time key that they used; value: session and generation
 )
 
 // SecretRow is something small that is kept until it is used.
