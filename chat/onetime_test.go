@@ -97,8 +97,8 @@ func TestWhoTakesAllPairsKeepsNobodyOut(t *testing.T) {
 		s := chattest.NewScene(t, 1)
 		bob := s.Started("Bob", chattest.NewMemStore())
 		people := times(10, 100)
-		synctest.Wait()
 		for hour := range 5 {
+			synctest.Wait() // the stock is full
 			taken := 0
 			for range 10_000 {
 				pair, err := bob.OneTime(t.Context())
