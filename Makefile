@@ -4,6 +4,9 @@
 FUZZTIME ?= 10s
 BENCH ?= .
 
+# The stories of "make attacks": those that are told more often there.
+ATTACKS ?= TwoCopies|OneDeviceIsNever|APairForTwo|WhoTakesAll|StockFills|RecordedFrames|CorruptedFirst|MutatedRecords|FirstFlightCounts|SaidAfterARestore
+
 # The program that "make model" runs.
 PROVERIF ?= proverif
 
@@ -50,6 +53,9 @@ sessions: ## walk sessions at random, SESSIONS_SEEDS times; a walk that fails pr
 sim: ## play SIM_SEEDS towns in which everything goes wrong; one that fails prints the command that repeats it
 	go test -run '^TestNothingIsLostOrShownTwice$$' -count 1 -v -timeout 3h ./chat -args -sim.first '$(SIM_SEED)' -sim.seeds '$(SIM_SEEDS)'
 
+attacks: ## meet every attack on the messenger as often as chat/threats_test.go says for the whole; takes minutes
+	go test -run '$(ATTACKS)' -count 1 -v -timeout 1h ./chat -args -whole
+
 model: ## prove what the model of sessions claims, with ProVerif, and compare with what it proved before; takes minutes
 	@command -v $(PROVERIF) >/dev/null || { echo "no ProVerif here: it is at proverif.inria.fr; or set PROVERIF"; exit 1; }
 	@cd chat/testdata/model && for f in *.pv; do \
@@ -65,4 +71,4 @@ tidy: ## complain where go.mod is not tidy, and change nothing
 clean: ## remove what was built
 	rm -rf bin
 
-.PHONY: help build demo test lint fuzz sessions sim model bench tidy clean
+.PHONY: help build demo test lint fuzz sessions sim attacks model bench tidy clean

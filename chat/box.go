@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -13,8 +14,10 @@ import (
 )
 
 // SealStream begins a stream to a device: the header goes first, and then what next makes of each envelope, in their order. It is an error
-// when no valid record of the device is known here, which names its envelope key.
+// when no valid record of the device is known here, which names its envelope key. Once a pinned record names another key than the stream
+// is sealed to, next fails with an error whose Outdated is true: what is left belongs on another stream.
 func (m *Messenger) SealStream(device peer.ID) (header []byte, next func(envelope []byte) ([]byte, error), err error) {
+	looked := m.pinned.Load() // before the key is read: what is pinned meanwhile counts as later
 	key, err := m.envelopeKeyOf(device)
 	if err != nil {
 		return nil, nil, fmt.Errorf("seal a stream to %s: %w", device, err)
@@ -23,8 +26,24 @@ func (m *Messenger) SealStream(device peer.ID) (header []byte, next func(envelop
 	if err != nil {
 		return nil, nil, fmt.Errorf("seal a stream to %s: %w", device, err)
 	}
-	return header, s.Seal, nil
+	return header, func(envelope []byte) ([]byte, error) {
+		if pinned := m.pinned.Load(); pinned != looked {
+			if now, err := m.envelopeKeyOf(device); err != nil || !bytes.Equal(now, key) {
+				return nil, outdated{device}
+			}
+			looked = pinned
+		}
+		return s.Seal(envelope)
+	}, nil
 }
+
+// outdated is the error of a stream that is sealed to a key which the device does not show any more, or of which that cannot be said.
+type outdated struct{ device peer.ID }
+
+func (o outdated) Error() string { return fmt.Sprintf("%s has another envelope key by now", o.device) }
+
+// Outdated tells whoever carries the stream that another one is to be begun.
+func (outdated) Outdated() bool { return true }
 
 // envelopeKeyOf finds the key that is in a device's pinned record.
 func (m *Messenger) envelopeKeyOf(device peer.ID) (key []byte, err error) {
@@ -74,7 +93,7 @@ func (k *keyring) envelope(box []byte) (key seal.EnvelopeKey, ok bool) {
 	if !ok {
 		return key, false
 	}
-	for _, g := range k.all() {
+	for _, g := range k.on().generations {
 		if wire.ID8(g.Envelope.Public()) == id {
 			return g.Envelope, true
 		}

@@ -65,6 +65,7 @@ type Messenger struct {
 	devices      *memo[wire.DeviceRecord]
 
 	clock     clock
+	elapsed   elapsed
 	sends     sends
 	outbox    *outbox
 	resolver  *resolver
@@ -74,8 +75,10 @@ type Messenger struct {
 	trouble   trouble
 	since     time.Time
 	onlyCopy  bool
-	restored  bool        // Resume found that the database is not the one that this device wrote last
-	copied    atomic.Bool // another copy of this device has published what we did not: nothing is sent
+	restored  bool //  Resume found that the database is not the one that this device wrote last
+	copied    copied
+	doubles   atomic.Uint64 // first flights with one-time keys that another one has used: whoever hands our keys out does so twice
+	pinned    atomic.Uint64 // grows when a device's record was written: streams look then whether they are sealed to the right key
 
 	mu    sync.Mutex
 	hints map[AccountID][]peer.ID // where to ask for an account's records first, from links used in this run
@@ -106,7 +109,7 @@ func New(cfg Config) *Messenger {
 		transport: cfg.Transport, directory: cfg.Directory, hosts: cfg.Hosts, health: cfg.Health, log: cfg.Logger,
 		keys: &keyring{}, certificates: newMemo(wire.ParseCertificate), accounts: newMemo(wire.ParseAccountRecord),
 		devices: newMemo(wire.ParseDeviceRecord),
-		clock:   clock{wall: cfg.Clock}, outbox: newOutbox(), resolver: newResolver(), arrange: make(chan struct{}, 1), strangers: newBudget(), since: cfg.Clock(),
+		clock:   clock{wall: cfg.Clock}, elapsed: newElapsed(), outbox: newOutbox(), resolver: newResolver(), arrange: make(chan struct{}, 1), strangers: newBudget(), since: cfg.Clock(),
 		onlyCopy: cfg.OnlyCopy, hints: map[AccountID][]peer.ID{},
 	}
 }
@@ -120,7 +123,7 @@ func (m *Messenger) Format(f fmt.State, _ rune) {
 // else; what is asked of the messenger after it finds the contacts of a join.
 func (m *Messenger) Resume(ctx context.Context) error {
 	for _, step := range []func(context.Context) error{
-		m.resumeInstance, m.resumeShredding, m.resumeClock, m.resumeKeys, m.resumeMailbox, m.learnContacts, m.resumeRestored, m.resumeJoin,
+		m.resumeInstance, m.resumeShredding, m.resumeClock, m.resumeElapsed, m.resumeCopied, m.resumeKeys, m.resumeMailbox, m.learnContacts, m.resumeRestored, m.resumeJoin,
 	} {
 		err := step(ctx)
 		if errors.Is(err, errDamaged) && !m.restored { // status shows it, and the rest shall go on; but nothing goes on half restored
@@ -189,6 +192,8 @@ type aftermath struct {
 	owed    map[SessionID][]wire.Ack // what its packets from mailboxes are to be acknowledged with
 	people  bool                     // contacts have changed, and so who may deposit for us
 	event   uint64                   // the last event that it appended; 0 for none
+	pins    bool                     // it wrote a device's record
+	twice   int                      // first flights with one-time keys that another one has used
 }
 
 // heed does what a transaction has asked for. It is called also after an error, which may have been the answer to a commit that went
@@ -211,6 +216,13 @@ func (m *Messenger) heed(after aftermath) {
 	}
 	if after.people {
 		poke(m.arrange)
+	}
+	if after.twice > 0 {
+		m.log.Info("one-time keys of this device were given to two: the second begins again without", zap.Int("times", after.twice))
+		m.doubles.Add(uint64(after.twice))
+	}
+	if after.pins {
+		m.pinned.Add(1)
 	}
 	m.know(after.learn)
 	m.bell.ring()

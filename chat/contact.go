@@ -196,7 +196,7 @@ func (m *Messenger) befriend(tx Tx, after *aftermath, invite Invite, name string
 // card returns the content that introduces us, with a token of the receiver's that lets us in.
 func (m *Messenger) card(token Token) []byte {
 	return wire.Card{
-		Name: m.name, Account: m.identity.accountRecord, Device: m.keys.signed(),
+		Name: m.name, Account: m.identity.accountRecord, Device: m.keys.on().record,
 		Token: token.bytes(), Own: m.links.LinkKey().Contact().bytes(),
 	}.Append(nil)
 }

@@ -77,7 +77,7 @@ func (m *Messenger) SessionStates(ctx context.Context, device peer.ID) (states [
 
 // Rotate makes a new generation of keys now.
 func (m *Messenger) Rotate(ctx context.Context) error {
-	err := m.rotate(ctx, true)
+	err := m.rotate(ctx, onDemand)
 	m.publish()
 	return err
 }
@@ -85,7 +85,19 @@ func (m *Messenger) Rotate(ctx context.Context) error {
 // LookForCopy looks for a second copy of the device now, and reports whether there is one.
 func (m *Messenger) LookForCopy(ctx context.Context) bool {
 	m.lookForCopy(ctx)
-	return m.copied.Load()
+	return m.copied.found.Load()
+}
+
+// Doubles counts the first flights that came with one-time keys which another one had used.
+func (m *Messenger) Doubles() uint64 { return m.doubles.Load() }
+
+// Refill fills the stock of one-time pairs up now.
+func (m *Messenger) Refill(ctx context.Context) error { return m.refill(ctx) }
+
+// Resolve looks an account's records up now.
+func (m *Messenger) Resolve(ctx context.Context, a AccountID) error {
+	_, err := m.resolve(ctx, a)
+	return err
 }
 
 // StartAnew is what happens after the store went back in time.
@@ -165,7 +177,7 @@ func (m *Messenger) AcceptAgain(ctx context.Context, row MessageRow) error {
 
 // RecordKeys returns the keys under which a device and its account, and what a messenger notes of itself, are kept.
 func RecordKeys(account AccountID, device peer.ID) []string {
-	return []string{accountRecordKey(account), deviceRecordKey(device), instanceKey, answeringKey, shreddedKey, joinedKey}
+	return []string{accountRecordKey(account), deviceRecordKey(device), instanceKey, answeringKey, shownKey, elapsedKey, copiedKey, shreddedKey, joinedKey}
 }
 
 // SendCard sends our card to an account, with a token.

@@ -259,12 +259,10 @@ func withKeys(t *testing.T, m *Messenger) ([]byte, *keyring) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	row, err := m.signRecord(g, RecordRow{}, false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	m.keys.set([]seal.Generation{g}, 0, row.Value, row.Sequence)
-	return row.Value, m.keys
+	r := ring{generations: []seal.Generation{g}}
+	m.sign(&r, 0)
+	m.keys.set(r)
+	return r.record, m.keys
 }
 
 // TestAStreamOpensAtItsDeviceAlone has Alice seal a stream to Bob, whose record she has pinned.

@@ -173,7 +173,7 @@ func (m *Messenger) resumeRestored(ctx context.Context) error {
 	if !m.restored || m.identity == nil {
 		return m.instance.save()
 	}
-	if err := m.rotate(ctx, true); err != nil {
+	if err := m.rotate(ctx, onDemand); err != nil {
 		return wrap(err, "begin anew after a restore")
 	}
 	if err := m.update(ctx, m.startAnew); err != nil {

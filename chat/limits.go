@@ -105,6 +105,10 @@ const (
 	// BoxFirstFlights is how many sessions that mailboxes bring are looked at in a second, and at once: as many boxes as strangers' lanes
 	// hold pass in half a minute.
 	BoxFirstFlights = 32
+	// SequenceLeap bounds how far the number of our device record goes on with each version, at random: two copies that go on from one
+	// number take the same one once in a million times. As long as versions come more seldom than two a second (one comes with each start, each
+	// generation and each restore), numbers stay below the microseconds since 1970, from which a restored device goes on.
+	SequenceLeap = 1 << 20
 	// CopyFirst is how long after its start a node looks for a second copy of itself for the first time: it is connected by then. Later it
 	// looks at every TendEvery.
 	CopyFirst = time.Minute

@@ -120,13 +120,11 @@ func (m *Messenger) mailboxChoice(ctx context.Context) (hosts []peer.ID, automat
 			hosts, err = parseHosts(row.Value)
 			return err
 		}
-		own, err := wire.ParseDeviceRecord(m.keys.signed())
-		if hosts = nil; err == nil {
-			for _, id := range own.Mailboxes {
-				hosts = append(hosts, peer.ID(id))
-			}
+		hosts = nil
+		for _, id := range m.keys.on().mailboxes {
+			hosts = append(hosts, peer.ID(id))
 		}
-		return err
+		return nil
 	})
 	return hosts, automatic, err
 }
@@ -167,12 +165,21 @@ func (m *Messenger) sayMailboxes(ctx context.Context, hosts []peer.ID) error {
 	for i, h := range hosts {
 		names[i] = string(h)
 	}
-	if own, err := wire.ParseDeviceRecord(m.keys.signed()); err != nil || slices.Equal(own.Mailboxes, names) {
+	if m.copied.found.Load() || slices.Equal(m.keys.on().mailboxes, names) {
+		return nil
+	}
+	var r ring
+	err := m.update(ctx, func(tx Tx, _ *aftermath) (err error) {
+		if r, err = m.loadRing(tx); err != nil {
+			return err
+		}
+		r.mailboxes = names
+		return m.show(tx, &r)
+	})
+	if err != nil {
 		return err
 	}
-	if err := m.resign(ctx, func(r *wire.DeviceRecord) { r.Mailboxes = names }); err != nil {
-		return err
-	}
+	m.holdKeys(r)
 	m.log.Info("others keep mailboxes for this device", zap.Stringers("hosts", hosts))
 	m.publish()
 	return nil
@@ -243,27 +250,4 @@ func parseHosts(b []byte) (hosts []peer.ID, err error) {
 		hosts = append(hosts, peer.ID(host))
 	}
 	return hosts, nil
-}
-
-// resign makes the next version of our device record.
-func (m *Messenger) resign(ctx context.Context, change func(*wire.DeviceRecord)) error {
-	var next RecordRow
-	err := m.update(ctx, func(tx Tx, _ *aftermath) error {
-		own, _, err := tx.Record(deviceRecordKey(m.device))
-		if err != nil {
-			return err
-		}
-		record, err := wire.ParseDeviceRecord(own.Value)
-		if err != nil {
-			return fmt.Errorf("our own record: %w", err)
-		}
-		change(&record)
-		record.Sequence = own.Sequence + 1
-		next = RecordRow{Key: own.Key, Sequence: record.Sequence, Value: record.Sign(m.identity.device), At: m.now()}
-		return tx.PutRecord(next)
-	})
-	if err == nil {
-		m.keys.resigned(next.Value, next.Sequence)
-	}
-	return err
 }

@@ -44,6 +44,7 @@ type parcel struct {
 var (
 	errNoSession  = errors.New("open packet: no such session")
 	errGone       = errors.New("open packet: it was made for keys that are gone")
+	errUsed       = errors.New("open packet: its one-time keys were given to somebody else too, who has used them")
 	errNotItsOwn  = errors.New("open packet: the certificate's device speaks for another account")
 	errReplay     = errors.New("open packet: its session was begun before")
 	errNotAllowed = errors.New("open packet: the author may not write to that conversation")
@@ -61,6 +62,9 @@ func (m *Messenger) open(tx Tx, after *aftermath, from peer.ID, p *seal.Packet) 
 		}
 		c.first = p.First
 		if l, err, failed = m.respond(tx, from, p.First); err != nil || failed != nil {
+			if errors.Is(err, errUsed) {
+				after.twice++
+			}
 			return c, err, failed
 		}
 	}
@@ -103,9 +107,9 @@ func (m *Messenger) respond(tx Tx, from peer.ID, f *seal.First) (l *line, err, f
 	}
 	answer.Identity = m.identity.exchange
 	if f.UsesOneTime() {
-		pair, ok, failed := given(tx, f)
-		if !ok || failed != nil {
-			return nil, errGone, failed
+		pair, err, failed := given(tx, f)
+		if err != nil || failed != nil {
+			return nil, err, failed
 		}
 		answer.OneTime, answer.KEM = &pair.Exchange, pair.KEM
 	}
@@ -145,10 +149,14 @@ func (m *Messenger) takeParcel(tx Tx, after *aftermath, c parcel) error {
 	if err := tx.PutSecret(SecretRow{Kind: SecretHandshake, Key: replay[:], Value: value}); err != nil {
 		return err
 	}
-	if c.first.UsesOneTime() {
-		return tx.DeleteSecret(SecretGiven, c.first.OneTime[:])
+	if !c.first.UsesOneTime() {
+		return nil
 	}
-	return nil
+	// That they were used is known under their own name too, for as long.
+	if err := tx.PutSecret(SecretRow{Kind: SecretHandshake, Key: c.first.OneTime[:], Value: value}); err != nil {
+		return err
+	}
+	return tx.DeleteSecret(SecretGiven, c.first.OneTime[:])
 }
 
 // letter reads the content of a parcel.

@@ -182,7 +182,7 @@ func (m *Messenger) dispatch(ctx context.Context) error {
 	defer flights.Wait()
 	loaded := false
 	for {
-		if m.copied.Load() {
+		if m.copied.found.Load() {
 			<-ctx.Done()
 			return nil
 		}

@@ -6,6 +6,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -20,24 +22,27 @@ import (
 // keyring is the keys that others begin sessions with and seal boxes to, generation by generation, with the device record that says
 // so. The store holds the same; a transaction that changes it changes the keyring after its commit.
 type keyring struct {
-	mu          sync.Mutex
+	mu sync.Mutex
+	ring
+}
+
+// ring is what is on a keyring.
+type ring struct {
 	generations []seal.Generation // the newest first
 	answering   uint32            // older generations open boxes, and answer no first flight
-	record      []byte
-	number      uint64
+	record      []byte            // our device record
+	number      uint64            // its sequence number
+	shown       uint64            // that of the first record with the keys of the newest generation and these mailboxes
+	mailboxes   []string          // the hosts that the record names
 }
 
-func (k *keyring) set(generations []seal.Generation, answering uint32, record []byte, sequence uint64) {
+// set puts on the keyring what a transaction has committed, unless a later one was quicker.
+func (k *keyring) set(r ring) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.generations, k.answering, k.record, k.number = generations, answering, record, sequence
-}
-
-// resigned replaces our device record.
-func (k *keyring) resigned(record []byte, sequence uint64) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.record, k.number = record, sequence
+	if r.number >= k.number {
+		k.ring = r
+	}
 }
 
 // answers returns the generations that answer first flights, the newest first.
@@ -52,31 +57,11 @@ func (k *keyring) answers() []seal.Generation {
 	return k.generations
 }
 
-// all returns the generations, the newest first.
-func (k *keyring) all() []seal.Generation {
+// on returns what is on the keyring now.
+func (k *keyring) on() ring {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.generations
-}
-
-// signed returns our device record.
-func (k *keyring) signed() []byte {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.record
-}
-
-// published returns our device record and its number, which belong together.
-func (k *keyring) published() ([]byte, uint64) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.record, k.number
-}
-
-func (k *keyring) sequence() uint64 {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.number
+	return k.ring
 }
 
 // answer finds the private halves of the keys that a first flight names; ok is false where one of them is gone.
@@ -93,60 +78,131 @@ func (k *keyring) answer(f *seal.First) (a seal.Answer, generation uint32, ok bo
 	return a, generation, signed && (kem || f.UsesOneTime())
 }
 
+// occasion is why our keys and our device record are looked after.
+type occasion int
+
+const (
+	onSchedule occasion = iota // a new generation, where it is time for one
+	onStart                    // and a new version of the record in any case: a copy of this device is known by it
+	onDemand                   // a new generation, whether it is time or not
+)
+
 // resumeKeys loads our keys, and makes new ones where there are none or it is time.
 func (m *Messenger) resumeKeys(ctx context.Context) error {
 	if m.identity == nil {
 		return nil
 	}
-	return wrap(m.rotate(ctx, false), "load the keys of this device")
+	return wrap(m.rotate(ctx, onStart), "load the keys of this device")
 }
 
-// rotate begins a new generation where the newest is old enough, or anyway if forced, and lets the oldest go where there are too
+// rotate begins a new generation where the newest is old enough, or anyway on demand, and lets the oldest go where there are too
 // many: only then, and only one, so that no jump of the clock lets go what is still in use.
-func (m *Messenger) rotate(ctx context.Context, force bool) error {
-	var generations []seal.Generation
-	var own, answering RecordRow
+func (m *Messenger) rotate(ctx context.Context, why occasion) error {
+	var r ring
 	err := m.update(ctx, func(tx Tx, _ *aftermath) (err error) {
-		if generations, err = loadGenerations(tx); err != nil {
+		if r, err = m.loadRing(tx); err != nil {
 			return err
 		}
-		if own, _, err = tx.Record(deviceRecordKey(m.device)); err != nil {
-			return err
+		silent := m.copied.told.Load() // and then nothing new is published
+		switch {
+		case why == onDemand, len(r.generations) == 0, m.due(r.generations[0]) && !silent:
+			return m.turn(tx, &r, why == onDemand && m.restored)
+		case why == onStart && !silent:
+			return m.renumber(tx, &r, r.number)
 		}
-		if answering, _, err = tx.Record(answeringKey); err != nil {
-			return err
-		}
-		if !force && len(generations) > 0 && !m.due(generations[0]) {
-			return nil
-		}
-		if generations, err = m.addGeneration(tx, generations); err != nil {
-			return err
-		}
-		if own, err = m.signRecord(generations[0], own, force && m.restored); err != nil {
-			return err
-		}
-		if force && m.restored {
-			answering = RecordRow{Key: answeringKey, Sequence: uint64(generations[0].Number), Value: []byte{1}, At: m.now()}
-			if err := tx.PutRecord(answering); err != nil {
-				return err
-			}
-		}
-		return tx.PutRecord(own)
+		return nil
 	})
 	if err == nil {
-		m.keys.set(generations, uint32(answering.Sequence), own.Value, own.Sequence)
+		m.holdKeys(r)
 	}
 	return err
+}
+
+// holdKeys makes what a transaction has committed our keys.
+func (m *Messenger) holdKeys(r ring) {
+	m.keys.set(r)
+	m.instance.signed(r.number)
 }
 
 // answeringKey is the record of our own whose number is the first generation that answers first flights: a store that went back in time
 // does not know which first flights the older ones have answered, and must answer none twice.
 const answeringKey = "/instance/answering"
 
-// due reports whether a generation has served its time, or was made in a future that our clock has left.
+// shownKey is the record of our own whose number is that of the first device record that showed the keys and mailboxes which it shows now. It is what
+// our marks tell: who has that one has our keys, and need not look up what says nothing else.
+const shownKey = "/instance/shown"
+
+// loadRing loads our keys, and what was said of them.
+func (m *Messenger) loadRing(tx Tx) (r ring, err error) {
+	own, _, err1 := tx.Record(deviceRecordKey(m.device))
+	answering, _, err2 := tx.Record(answeringKey)
+	shown, _, err3 := tx.Record(shownKey)
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return r, err
+	}
+	r = ring{answering: uint32(answering.Sequence), record: own.Value, number: own.Sequence, shown: shown.Sequence}
+	if own.Value != nil {
+		record, err := m.devices.of(own.Value)
+		if err != nil {
+			return r, fmt.Errorf("our own record: %w", err)
+		}
+		r.mailboxes = record.Mailboxes
+	}
+	r.generations, err = loadGenerations(tx)
+	return r, err
+}
+
+// turn puts a new generation on the ring, and the record that shows it. Anew, after a restore, the ones before answer no more.
+func (m *Messenger) turn(tx Tx, r *ring, anew bool) (err error) {
+	if r.generations, err = m.addGeneration(tx, r.generations); err != nil {
+		return err
+	}
+	if anew {
+		r.answering = r.generations[0].Number
+		row := RecordRow{Key: answeringKey, Sequence: uint64(r.answering), Value: []byte{1}, At: m.now()}
+		if err := tx.PutRecord(row); err != nil {
+			return err
+		}
+		r.number = max(r.number, uint64(m.now().UnixMicro())) // past whatever was published meanwhile, step by step
+	}
+	if err := m.show(tx, r); err != nil {
+		return err
+	}
+	return m.noteElapsed(tx) // so that no generation is younger than what is noted
+}
+
+// show makes a new version of our device record that others should have.
+func (m *Messenger) show(tx Tx, r *ring) error {
+	if err := m.renumber(tx, r, r.number); err != nil {
+		return err
+	}
+	r.shown = r.number
+	return tx.PutRecord(RecordRow{Key: shownKey, Sequence: r.shown, Value: []byte{1}, At: m.now()})
+}
+
+// renumber makes a new version of our device record, under a number past the one given.
+func (m *Messenger) renumber(tx Tx, r *ring, past uint64) error {
+	m.sign(r, past)
+	return tx.PutRecord(RecordRow{Key: deviceRecordKey(m.device), Sequence: r.number, Value: r.record, At: m.now()})
+}
+
+// sign signs our device record for the newest generation. How far its number is past the one given is random: two copies of one device
+// do not take the same number. A device that knows of another copy of itself names no instance.
+func (m *Messenger) sign(r *ring, past uint64) {
+	record := wire.DeviceRecord{
+		Device: string(m.device), Account: m.self[:], Prekeys: r.generations[0].Prekeys(), Mailboxes: r.mailboxes,
+		Sequence: min(past, math.MaxUint64-SequenceLeap) + 1 + rand.Uint64N(SequenceLeap),
+	}
+	if !m.copied.found.Load() {
+		record.Instance = m.instance.id
+	}
+	r.record, r.number = record.Sign(m.identity.device), record.Sequence
+}
+
+// due reports whether a generation has served its time. One from a time that is still to come was made before own time was measured.
 func (m *Messenger) due(g seal.Generation) bool {
-	age := m.now().Sub(time.Unix(g.Made, 0))
-	return age >= GenerationLife || age < -ClockTolerance
+	age := m.elapsed.now() - time.Duration(g.Made)*time.Second
+	return age >= GenerationLife || age < 0
 }
 
 // loadGenerations returns our generations, the newest first.
@@ -175,7 +231,7 @@ func (m *Messenger) addGeneration(tx Tx, old []seal.Generation) ([]seal.Generati
 	if len(old) > 0 {
 		number = old[0].Number + 1
 	}
-	g, err := seal.NewGeneration(number, m.now().Unix())
+	g, err := seal.NewGeneration(number, int64(m.elapsed.now()/time.Second))
 	if err != nil {
 		return nil, err
 	}
@@ -214,23 +270,6 @@ func forgetHandshakes(tx Tx, which func(session SessionID, generation uint32) bo
 	return nil
 }
 
-// signRecord makes the device record of a generation, which comes after the one that there is: anew, after any that there may have been.
-func (m *Messenger) signRecord(g seal.Generation, own RecordRow, anew bool) (RecordRow, error) {
-	record := wire.DeviceRecord{Device: string(m.device), Account: m.self[:], Sequence: own.Sequence + 1, Prekeys: g.Prekeys()}
-	if anew {
-		record.Sequence = max(record.Sequence, uint64(m.now().UnixMilli())) // past whatever was published meanwhile, one by one
-	}
-	mustRandom(record.Instance[:])
-	if own.Value != nil && !anew {
-		before, err := wire.ParseDeviceRecord(own.Value)
-		if err != nil {
-			return own, fmt.Errorf("our own record: %w", err)
-		}
-		record.Instance, record.Mailboxes = before.Instance, before.Mailboxes
-	}
-	return RecordRow{Key: deviceRecordKey(m.device), Sequence: record.Sequence, Value: record.Sign(m.identity.device), At: m.now()}, nil
-}
-
 // tendKeys makes new generations and one-time pairs on a schedule of its own, so that nobody learns from it how many were used.
 func (m *Messenger) tendKeys(ctx context.Context) error {
 	again, first := time.NewTicker(TendEvery), time.NewTimer(CopyFirst)
@@ -242,13 +281,15 @@ func (m *Messenger) tendKeys(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
+			m.saveElapsed(context.WithoutCancel(ctx))
 			return nil
 		case <-first.C:
 			m.lookForCopy(ctx)
 			continue
 		case <-again.C:
 		}
-		if err := m.rotate(ctx, false); err != nil && ctx.Err() == nil {
+		m.saveElapsed(ctx)
+		if err := m.rotate(ctx, onSchedule); err != nil && ctx.Err() == nil {
 			m.log.Debug("cannot make new keys yet", zap.Error(err))
 		}
 		m.publish()
@@ -287,7 +328,7 @@ func (m *Messenger) forgetGiven(tx Tx, given []SecretRow) error {
 		return int64(binary.BigEndian.Uint64(row.Value))
 	}
 	slices.SortFunc(given, func(a, b SecretRow) int { return int(when(b) - when(a)) })
-	oldest := m.now().Add(-GenerationLife * MaxGenerations).Unix()
+	oldest := int64((m.elapsed.now() - GenerationLife*MaxGenerations) / time.Second)
 	for i, row := range given {
 		if i >= MaxGiven || when(row) < oldest {
 			if err := tx.DeleteSecret(SecretGiven, row.Key); err != nil {
@@ -298,9 +339,12 @@ func (m *Messenger) forgetGiven(tx Tx, given []SecretRow) error {
 	return nil
 }
 
-// OneTime gives a one-time pair of ours away, signed, for one device to begin a session with; nil where none is left. Each is given
-// away once.
+// OneTime gives a one-time pair of ours away, signed, for one device to begin a session with; nil where none is left, and where another
+// copy of this device has the same ones. Each is given away once.
 func (m *Messenger) OneTime(ctx context.Context) (signed []byte, err error) {
+	if m.copied.found.Load() {
+		return nil, nil
+	}
 	err = m.update(ctx, func(tx Tx, _ *aftermath) error {
 		signed = nil
 		rows, err := tx.Secrets(SecretOneTime, 1)
@@ -311,7 +355,7 @@ func (m *Messenger) OneTime(ctx context.Context) (signed []byte, err error) {
 		if err != nil {
 			return fmt.Errorf("one-time pair: %w", err)
 		}
-		value := append(binary.BigEndian.AppendUint64(nil, uint64(m.now().Unix())), rows[0].Value...)
+		value := append(binary.BigEndian.AppendUint64(nil, uint64(m.elapsed.now()/time.Second)), rows[0].Value...)
 		if err := tx.PutSecret(SecretRow{Kind: SecretGiven, Key: rows[0].Key, Value: value}); err != nil {
 			return err
 		}
@@ -321,19 +365,29 @@ func (m *Messenger) OneTime(ctx context.Context) (signed []byte, err error) {
 	return signed, wrap(err, "give a one-time pair away")
 }
 
-// given loads the one-time pair that a first flight names.
-func given(tx Tx, f *seal.First) (pair seal.OneTimePair, ok bool, err error) {
-	row, ok, err := tx.Secret(SecretGiven, f.OneTime[:])
-	if err != nil || !ok {
-		return pair, false, err
+// given loads the one-time pair that a first flight names. An error is about the flight; failed is about the store.
+func given(tx Tx, f *seal.First) (pair seal.OneTimePair, err, failed error) {
+	row, ok, failed := tx.Secret(SecretGiven, f.OneTime[:])
+	if failed != nil {
+		return pair, nil, failed
+	}
+	if !ok {
+		_, used, failed := tx.Secret(SecretHandshake, f.OneTime[:])
+		if used {
+			return pair, errUsed, failed
+		}
+		return pair, errGone, failed
 	}
 	if len(row.Value) < 8 {
-		return pair, false, fmt.Errorf("one-time pair of %d bytes", len(row.Value))
+		return pair, nil, fmt.Errorf("one-time pair of %d bytes", len(row.Value))
 	}
-	if pair, err = seal.ParseOneTimePair(row.Value[8:]); err != nil {
-		return pair, false, fmt.Errorf("one-time pair: %w", err)
+	if pair, failed = seal.ParseOneTimePair(row.Value[8:]); failed != nil {
+		return pair, nil, fmt.Errorf("one-time pair: %w", failed)
 	}
-	return pair, wire.ID8(pair.KEM.Public()) == f.KEM, nil
+	if wire.ID8(pair.KEM.Public()) != f.KEM {
+		return pair, errGone, nil
+	}
+	return pair, nil, nil
 }
 
 // wantsOneTime reports whether a one-time pair of a device would be used: there is no session with the account on it, and no pair that

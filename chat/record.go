@@ -206,7 +206,7 @@ func (m *Messenger) lookUpDevice(ctx context.Context, device peer.ID) (RecordRow
 	if err != nil {
 		return RecordRow{}, err
 	}
-	record, err := wire.ParseDeviceRecord(value)
+	record, err := m.devices.of(value)
 	if err != nil || record.Device != string(device) {
 		return RecordRow{}, fmt.Errorf("not its record: %w", err)
 	}
@@ -265,7 +265,7 @@ func (m *Messenger) pinFound(tx Tx, after *aftermath, r RecordRow) error {
 // publish puts our own records into the directory.
 func (m *Messenger) publish() {
 	m.directory.Publish(accountRecordKey(m.self), m.identity.accountRecord)
-	m.directory.Publish(deviceRecordKey(m.device), m.keys.signed())
+	m.directory.Publish(deviceRecordKey(m.device), m.keys.on().record)
 }
 
 // resolver knows which accounts' devices are wanted, and when each may be looked for again.

@@ -149,7 +149,11 @@ func TestAFirstFlightIsNotAnsweredAgainAfterARestore(t *testing.T) {
 
 // Bob's database goes back to before a long talk, over a network that is bad: whatever is said from then on arrives, once, and Bob is told.
 func TestWhatIsSaidAfterARestoreArrives(t *testing.T) {
-	for _, seed := range []uint64{1, 2, 3, 4, 5, 6, 7, 8, 71, 179} {
+	seeds := []uint64{71, 179} // these were difficult once
+	for seed := range uint64(times(8, 98)) {
+		seeds = append(seeds, seed+1)
+	}
+	for _, seed := range seeds {
 		synctest.Test(t, func(t *testing.T) {
 			s := chattest.NewScene(t, seed)
 			alice, bob := s.Started("Alice", chattest.NewMemStore()), s.Started("Bob", chattest.NewMemStore())

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -26,6 +27,7 @@ type sealedTx struct {
 	tx    Tx
 	safe  *safe
 	last  uint64 // the last event that was appended; 0 for none
+	pins  bool   // a device's record was written
 	err   error
 	known known
 
@@ -477,6 +479,7 @@ func (t *sealedTx) openRecord(key string) (RecordRow, bool, error) {
 // PutRecord implements Tx.
 func (t *sealedTx) PutRecord(row RecordRow) error {
 	delete(t.known.records, row.Key)
+	t.pins = t.pins || strings.HasPrefix(row.Key, "/device/")
 	blind := t.blindRecord(row.Key)
 	plaintext := append(binary.BigEndian.AppendUint64(nil, row.Sequence), row.Value...)
 	cell, err := t.seal(recordPlace(blind), ConversationID{}, plaintext)

@@ -212,7 +212,7 @@ func (m *Messenger) enclose(tx Tx, after *aftermath, l *line, body wire.Body, ro
 		if err != nil {
 			return err
 		}
-		body.Marks = &wire.Marks{Account: m.identity.sequence(), Device: m.keys.sequence(), Held: held.Sequence, Grant: grant}
+		body.Marks = &wire.Marks{Account: m.identity.sequence(), Device: m.keys.on().shown, Held: held.Sequence, Grant: grant}
 	}
 	packet, tag, chain, err := l.state.Seal(body.Append(nil))
 	if err != nil {

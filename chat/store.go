@@ -263,7 +263,7 @@ const (
 	SecretOneTime    SecretKind = "one-time"   // our one-time pairs that were not given away; key: id8 of the X25519 key
 	SecretGiven      SecretKind = "given"      // those that were, and not used yet
 	SecretBundle     SecretKind = "bundle"     // a one-time pair that a device gave us; key: peer id
-	SecretHandshake  SecretKind = "handshake"  // first flights that were answered; key: their hash, value: session and generation
+	SecretHandshake  SecretKind = "handshake"  // first flights that were answered; key: their hash, or the id8 of the one-time key that they used; value: session and generation
 	SecretGrant      SecretKind = "grant"      // what lets us deposit for a device, or for an account's; key: peer id, or account id
 	SecretMailbox    SecretKind = "mailbox"    // what our grants to others are made of; one, key: nothing
 )

@@ -220,7 +220,7 @@ func (m *Messenger) update(ctx context.Context, fn func(Tx, *aftermath) error) e
 			}
 			return after.lines.keep(tx)
 		})
-		after.event, after.people = sealed.last, sealed.people
+		after.event, after.people, after.pins = sealed.last, sealed.people, sealed.pins
 		return err
 	})
 	m.trouble.judge(ctx, err)

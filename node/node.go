@@ -24,7 +24,8 @@ import (
 
 // Boxes seals envelopes to devices and opens what was sealed to us. No method shows a plaintext: what is inside is a session packet.
 type Boxes interface {
-	// SealStream begins a stream to a device: the header goes first, and then what seal makes of each envelope.
+	// SealStream begins a stream to a device: the header goes first, and then what seal makes of each envelope, until it fails with an error
+	// that has a method Outdated() bool which returns true: the device has another key by now, and another stream is to be begun.
 	SealStream(device peer.ID) (header []byte, seal func(envelope []byte) ([]byte, error), err error)
 	// OpenStream reads the header of a stream. An error of it, or of open, means that nothing on the stream is of any use.
 	OpenStream(from peer.ID, header []byte) (open func(record []byte) ([]byte, error), err error)

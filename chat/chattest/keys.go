@@ -27,6 +27,13 @@ func NewKeys() (*Keys, error) {
 	return k, err
 }
 
+// copied returns keys that are the same now.
+func (k *Keys) copied() *Keys {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return &Keys{kek: k.kek, keystore: bytes.Clone(k.keystore), note: bytes.Clone(k.note)}
+}
+
 // KEK implements chat.Keys.
 func (k *Keys) KEK() chat.Secret { return k.kek }
 

@@ -1,6 +1,7 @@
 package chattest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"math/rand/v2"
@@ -330,7 +331,7 @@ func (p *Port) Peers() []chat.Peer {
 
 // Publish makes a record available to everybody, unless there is a newer one.
 func (p *Port) Publish(key string, record []byte) {
-	if number(key, p.net.Record(key)) <= number(key, record) {
+	if there := p.net.Record(key); !bytes.Equal(there, record) && number(key, there) <= number(key, record) {
 		p.net.SetRecord(key, record)
 	}
 }

@@ -67,16 +67,20 @@ func (s *Scene) Person(name string, store chat.Store) *Person {
 	return p
 }
 
-// Elsewhere returns a second copy of the person's device, with a store of its own. It is not plugged in, and publishes only when it is told.
-func (p *Person) Elsewhere(store chat.Store) *Person {
-	p.scene.T.Helper()
-	second := p.scene.Person(p.Name, store)
-	second.Identity = p.Identity
+// Copied returns a second copy of the person's device, with all that is in the store (from NewMemStore) and beside it. It is not started.
+// What arrives for the device arrives at the copy that was started last.
+func (p *Person) Copied() *Person {
+	second := &Person{Name: p.Name, Identity: p.Identity, Store: Copy(p.Store), Links: p.Links, Keys: p.Keys.copied(), scene: p.scene}
 	second.Messenger = second.messenger(nil)
-	if err := second.Resume(context.Background()); err != nil {
+	return second
+}
+
+// Dies is a start that is killed before anything of it is published.
+func (p *Person) Dies() {
+	p.scene.T.Helper()
+	if err := p.messenger(nil).Resume(context.Background()); err != nil {
 		p.scene.T.Fatal(err)
 	}
-	return second
 }
 
 // Started is Person and Start.

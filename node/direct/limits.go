@@ -35,7 +35,8 @@ const (
 	// Window is the most envelopes that one call has on the wire without an acknowledgement. Acknowledged one by one they make 43 KiB,
 	// which fit in any stream's flow-control window, so that writing first and reading afterwards cannot lock up.
 	Window = 1024
-	// StreamAge is how long a sender uses a stream: it outlives a change of the receiver's envelope key by a day at most.
+	// StreamAge is how long a sender uses a stream: where it has not heard of a change of the receiver's envelope key (then it begins another
+	// at once), the old key is used for a day at most.
 	StreamAge = 24 * time.Hour
 	// WriteBuffer gathers frames, in bytes, before they are written: one system call per frame costs 28 times the rate.
 	WriteBuffer = 32 << 10

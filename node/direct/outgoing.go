@@ -21,6 +21,7 @@ type outgoing struct {
 	header []byte // to be written before the first record; nil then
 	seal   func(envelope []byte) ([]byte, error)
 	since  time.Time
+	over   bool // its key is outdated: nothing more is sealed
 
 	// For who reads.
 	acks     *frame.Reader
@@ -38,7 +39,7 @@ func (o *outgoing) reset() { _ = o.stream.Reset() }
 func (o *outgoing) lasts(n int, r renewal) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.written+n <= r.records && time.Since(o.since) < r.after
+	return !o.over && o.written+n <= r.records && time.Since(o.since) < r.after
 }
 
 // expect notes what is about to be written: an acknowledgement may come before write returns.
@@ -51,9 +52,9 @@ func (o *outgoing) expect(envelopes []Outgoing) {
 	}
 }
 
-// write seals and sends envelopes through a buffer that is flushed when it is full, and at the end.
-func (o *outgoing) write(envelopes []Outgoing) error {
-	o.expect(envelopes)
+// write seals and sends envelopes through a buffer that is flushed when it is full, and at the end. It returns how many it has sent: without
+// an error, fewer than all where the stream's key was outdated before the next.
+func (o *outgoing) write(envelopes []Outgoing) (sent int, err error) {
 	size := len(o.header) + frameRoom
 	for _, e := range envelopes {
 		size += len(e.Packet) + RecordOverhead + frameRoom
@@ -62,26 +63,41 @@ func (o *outgoing) write(envelopes []Outgoing) error {
 	if o.header != nil {
 		buf, o.header = frame.Append(buf, o.header), nil
 	}
-	for _, e := range envelopes {
+	for i, e := range envelopes {
 		record, err := o.seal(e.Packet)
+		if o.over = outdated(err); o.over {
+			envelopes = envelopes[:i]
+			break
+		}
 		if err != nil {
-			return fmt.Errorf("seal: %w", err)
+			return sent, fmt.Errorf("seal: %w", err)
 		}
 		if len(buf) > 0 && len(buf)+len(record)+frameRoom > WriteBuffer {
-			if err := o.flush(buf); err != nil {
-				return err
+			if err := o.flush(buf, envelopes[sent:i]); err != nil {
+				return sent, err
 			}
-			buf = buf[:0]
+			buf, sent = buf[:0], i
 		}
 		buf = frame.Append(buf, record)
 	}
-	return o.flush(buf)
+	if sent == len(envelopes) {
+		return sent, nil
+	}
+	return len(envelopes), o.flush(buf, envelopes[sent:])
+}
+
+// outdated reports whether an error of seal says that its stream is over.
+func outdated(err error) bool {
+	var o interface{ Outdated() bool }
+	return errors.As(err, &o) && o.Outdated()
 }
 
 // frameRoom is how many bytes the length of a frame takes at most here.
 const frameRoom = 3
 
-func (o *outgoing) flush(buf []byte) error {
+// flush sends a buffer with the records of some envelopes.
+func (o *outgoing) flush(buf []byte, envelopes []Outgoing) error {
+	o.expect(envelopes)
 	if err := o.stream.SetWriteDeadline(time.Now().Add(WriteTimeout)); err != nil {
 		return fmt.Errorf("set write deadline: %w", err)
 	}

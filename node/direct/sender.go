@@ -19,7 +19,9 @@ type Open func(ctx context.Context, device peer.ID) (network.Stream, error)
 // Boxes seals the streams to devices, and opens those that were sealed to us. Each function that it returns takes the envelopes or
 // records of one stream, in their order, and is used by one goroutine at a time.
 type Boxes interface {
-	// SealStream begins a stream: the header goes first, and then what seal makes of each envelope.
+	// SealStream begins a stream: the header goes first, and then what seal makes of each envelope. Where the device is known to have
+	// another key by now, seal fails with an error that has a method Outdated() bool which returns true: from this envelope on, another
+	// stream is to be begun.
 	SealStream(device peer.ID) (header []byte, seal func(envelope []byte) ([]byte, error), err error)
 	// OpenStream reads the header of a stream. An error of it, or of open, means that nothing on the stream is of any use.
 	OpenStream(from peer.ID, header []byte) (open func(record []byte) ([]byte, error), err error)
@@ -137,42 +139,61 @@ func (l *link) flight(ctx context.Context, envelopes []Outgoing) ([]bool, error)
 	return accepted, err
 }
 
+// attempt delivers envelopes over the stream that there is, or a fresh one. Where that one's key is outdated on the way, the rest goes
+// over its successor: nobody writes in between, and nothing before all is acknowledged that the first one carried, so that the order stays.
 func (l *link) attempt(ctx context.Context, envelopes []Outgoing) (accepted []bool, fresh bool, err error) {
 	if err := lock(ctx, l.writing); err != nil {
 		return nil, true, err
 	}
-	o, fresh, err := l.stream(ctx, len(envelopes))
-	if err != nil {
-		<-l.writing
-		return nil, true, err
+	for more := true; more; {
+		var o *outgoing
+		if o, fresh, err = l.stream(ctx, len(envelopes)-len(accepted)); err != nil {
+			<-l.writing
+			return accepted, true, err
+		}
+		var got []bool
+		got, more, err = l.exchange(ctx, o, envelopes[len(accepted):])
+		accepted = append(accepted, got...)
+		if more && fresh && len(got) == 0 {
+			<-l.writing
+			return accepted, true, errOutdated
+		}
 	}
-	defer context.AfterFunc(ctx, o.reset)()
-	accepted, err = l.exchange(ctx, o, envelopes)
 	if err != nil && ctx.Err() != nil {
 		err = ctx.Err()
 	}
 	return accepted, fresh, err
 }
 
-// exchange writes envelopes and reads what became of them. It is entered with writing held and returns with neither; a stream that failed
-// is dropped before its next reader has its turn, who would take the acknowledgements of others for its own.
-func (l *link) exchange(ctx context.Context, o *outgoing, envelopes []Outgoing) ([]bool, error) {
-	err := o.write(envelopes)
+// errOutdated says that a key changed as soon as a stream was sealed to it.
+var errOutdated = errors.New("the device's key changes")
+
+// exchange writes envelopes and reads what became of them. It is entered with writing held and returns with neither, or, where more have to
+// be written on another stream, with writing; a stream that failed is dropped before its next reader has its turn, who would take the
+// acknowledgements of others for its own.
+func (l *link) exchange(ctx context.Context, o *outgoing, envelopes []Outgoing) (accepted []bool, more bool, err error) {
+	defer context.AfterFunc(ctx, o.reset)()
+	sent, err := o.write(envelopes)
 	if err == nil {
 		err = lock(ctx, l.reading)
 	}
 	if err != nil {
 		l.drop(o)
 		<-l.writing
-		return nil, err
+		return nil, false, err
 	}
-	<-l.writing
-	accepted, err := o.read(len(envelopes))
-	if err != nil {
+	if more = sent < len(envelopes); !more {
+		<-l.writing
+	}
+	if accepted, err = o.read(sent); err != nil {
 		l.drop(o)
 	}
 	<-l.reading
-	return accepted, err
+	if more && err != nil {
+		more = false
+		<-l.writing
+	}
+	return accepted, more, err
 }
 
 // lock takes a semaphore of one, unless ctx ends first.

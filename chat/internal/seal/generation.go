@@ -13,7 +13,7 @@ const generationVersion = 1
 // other two. A device keeps several, so that what is on its way to an older one still opens.
 type Generation struct {
 	Number uint32
-	Made   int64 // seconds since 1970, by our own clock
+	Made   int64 // in seconds of the device's own time: chat's elapsed.go
 
 	Signed   ExchangeKey
 	LastKEM  KEMKey
