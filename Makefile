@@ -11,6 +11,9 @@ PROVERIF ?= proverif
 SESSIONS_SEEDS ?= 10000
 SESSIONS_STEPS ?= 200
 
+# How many networks "make eclipse" builds, with ten records each.
+ECLIPSE_WORLDS ?= 10
+
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -41,6 +44,9 @@ fuzz: ## feed every parser with made-up input, FUZZTIME each
 sessions: ## walk sessions at random, SESSIONS_SEEDS times; a walk that fails prints the command that repeats it
 	go test -run '^TestSessionsAtRandom$$' -count 1 -v -timeout 3h ./chat/internal/seal -args -seeds '$(SESSIONS_SEEDS)' -steps '$(SESSIONS_STEPS)'
 
+eclipse: ## surround records with Sybils in ECLIPSE_WORLDS networks of 300 servers, and look for them; half a minute each
+	go test -run '^TestRecordAmongSybils$$' -count 1 -v -timeout 3h ./node -args -worlds '$(ECLIPSE_WORLDS)'
+
 model: ## prove what the model of sessions claims, with ProVerif, and compare with what it proved before; takes minutes
 	@command -v $(PROVERIF) >/dev/null || { echo "no ProVerif here: it is at proverif.inria.fr; or set PROVERIF"; exit 1; }
 	@cd chat/testdata/model && for f in *.pv; do \
@@ -56,4 +62,4 @@ tidy: ## complain where go.mod is not tidy, and change nothing
 clean: ## remove what was built
 	rm -rf bin
 
-.PHONY: help build demo test lint fuzz sessions model bench tidy clean
+.PHONY: help build demo test lint fuzz sessions eclipse model bench tidy clean
