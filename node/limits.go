@@ -85,8 +85,8 @@ const (
 	// WalkWidth is how many servers one way asks at a time: 50 that hold their answers back until DialTimeout cost all ways together
 	// two rounds, and a search has time for three.
 	WalkWidth = 8
-	// PathServers is how many servers one way asks in all: three times that is the region twice over, with as many Sybils as it has
-	// servers, and the way to it.
+	// PathServers is how many servers one way asks in all: together they reach the 40 of a region, 60 Sybils among them, and the way
+	// there in a network of 1,000; where more is needed, each ring of the region still gets its turn.
 	PathServers = 48
 	// RingServers is how many of them are outside the region, for each bit of the way.
 	RingServers = 4

@@ -369,6 +369,46 @@ func TestTableAmongSybils(t *testing.T) {
 	}
 }
 
+// TestSmallNetwork walks nowhere in a network of k servers: kad-dht asks all of them by itself, and nobody twice.
+func TestSmallNetwork(t *testing.T) {
+	c := newCrowd(t, *eclipseSeed)
+	c.settle(BucketSize, 0)
+	alice := c.newcomer("/ip4/10.9.0.1/tcp/1")
+	table, key, value := alice.table.Load(), c.key(), binary.BigEndian.AppendUint64(nil, 1)
+	if err := table.PutValue(t.Context(), key, value); err != nil {
+		t.Fatal(err)
+	}
+	if err := sybil.Look(t.Context(), table, key, walkLimits(), func([]byte) { t.Error("a server was asked") }); err != nil {
+		t.Error(err)
+	}
+	other := c.key()
+	if err := sybil.Put(t.Context(), table, other, value, walkLimits()); err != nil {
+		t.Error(err)
+	}
+	if got, err := alice.Lookup(t.Context(), other); err == nil {
+		t.Errorf("%x was put", got)
+	}
+}
+
+// TestWalksInTurn lets a walk wait while as many as may go on do, and no longer than its context.
+func TestWalksInTurn(t *testing.T) {
+	n := lone(t)
+	for range Walks {
+		if !n.mayWalk(t.Context()) {
+			t.Fatal("fewer walks than may be")
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if n.mayWalk(ctx) {
+		t.Error("one walk too many")
+	}
+	n.walked()
+	if !n.mayWalk(t.Context()) {
+		t.Error("a walk that has ended is in the way")
+	}
+}
+
 // TestStaleServers leaves nobody but servers that have kept an old record: who has seen the newer one goes on with it, and a newcomer
 // believes them.
 func TestStaleServers(t *testing.T) {
