@@ -19,6 +19,9 @@ SIM_SEEDS ?= 10000
 SIM_SEED ?= 0
 SIM_TEST_SEEDS ?= 300
 
+# How many networks "make eclipse" builds, with ten records each.
+ECLIPSE_WORLDS ?= 10
+
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -56,6 +59,9 @@ sim: ## play SIM_SEEDS towns in which everything goes wrong; one that fails prin
 attacks: ## meet every attack on the messenger as often as chat/threats_test.go says for the whole; takes minutes
 	go test -run '$(ATTACKS)' -count 1 -v -timeout 1h ./chat -args -whole
 
+eclipse: ## surround records with Sybils in ECLIPSE_WORLDS networks of 300 servers, and look for them; half a minute each
+	go test -run '^TestRecordAmongSybils$$' -count 1 -v -timeout 3h ./node -args -worlds '$(ECLIPSE_WORLDS)'
+
 model: ## prove what the model of sessions claims, with ProVerif, and compare with what it proved before; takes minutes
 	@command -v $(PROVERIF) >/dev/null || { echo "no ProVerif here: it is at proverif.inria.fr; or set PROVERIF"; exit 1; }
 	@cd chat/testdata/model && for f in *.pv; do \
@@ -71,4 +77,4 @@ tidy: ## complain where go.mod is not tidy, and change nothing
 clean: ## remove what was built
 	rm -rf bin
 
-.PHONY: help build demo test lint fuzz sessions sim attacks model bench tidy clean
+.PHONY: help build demo test lint fuzz sessions sim attacks eclipse model bench tidy clean

@@ -66,6 +66,41 @@ const (
 	RefreshEvery = 30 * time.Minute
 )
 
+// Servers under ids that somebody has chosen.
+const (
+	// BucketSize is k: how many servers keep a record in a network without enemies, and how many a bucket of the table names. Where the
+	// table has no more, kad-dht asks all of them, and there is nothing to add.
+	BucketSize = 20
+	// BranchPlaces is how many of a bucket's places ids get that are alike in three bits more than the bucket's, an eighth of its ids:
+	// who surrounds a key with ids of his choice gets a quarter of the places, and an honest bucket loses next to nothing.
+	BranchPlaces = 5
+	// SubnetPlaces is how many of a bucket's places servers from one IPv4 /16 or IPv6 /32 get: whoever has three of those leaves two
+	// fifths to others, and a network whose servers are all of one hoster still has buckets to work with.
+	SubnetPlaces = 4
+	// RegionServers is how many honest servers are expected around a key, at most, where a record is put and looked for; half of that at
+	// least. So there are k that have it whatever stands nearer, and an estimate may be wrong by a factor of two.
+	RegionServers = 2 * BucketSize
+	// WalkPaths is how many ways lead there that do not trust each other: one of three may be misled from its first step.
+	WalkPaths = 3
+	// WalkWidth is how many servers one way asks at a time: 50 that hold their answers back until DialTimeout cost all ways together
+	// two rounds, and a search has time for three.
+	WalkWidth = 8
+	// PathServers is how many servers one way asks in all: together they reach the 40 of a region, 60 Sybils among them, and the way
+	// there in a network of 1,000; where more is needed, each ring of the region still gets its turn.
+	PathServers = 48
+	// RingServers is how many of them are outside the region, for each bit of the way.
+	RingServers = 4
+	// ServerNames is how many others one answer may name: k and the server itself.
+	ServerNames = BucketSize + 1
+	// SurveyServers is how many servers are asked how crowded it is around them, and SurveyAnswers how many of them are waited for:
+	// the middle one is honest unless half of our table is not.
+	SurveyServers = 12
+	SurveyAnswers = 8
+	// Walks is how many such walks go on at a time, each with at most WalkPaths × WalkWidth streams: somebody's whole address book is
+	// looked up at once.
+	Walks = 4
+)
+
 // What strangers can make the host hold: the resource manager's limits. A node accepts up to three quarters of its connections,
 // so that it can always dial out itself.
 const (

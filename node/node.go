@@ -57,6 +57,7 @@ type Node struct {
 	dials   *dials
 	table   atomic.Pointer[dht.IpfsDHT] // nil while the node does not run
 	due     *pending                    // records to put into the DHT
+	walks   chan struct{}               // one in it for each walk to the servers around a key
 	book    *book.Book                  // whom it remembers
 	found   chan peer.AddrInfo          // on the LAN
 	changed *pulse                      // connections came or went
@@ -104,6 +105,7 @@ func assemble(cfg Config, h host.Host, announced []ma.Multiaddr) *Node {
 		shelf:     directory.NewShelf(cfg.Validators),
 		dials:     newDials(),
 		due:       newPending(),
+		walks:     make(chan struct{}, Walks),
 		book:      book.New(BookSize, MaxPeerAddresses),
 		found:     make(chan peer.AddrInfo, LANQueue),
 		changed:   newPulse(),

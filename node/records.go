@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"time"
 
 	ds "github.com/ipfs/go-datastore"
@@ -14,8 +15,10 @@ import (
 	record "github.com/libp2p/go-libp2p-record"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
 
 	"parley/node/directory"
+	"parley/node/internal/sybil"
 	"parley/node/prekey"
 )
 
@@ -92,12 +95,16 @@ func (n *Node) others(hints []peer.ID) []peer.ID {
 	return peers[:min(len(peers), AskPeers)]
 }
 
-// searchDHT reports every better value that the DHT comes up with.
+// searchDHT reports every value that the DHT comes up with, once.
 func (n *Node) searchDHT(ctx context.Context, key string, found func([]byte)) {
 	table := n.awaitTable(ctx)
 	if table == nil {
 		return
 	}
+	found = sybil.Once(found)
+	var walking sync.WaitGroup
+	defer walking.Wait()
+	walking.Go(func() { n.searchRegion(ctx, table, key, found) })
 	values, err := table.SearchValue(ctx, key)
 	if err != nil {
 		n.log.Debug("no answer from the DHT", zap.Error(err))
@@ -155,7 +162,10 @@ func (n *Node) put(ctx context.Context, table *dht.IpfsDHT, key string) error {
 	value, _ := n.shelf.Own(key)
 	ctx, cancel := context.WithTimeout(ctx, PublishTimeout)
 	defer cancel()
-	return table.PutValue(ctx, key, value)
+	var putting errgroup.Group
+	putting.Go(func() error { return n.putRegion(ctx, table, key, value) })
+	putting.Go(func() error { return table.PutValue(ctx, key, value) })
+	return putting.Wait()
 }
 
 // awaitTable returns the DHT once it knows a server. It returns nil when none shows up within TableWait, and at once when
@@ -168,6 +178,7 @@ func (n *Node) awaitTable(ctx context.Context) *dht.IpfsDHT {
 		if table == nil {
 			return nil
 		}
+		n.seatSeeds(table)
 		if table.RoutingTable().Size() > 0 {
 			return table
 		}
@@ -181,8 +192,13 @@ func (n *Node) awaitTable(ctx context.Context) *dht.IpfsDHT {
 
 // maybeServer reports whether a connected peer serves the DHT, and so will soon be in the table, or has not yet said what it does.
 func (n *Node) maybeServer(p peer.ID) bool {
+	return n.isServer(p) || n.version(p) == ""
+}
+
+// isServer reports whether a peer has said that it serves the DHT.
+func (n *Node) isServer(p peer.ID) bool {
 	spoken, err := n.host.Peerstore().SupportsProtocols(p, n.cfg.Network.dhtPrefix()+"/kad/1.0.0")
-	return err == nil && len(spoken) > 0 || n.version(p) == ""
+	return err == nil && len(spoken) > 0
 }
 
 // startDHT starts the DHT as a server or a client, in the place of the one that runs.
@@ -197,6 +213,8 @@ func (n *Node) startDHT(serve bool) error {
 		dht.Validator(namespaces(n.shelf)),
 		dht.Datastore(dssync.MutexWrap(&boundedStore{MapDatastore: ds.NewMapDatastore()})),
 		dht.DisableProviders(),
+		dht.BucketSize(BucketSize),
+		dht.RoutingTablePeerDiversityFilter(n.tableFilter()),
 		dht.MaxRecordAge(RecordAge),
 		dht.RoutingTableRefreshPeriod(RefreshEvery),
 		dht.RoutingTableRefreshQueryTimeout(DialTimeout),

@@ -117,5 +117,8 @@ func (n *newest) result(ctx context.Context) ([]byte, error) {
 	if err := n.shelf.Keep(n.key, n.value); err != nil {
 		return nil, err
 	}
+	if value, ok := n.shelf.Get(n.key); ok { // another search may have found a newer one meanwhile
+		return value, nil
+	}
 	return n.value, nil
 }

@@ -96,3 +96,43 @@ func TestNewestRemembers(t *testing.T) {
 		}
 	})
 }
+
+// TestNewestOvertaken keeps a newer record while a search has only found an older one: the search does not hand the older one out.
+func TestNewestOvertaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, older, newer := NewShelf(validators()), note("bob", 4, ""), note("bob", 5, "")
+		overtaking := Source{Ask: func(_ context.Context, found func([]byte)) {
+			found(older)
+			if err := s.Keep(key, newer); err != nil {
+				t.Error(err)
+			}
+		}}
+		if value, _, err := search(t, s, time.Minute, overtaking); err != nil || !bytes.Equal(value, newer) {
+			t.Errorf("got %q, %v", value, err)
+		}
+	})
+}
+
+// TestNewestOutvoted has all twenty nearest servers serve the record before the last one, a thousand times: who has seen the last one never
+// goes back, and who has not takes what there is.
+func TestNewestOutvoted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		older, newer := note("bob", 4, ""), note("bob", 5, "")
+		var stale []Source
+		for i := range 20 {
+			stale = append(stale, after(time.Duration(i), i == 0, older))
+		}
+		s := NewShelf(validators())
+		if err := s.Keep(key, newer); err != nil {
+			t.Fatal(err)
+		}
+		for try := range 1000 {
+			if value, _, err := search(t, s, time.Minute, stale...); err != nil || !bytes.Equal(value, newer) {
+				t.Fatalf("try %d: %q, %v", try, value, err)
+			}
+		}
+		if value, _, err := search(t, NewShelf(validators()), time.Minute, stale...); err != nil || !bytes.Equal(value, older) {
+			t.Errorf("a newcomer has %q, %v", value, err)
+		}
+	})
+}
