@@ -81,7 +81,7 @@ func (w *town) live(steps int) {
 		for _, c := range w.people {
 			w.scene.Net.Fetch(c.Identity.Device())
 		}
-		time.Sleep(5 * time.Minute)
+		w.pass(5 * time.Minute)
 	}
 	w.honest()
 	w.settled()
@@ -95,7 +95,7 @@ func (w *town) alone(reader *citizen) {
 	for range 6 {
 		w.say(w.anybody())
 	}
-	time.Sleep(10 * time.Second)
+	w.pass(10 * time.Second)
 	for range 3 {
 		w.flicker(reader)
 	}
@@ -112,7 +112,7 @@ func (w *town) alone(reader *citizen) {
 	}
 	w.start(reader)
 	w.scene.Net.Fetch(reader.Identity.Device()) // as a node does again and again
-	time.Sleep(5 * time.Minute)
+	w.pass(5 * time.Minute)
 	shown := map[string]bool{}
 	for _, c := range w.people {
 		for _, m := range w.texts(reader, c) {

@@ -29,12 +29,12 @@ type packageBudget struct {
 
 func largePackages() map[string]packageBudget {
 	return map[string]packageBudget{
-		"chat":  {37, 8500, "the messenger itself: one file per thing that it does, of which who may write to us is three, one is the time that it has lived, and what seals its rows is the half of the store that may know them"},
+		"chat":  {48, 10200, "the messenger itself: one file per thing that it does, of which who may write to us is three, mailboxes are five (ours, what lets others in, what they bring, acknowledging it, where a message is), and what seals its rows is the half of the store that may know them"},
 		"node":  {15, 2200, "the host and its life-cycle; beyond that, reachability becomes node/reach"},
 		"store": {24, 3100, "one small file per aggregate, two engines, and the mailboxes that several hosts may share"},
 
 		"chat/api":      {14, 2400, "both ends of one protocol, nine of whose routes are about requests and trust; the door to the socket is one file per system"},
-		"chat/chattest": {16, 3000, "the kit of chat's tests: the suite for stores, a store in memory, a network without one"},
+		"chat/chattest": {18, 3500, "the kit of chat's tests: the suite for stores, a store in memory, a network without one, and mailbox hosts that lie"},
 		"chat/cli":      {26, 2800, "one command per file; what they share has packages of its own below"},
 	}
 }
@@ -43,7 +43,7 @@ func largePackages() map[string]packageBudget {
 func largeInterfaces() map[string]int {
 	return map[string]int{
 		"senderTx": 6, // the parts of Tx hold what one file touches, so that a reader of it sees exactly these rows
-		"outboxTx": 8,
+		"outboxTx": 9,
 	}
 }
 
