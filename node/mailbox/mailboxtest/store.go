@@ -122,7 +122,7 @@ func (s *Store) room(o *owner, d mailbox.Deposit, class uint8, q mailbox.Quota) 
 	return mailbox.Stored
 }
 
-// hostHasRoom reports whether a deposit fits into what its owner has for sure, or into what all share.
+// hostHasRoom reports whether what owners have beyond what is theirs for sure still fits into what all share.
 func (s *Store) hostHasRoom(o *owner, d mailbox.Deposit, q mailbox.Quota) bool {
 	shared := mailbox.Room{Boxes: q.Host.Boxes - q.Owners*q.Sure.Boxes, Bytes: q.Host.Bytes - int64(q.Owners)*q.Sure.Bytes}
 	var over mailbox.Room
@@ -134,7 +134,7 @@ func (s *Store) hostHasRoom(o *owner, d mailbox.Deposit, q mailbox.Quota) bool {
 		over.Boxes += max(0, use.Boxes-q.Sure.Boxes)
 		over.Bytes += max(0, use.Bytes-q.Sure.Bytes)
 	}
-	return fits(o.use(nil), d, q.Sure) || over.Boxes <= shared.Boxes && over.Bytes <= shared.Bytes
+	return over.Boxes <= shared.Boxes && over.Bytes <= shared.Bytes
 }
 
 func fits(use mailbox.Room, d mailbox.Deposit, most mailbox.Room) bool {
