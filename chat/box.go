@@ -68,6 +68,15 @@ func (m *Messenger) OpenStream(from peer.ID, header []byte) (open func(record []
 	return o.Open, nil
 }
 
+// errNoDeposits says that this version makes and takes no boxes for mailboxes.
+var errNoDeposits = errors.New("no deposits yet")
+
+// SealDeposit makes one box of envelopes for the mailboxes of a device; there is no such box yet.
+func (m *Messenger) SealDeposit(peer.ID, [][]byte) ([]byte, error) { return nil, errNoDeposits }
+
+// Collect takes boxes that a mailbox has kept for this device; there is no such box yet, so they stay there.
+func (m *Messenger) Collect(context.Context, peer.ID, [][]byte) error { return errNoDeposits }
+
 // envelope returns the key of ours that a box names.
 func (k *keyring) envelope(box []byte) (key seal.EnvelopeKey, ok bool) {
 	id, ok := seal.KeyOf(box)

@@ -93,12 +93,12 @@ func TestAHandOverIsJudgedByWhatTheDeviceHasProven(t *testing.T) {
 		state  State
 		final  bool
 	}{
-		{"the device opened it", row, Handed{RouteDirect, true}, StateDelivered, true},
-		{"the device opened it, over a relay", row, Handed{RouteRelayed, true}, StateDelivered, true},
-		{"the device has not accepted it", row, Handed{RouteDirect, false}, "", false},
-		{"the device has not accepted receipts", receipts, Handed{RouteRelayed, false}, "", false},
-		{"a mailbox holds it", row, Handed{RouteMailbox, false}, StateSent, false},
-		{"a mailbox holds receipts", receipts, Handed{RouteMailbox, false}, StateSent, true},
+		{"the device opened it", row, Handed{Route: RouteDirect, Acked: true}, StateDelivered, true},
+		{"the device opened it, over a relay", row, Handed{Route: RouteRelayed, Acked: true}, StateDelivered, true},
+		{"the device has not accepted it", row, Handed{Route: RouteDirect}, "", false},
+		{"the device has not accepted receipts", receipts, Handed{Route: RouteRelayed}, "", false},
+		{"a mailbox holds it", row, Handed{Route: RouteMailbox}, StateSent, false},
+		{"a mailbox holds receipts", receipts, Handed{Route: RouteMailbox}, StateSent, true},
 	} {
 		if state, final := settled(test.row, test.handed); state != test.state || final != test.final {
 			t.Errorf("%s: %q, %v", test.name, state, final)

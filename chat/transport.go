@@ -10,9 +10,9 @@ import (
 // Transport hands envelopes to devices, in boxes that it asks us to seal (SealStream, OpenStream).
 type Transport interface {
 	// Deliver hands envelopes to one device, in their order. It returns one Handed for each envelope that the device has taken, or that
-	// enough of its mailboxes have stored durably: always a prefix of what was asked. The error says why the rest was not handed over;
+	// at least one of its mailboxes has stored durably: always a prefix of what was asked. The error says why the rest was not handed over;
 	// try those again later, byte for byte the same.
-	Deliver(ctx context.Context, device peer.ID, mailboxes []peer.ID, envelopes []Outgoing) ([]Handed, error)
+	Deliver(ctx context.Context, device peer.ID, mailboxes []Mailbox, envelopes []Outgoing) ([]Handed, error)
 	// Learn says that a device is a contact's, and where it may be reached: multiaddrs without the /p2p part, or none. What does not
 	// parse is skipped.
 	Learn(device peer.ID, addrs []string)
@@ -34,7 +34,7 @@ type Directory interface {
 	OneTime(ctx context.Context, device peer.ID) ([]byte, error)
 }
 
-// Outgoing is one envelope, and the tag by which its device proves that it has opened and stored it. (Outgoing, Handed and Peer are
+// Outgoing is one envelope, and the tag by which its device proves that it has opened and stored it. (Outgoing, Handed, Mailbox and Peer are
 // aliases of unnamed structs, so that the node can name them without importing this package.)
 type Outgoing = struct {
 	Packet []byte
@@ -47,6 +47,14 @@ type Handed = struct {
 	// Acked says that the device has proven by the tag that it opened and stored the envelope. On a direct or relayed route without it, the
 	// device took the envelope and has not accepted it, or not yet; on RouteMailbox a mailbox stores it.
 	Acked bool
+	// Holders are the hosts that store it, on RouteMailbox.
+	Holders []peer.ID
+}
+
+// Mailbox is a mailbox of a device: who hosts it, and what opens our lane there (zeros: the lane of strangers).
+type Mailbox = struct {
+	Host peer.ID
+	Cap  [32]byte
 }
 
 // Peer is one connected node, for people to look at.

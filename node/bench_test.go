@@ -84,8 +84,9 @@ func (t taker) Receive(_ context.Context, _ peer.ID, envelopes [][]byte) ([][]by
 	return tags, nil
 }
 
-func (taker) OneTime(context.Context) ([]byte, error) { return nil, nil }
-func (taker) Connected(peer.ID)                       {}
+func (taker) OneTime(context.Context) ([]byte, error)          { return nil, nil }
+func (taker) Collect(context.Context, peer.ID, [][]byte) error { return nil }
+func (taker) Connected(peer.ID)                                {}
 
 // benchDeliver delivers flights of n letters of size bytes.
 func benchDeliver(b *testing.B, n, size int) {

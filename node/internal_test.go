@@ -124,20 +124,6 @@ func TestReason(t *testing.T) {
 	}
 }
 
-// TestBackoff doubles, has an end, and is never the same twice.
-func TestBackoff(t *testing.T) {
-	var b backoff
-	for i := range 100 {
-		full := RetryMax
-		if i < 7 {
-			full = min(RetryFirst<<i, RetryMax)
-		}
-		if d := b.next(); d < full/2 || d > full {
-			t.Errorf("attempt %d: %s, not %s to %s", i, d, full/2, full)
-		}
-	}
-}
-
 // TestPulse wakes everybody, each time.
 func TestPulse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -303,7 +289,10 @@ func (nobody) Receive(context.Context, peer.ID, [][]byte) ([][]byte, error) {
 	return nil, errors.New("nobody is here")
 }
 func (nobody) OneTime(context.Context) ([]byte, error) { return nil, nil }
-func (nobody) Connected(peer.ID)                       {}
+func (nobody) Collect(context.Context, peer.ID, [][]byte) error {
+	return errors.New("nobody is here")
+}
+func (nobody) Connected(peer.ID) {}
 
 // TestLANService names the network without giving its id away, in a label that DNS-SD allows.
 func TestLANService(t *testing.T) {

@@ -137,7 +137,7 @@ var (
 )
 
 // Deliver hands envelopes over, or has one of the network's faults.
-func (p *Port) Deliver(ctx context.Context, device peer.ID, _ []peer.ID, outgoing []chat.Outgoing) ([]chat.Handed, error) {
+func (p *Port) Deliver(ctx context.Context, device peer.ID, _ []chat.Mailbox, outgoing []chat.Outgoing) ([]chat.Handed, error) {
 	n, envelopes := p.net, make([][]byte, len(outgoing))
 	for i, o := range outgoing {
 		envelopes[i] = o.Packet

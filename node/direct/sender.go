@@ -65,6 +65,12 @@ func NewSender(open Open, boxes Boxes) *Sender {
 // pipelined behind the one before. When ctx ends the stream is reset: a call that is cut short leaves nothing half done, and cuts short
 // its neighbours.
 func (s *Sender) Deliver(ctx context.Context, device peer.ID, envelopes []Outgoing) (accepted []bool, err error) {
+	return s.DeliverWatched(ctx, device, envelopes, func() {})
+}
+
+// DeliverWatched is Deliver for who has other ways to the device: acked is called when the device has acknowledged the first envelope, and
+// perhaps again with later ones. It must not wait for anything.
+func (s *Sender) DeliverWatched(ctx context.Context, device peer.ID, envelopes []Outgoing, acked func()) (accepted []bool, err error) {
 	for i, e := range envelopes {
 		if len(e.Packet) == 0 || len(e.Packet) > MaxEnvelope {
 			return nil, fmt.Errorf("deliver envelope %d of %d: it has %d bytes, not 1 to %d", i+1, len(envelopes), len(e.Packet), MaxEnvelope)
@@ -78,7 +84,7 @@ func (s *Sender) Deliver(ctx context.Context, device peer.ID, envelopes []Outgoi
 	accepted = make([]bool, 0, len(envelopes))
 	for len(accepted) < len(envelopes) {
 		rest := envelopes[len(accepted):]
-		got, err := l.flight(ctx, rest[:min(len(rest), Window)])
+		got, err := l.flight(ctx, rest[:min(len(rest), Window)], acked)
 		accepted = append(accepted, got...)
 		if err != nil {
 			return accepted, fmt.Errorf("deliver %d envelopes: %w", len(rest)-len(got), err)
@@ -129,15 +135,15 @@ type link struct {
 
 // flight delivers at most Window envelopes. A stream that was open already may have died unnoticed: one that fails before it
 // acknowledged anything gets one successor.
-func (l *link) flight(ctx context.Context, envelopes []Outgoing) ([]bool, error) {
-	accepted, fresh, err := l.attempt(ctx, envelopes)
+func (l *link) flight(ctx context.Context, envelopes []Outgoing, acked func()) ([]bool, error) {
+	accepted, fresh, err := l.attempt(ctx, envelopes, acked)
 	if err != nil && !fresh && len(accepted) == 0 && ctx.Err() == nil {
-		accepted, _, err = l.attempt(ctx, envelopes)
+		accepted, _, err = l.attempt(ctx, envelopes, acked)
 	}
 	return accepted, err
 }
 
-func (l *link) attempt(ctx context.Context, envelopes []Outgoing) (accepted []bool, fresh bool, err error) {
+func (l *link) attempt(ctx context.Context, envelopes []Outgoing, acked func()) (accepted []bool, fresh bool, err error) {
 	if err := lock(ctx, l.writing); err != nil {
 		return nil, true, err
 	}
@@ -147,7 +153,7 @@ func (l *link) attempt(ctx context.Context, envelopes []Outgoing) (accepted []bo
 		return nil, true, err
 	}
 	defer context.AfterFunc(ctx, o.reset)()
-	accepted, err = l.exchange(ctx, o, envelopes)
+	accepted, err = l.exchange(ctx, o, envelopes, acked)
 	if err != nil && ctx.Err() != nil {
 		err = ctx.Err()
 	}
@@ -156,7 +162,7 @@ func (l *link) attempt(ctx context.Context, envelopes []Outgoing) (accepted []bo
 
 // exchange writes envelopes and reads what became of them. It is entered with writing held and returns with neither; a stream that failed
 // is dropped before its next reader has its turn, who would take the acknowledgements of others for its own.
-func (l *link) exchange(ctx context.Context, o *outgoing, envelopes []Outgoing) ([]bool, error) {
+func (l *link) exchange(ctx context.Context, o *outgoing, envelopes []Outgoing, acked func()) ([]bool, error) {
 	err := o.write(envelopes)
 	if err == nil {
 		err = lock(ctx, l.reading)
@@ -167,7 +173,7 @@ func (l *link) exchange(ctx context.Context, o *outgoing, envelopes []Outgoing) 
 		return nil, err
 	}
 	<-l.writing
-	accepted, err := o.read(len(envelopes))
+	accepted, err := o.read(len(envelopes), acked)
 	if err != nil {
 		l.drop(o)
 	}
