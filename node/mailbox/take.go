@@ -192,13 +192,10 @@ func (m *memory) of(h head, now time.Time) (Verdict, bool) {
 	return r.verdict, ok && now.Before(r.until)
 }
 
-// note forgets what is over when there is much, and then anything.
+// note forgets any other refusal when there are many.
 func (m *memory) note(h head, v Verdict, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if len(m.till) >= Refusals {
-		maps.DeleteFunc(m.till, func(_ way, r refusal) bool { return !now.Before(r.until) })
-	}
 	for w := range m.till {
 		if len(m.till) < Refusals {
 			break
