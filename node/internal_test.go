@@ -365,3 +365,49 @@ func TestShareDials(t *testing.T) {
 		}
 	})
 }
+
+// TestAbsences takes a device to be away for a while after it could not be reached, and until it connects.
+func TestAbsences(t *testing.T) {
+	a, now, why := newAbsences(), time.Now(), errors.New("refused")
+	a.note("bob", why, now)
+	for after, want := range map[time.Duration]error{0: why, AwayFor: why, AwayFor + 1: nil} {
+		if got := a.reason("bob", now.Add(after)); !errors.Is(got, want) {
+			t.Errorf("after %s: %v", after, got)
+		}
+	}
+	if a.reason("carol", now) != nil {
+		t.Error("carol is away with him")
+	}
+	a.over("bob")
+	if a.reason("bob", now) != nil {
+		t.Error("bob is away although he has connected")
+	}
+	for i := range 3 * BookSize {
+		a.note(peer.ID(fmt.Sprint(i)), why, now.Add(time.Duration(i)*time.Second))
+	}
+	if len(a.known) > BookSize {
+		t.Errorf("%d absences are remembered, most of which are over", len(a.known))
+	}
+}
+
+// TestAttemptsEnd waits for the attempts that are under way, and makes later ones where they were asked for.
+func TestAttemptsEnd(t *testing.T) {
+	var a attempts
+	release, done, ended := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	a.begin(func() { <-release; close(done) })
+	go func() {
+		a.end()
+		select {
+		case <-done:
+		default:
+			t.Error("an attempt was not waited for")
+		}
+		close(ended)
+	}()
+	close(release)
+	<-ended
+	made := false
+	if a.begin(func() { made = true }); !made {
+		t.Error("an attempt after the end was not made at once")
+	}
+}

@@ -101,7 +101,7 @@ func TestNothingIsLost(t *testing.T) {
 	var crash atomic.Pointer[context.CancelFunc] // ends Bob's present fetch
 	nobody := func() {}
 	crash.Store((*context.CancelFunc)(&nobody))
-	working.Go(func() {                          // Bob fetches, and opens his mailbox when he has to
+	working.Go(func() { // Bob fetches, and opens his mailbox when he has to
 		for ctx.Err() == nil {
 			fetching, stop := context.WithCancel(ctx)
 			crash.Store(&stop)

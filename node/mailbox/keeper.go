@@ -205,6 +205,10 @@ func (k *Keeper) look(ctx context.Context, m *kept) ([]Lane, context.Context) {
 	if m.stop != nil {
 		m.stop()
 	}
+	select { // what it says is seen now
+	case <-m.poke:
+	default:
+	}
 	ctx, m.stop = context.WithCancel(ctx)
 	return m.lanes, ctx
 }
