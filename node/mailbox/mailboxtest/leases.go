@@ -3,7 +3,6 @@ package mailboxtest
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -222,7 +221,7 @@ func fleetLeases(s *scene) {
 				mu.Lock()
 				for _, b := range boxes {
 					if other, taken := holder[b.ID]; taken {
-						s.Error(fmt.Sprintf("%x is at %s and at %s", b.ID[:8], other, host))
+						s.Errorf("%x is at %s and at %s", b.ID[:8], other, host)
 					}
 					holder[b.ID] = host
 				}

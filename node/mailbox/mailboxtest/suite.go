@@ -108,8 +108,10 @@ func (s *scene) box(size int, change ...func(*mailbox.Deposit)) mailbox.Deposit 
 	return d
 }
 
-func forOwner(id peer.ID) func(*mailbox.Deposit)  { return func(d *mailbox.Deposit) { d.Owner = id } }
-func atHost(id peer.ID) func(*mailbox.Deposit)    { return func(d *mailbox.Deposit) { d.Host = id } }
+func forOwner(id peer.ID) func(*mailbox.Deposit) { return func(d *mailbox.Deposit) { d.Owner = id } }
+
+func atHost(id peer.ID) func(*mailbox.Deposit) { return func(d *mailbox.Deposit) { d.Host = id } }
+
 func through(key [32]byte) func(*mailbox.Deposit) { return func(d *mailbox.Deposit) { d.Lane = key } }
 
 func (s *scene) deposit(d mailbox.Deposit) mailbox.Verdict {
