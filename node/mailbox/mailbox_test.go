@@ -104,20 +104,22 @@ func TestVerdicts(t *testing.T) {
 // TestRefusedUnread does not read the box of a lane that was refused a moment ago, however large: the depositor learns at once, without
 // having to finish.
 func TestRefusedUnread(t *testing.T) {
-	s := newScene(t)
-	var asked atomic.Int32
-	s.store.Before = func(context.Context) error { asked.Add(1); return nil }
-	for i := range 3 {
-		large := boxes(20, mailbox.MaxBox)
-		if n, err := s.leave(s.alice, s.capability, large...); n != 0 || verdict(err) != mailbox.Closed {
-			t.Fatalf("attempt %d: %d stored, %v", i, n, err)
+	for _, listen := range []string{overTCP, overQUIC} {
+		s := newSceneOver(t, listen)
+		var asked atomic.Int32
+		s.store.Before = func(context.Context) error { asked.Add(1); return nil }
+		for i := range 20 {
+			large := boxes(20, mailbox.MaxBox)
+			if n, err := s.leave(s.alice, s.capability, large...); n != 0 || verdict(err) != mailbox.Closed {
+				t.Fatalf("%s, attempt %d: %d stored, %v", listen, i, n, err)
+			}
 		}
+		if n := asked.Load(); n != 1 {
+			t.Errorf("%s: the store was asked %d times about one lane that is closed", listen, n)
+		}
+		s.opens()
+		s.mustLeave([]byte("the owner has opened: what was refused is forgotten"))
 	}
-	if n := asked.Load(); n != 1 {
-		t.Errorf("the store was asked %d times about one lane that is closed", n)
-	}
-	s.opens()
-	s.mustLeave([]byte("the owner has opened: what was refused is forgotten"))
 }
 
 // TestGuesser has no box read any more after so many refusals, whatever capability it tries; Alice goes on.
@@ -125,7 +127,7 @@ func TestGuesser(t *testing.T) {
 	s := newScene(t)
 	s.server.Refusals(0, 5)
 	s.opens()
-	mallory := newHost(t)
+	mallory := newHost(t, overTCP)
 	connect(t, mallory, s.home)
 	refused := 0
 	for i := range byte(20) {
@@ -251,7 +253,7 @@ func TestFleet(t *testing.T) {
 	h.Shared = true
 	s.serve(h)
 	s.opens()
-	away := newHost(t)
+	away := newHost(t, overTCP)
 	neighbour := mailbox.NewServer(away.ID(), h)
 	neighbour.Hurry(patient, patient, time.Hour)
 	neighbour.Serve(away)

@@ -34,9 +34,11 @@ type scene struct {
 	opened           []mailbox.Lane // those of Bob's mailbox
 }
 
-func newHost(t testing.TB) host.Host {
+const overTCP, overQUIC = "/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1"
+
+func newHost(t testing.TB, listen string) host.Host {
 	t.Helper()
-	h, err := libp2p.New(libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0"), libp2p.DisableRelay(), libp2p.DisableMetrics())
+	h, err := libp2p.New(libp2p.ListenAddrStrings(listen), libp2p.DisableRelay(), libp2p.DisableMetrics())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +59,13 @@ func hosting(store mailbox.Store) mailbox.Hosting {
 
 func newScene(t *testing.T) *scene {
 	t.Helper()
-	s := &scene{T: t, alice: newHost(t), bob: newHost(t), home: newHost(t), store: mailboxtest.NewStore(), capability: capability(7)}
+	return newSceneOver(t, overTCP)
+}
+
+func newSceneOver(t *testing.T, listen string) *scene {
+	t.Helper()
+	s := &scene{T: t, store: mailboxtest.NewStore(), capability: capability(7)}
+	s.alice, s.bob, s.home = newHost(t, listen), newHost(t, listen), newHost(t, listen)
 	s.lane = mailbox.Lane{Key: mailbox.LaneOf(s.capability), Class: mailbox.ClassContact}
 	connect(t, s.alice, s.home)
 	connect(t, s.bob, s.home)
