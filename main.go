@@ -124,10 +124,14 @@ func probe(ctx context.Context, h *home.Home) error {
 }
 
 func nodeConfig(h *home.Home, o cli.NodeOptions, db *store.DB, log *zap.Logger) node.Config {
-	return node.Config{
+	cfg := node.Config{
 		Key: o.Identity.DeviceKey(), Network: network(h), Listen: o.Listen, Announce: o.Announce, Port: h.Node().Port,
 		Seed: o.Seed, MDNS: o.MDNS, Peers: db.Peers(), Validators: chat.Validators(), Logger: log,
 	}
+	if o.Seed || len(cfg.Network.Seeds) == 0 {
+		cfg.Mailboxes = db.Mailbox()
+	}
+	return cfg
 }
 
 func network(h *home.Home) node.Network {
@@ -143,7 +147,7 @@ func chatConfig(h *home.Home, o cli.NodeOptions, db *store.DB, n *node.Node, log
 	return chat.Config{
 		Identity: o.Identity, Name: h.Profile().Name, Network: h.Network().Network, Seeds: h.Network().Seeds, Join: h.Invite(),
 		Links: h, Store: db, Keys: o.Unlocked, Instance: o.Unlocked, OnlyCopy: o.OnlyCopy, Database: db.Engine(),
-		Transport: n, Directory: n, Logger: log,
+		Transport: n, Directory: n, Hosts: n, Logger: log,
 		Health: func() (joined bool, trouble string) { return h.Joined() || n.Joined(), n.Warning() },
 	}
 }

@@ -34,7 +34,7 @@ type Directory interface {
 	OneTime(ctx context.Context, device peer.ID) ([]byte, error)
 }
 
-// Outgoing is one envelope, and the tag by which its device proves that it has opened and stored it. (Outgoing, Handed and Peer are
+// Outgoing is one envelope, and the tag by which its device proves that it has opened and stored it. (Outgoing, Handed, Mailbox and Peer are
 // aliases of unnamed structs, so that the node can name them without importing this package.)
 type Outgoing = struct {
 	Packet []byte

@@ -84,11 +84,12 @@ func (t taker) Receive(_ context.Context, _ peer.ID, envelopes [][]byte) ([][]by
 	return tags, nil
 }
 
-func (taker) OneTime(context.Context) ([]byte, error) { return nil, nil }
-func (taker) Connected(peer.ID)                       {}
+func (taker) OneTime(context.Context) ([]byte, error)          { return nil, nil }
+func (taker) Collect(context.Context, peer.ID, [][]byte) error { return nil }
+func (taker) Connected(peer.ID)                                {}
 
 // benchDeliver delivers flights of n letters of size bytes.
-func benchDeliver(b *testing.B, n, size int) {
+func benchDeliver(b *testing.B, n, size int, mailboxes ...node.Mailbox) {
 	world := nodetest.NewWorld(b, nodetest.Private)
 	alice, bob := world.Device("alice").Start(), world.Device("bob")
 	tag := [16]byte{1}
@@ -99,12 +100,12 @@ func benchDeliver(b *testing.B, n, size int) {
 	for i := range letters {
 		letters[i] = node.Outgoing{Packet: make([]byte, size), Tag: tag}
 	}
-	if _, err := alice.Deliver(b.Context(), bob.ID(), nil, letters); err != nil {
+	if _, err := alice.Deliver(b.Context(), bob.ID(), mailboxes, letters); err != nil {
 		b.Fatal(err)
 	}
 	b.SetBytes(int64(n * size))
 	for b.Loop() {
-		if _, err := alice.Deliver(b.Context(), bob.ID(), nil, letters); err != nil {
+		if _, err := alice.Deliver(b.Context(), bob.ID(), mailboxes, letters); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -113,6 +114,9 @@ func benchDeliver(b *testing.B, n, size int) {
 
 // BenchmarkDeliver is one letter at a time, each waited for.
 func BenchmarkDeliver(b *testing.B) { benchDeliver(b, 1, benchLetter) }
+
+// BenchmarkDeliverSure is one letter to a device that is there, and has a mailbox.
+func BenchmarkDeliverSure(b *testing.B) { benchDeliver(b, 1, benchLetter, node.Mailbox{Host: "host"}) }
 
 // BenchmarkDeliverFlight is what a messenger with a full outbox does.
 func BenchmarkDeliverFlight(b *testing.B) { benchDeliver(b, 256, benchLetter) }

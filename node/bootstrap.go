@@ -5,7 +5,6 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/host"
@@ -17,6 +16,8 @@ import (
 	manet "github.com/multiformats/go-multiaddr/net"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
+
+	"parley/node/internal/pace"
 )
 
 // errForeign says that a node answered, and that it is of another network.
@@ -110,7 +111,7 @@ func race(cancel func(), attempts ...func() error) error {
 
 // keepSeed keeps a connection to one seed while fewer than SeedConnections are up, for ever.
 func (n *Node) keepSeed(ctx context.Context, seed peer.AddrInfo) error {
-	delay, since := backoff{}, time.Time{}
+	delay, since := retries(), time.Time{}
 	for ctx.Err() == nil {
 		change := n.changed.wait()
 		if up := n.connected(seed.ID); up || n.SeedsConnected() >= SeedConnections {
@@ -121,11 +122,11 @@ func (n *Node) keepSeed(ctx context.Context, seed peer.AddrInfo) error {
 			continue
 		}
 		if !since.IsZero() && time.Since(since) >= Stable { // a full seed that drops us at once is not asked again at once
-			delay = backoff{}
+			delay.Reset()
 		}
 		since = time.Time{}
 		err := n.connect(ctx, seed)
-		wait := delay.next()
+		wait := delay.Next()
 		if err != nil && ctx.Err() == nil {
 			n.trouble.note(reason(err, n.cfg.Network.PSK != nil), time.Now().Add(wait))
 			n.log.Debug("no answer from a seed", zap.Stringer("seed", seed.ID), zap.Error(err), zap.Duration("retry", wait))
@@ -138,7 +139,7 @@ func (n *Node) keepSeed(ctx context.Context, seed peer.AddrInfo) error {
 // keepRemembered greets the remembered peers once, and again while no seed and hardly anybody else is connected: so nodes that
 // know each other find each other without seeds.
 func (n *Node) keepRemembered(ctx context.Context) error {
-	delay := backoff{}
+	delay := retries()
 	for ctx.Err() == nil {
 		n.greet(ctx)
 		for ctx.Err() == nil {
@@ -146,10 +147,10 @@ func (n *Node) keepRemembered(ctx context.Context) error {
 			if n.SeedsConnected() == 0 && len(n.host.Network().Peers()) < FewPeers {
 				break
 			}
-			delay = backoff{}
+			delay.Reset()
 			pause(ctx, change, 0)
 		}
-		pause(ctx, nil, delay.next())
+		pause(ctx, nil, delay.Next())
 	}
 	return nil
 }
@@ -276,15 +277,7 @@ func (n *Node) save(ctx context.Context) {
 	}
 }
 
-// backoff counts attempts.
-type backoff struct{ attempts int }
-
-// next returns how long to wait after one more attempt: twice as long each time, the upper half of it by chance.
-func (b *backoff) next() time.Duration {
-	d := min(RetryFirst<<min(b.attempts, 16), RetryMax)
-	b.attempts++
-	return d/2 + rand.N(d/2)
-}
+func retries() pace.Backoff { return pace.Backoff{First: RetryFirst, Most: RetryMax} }
 
 // pause waits until change fires or d has passed (zero: for ever), or ctx ends.
 func pause(ctx context.Context, change <-chan struct{}, d time.Duration) {

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"parley/node/directory"
+	"parley/node/mailbox"
 )
 
 // Network is what a node needs to be one of a network's nodes.
@@ -65,6 +66,11 @@ type Config struct {
 	Seed     bool     // serve the network: be a DHT server, accept more connections
 	MDNS     bool     // find and be found on the LAN
 	Peers    PeerBook // nil: nothing is remembered
+
+	Mailboxes     mailbox.Store // of the mailboxes that this node hosts for others; nil: it hosts none
+	MailboxQuota  mailbox.Quota // zero: mailbox.DefaultQuota
+	MailboxLife   time.Duration // how long a box waits to be fetched; zero: mailbox.TimeToLive
+	MailboxShared bool          // other nodes host on the same store
 
 	// Validators holds one validator for each noun that records may have.
 	Validators map[string]Validator

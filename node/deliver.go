@@ -21,35 +21,48 @@ type Handed = struct {
 	Route string
 	// Acked says that the device has proven by the tag that it opened and kept the envelope. On a direct or relayed route without it,
 	// the device took the envelope and has not accepted it.
-	Acked   bool
-	Holders []peer.ID // the mailbox hosts that store it
-}
-
-// Mailbox is a mailbox of a device, and the capability that lets us deposit there.
-type Mailbox = struct {
-	Host peer.ID
-	Cap  [32]byte
+	Acked bool
+	// Holders are the hosts that store it, on the mailbox route.
+	Holders []peer.ID
 }
 
 // The routes of an envelope or a connection.
 const (
 	routeDirect  = "direct"
 	routeRelayed = "relayed"
+	routeMailbox = "mailbox"
 )
 
 // Deliver hands envelopes to a device in their order: over the connection that there is, or over a new one to the addresses that
-// are remembered or found in the DHT. It returns one Handed for each envelope that the device has taken, always a prefix, and an error in
-// one line when that is not all. Before Run serves it waits. There is no mailbox protocol yet: mailboxes are ignored.
-func (n *Node) Deliver(ctx context.Context, device peer.ID, _ []Mailbox, envelopes []Outgoing) ([]Handed, error) {
+// are remembered or found in the DHT. Where the device has mailboxes they get the envelopes when it is known to be away, cannot be reached,
+// or has acknowledged nothing within DepositAfter. It returns one Handed for each envelope that the device has taken, or that at least one
+// of the mailboxes has stored, always a prefix, and an error in one line when that is not all. Before Run serves it waits.
+func (n *Node) Deliver(ctx context.Context, device peer.ID, mailboxes []Mailbox, envelopes []Outgoing) ([]Handed, error) {
 	select {
 	case <-n.serving:
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	if err := n.reach(ctx, device); err != nil {
-		return nil, &failure{text: "the device is not reachable: " + reason(err, n.cfg.Network.PSK != nil), cause: err}
+	if len(mailboxes) > 0 && len(envelopes) > 0 {
+		return n.deliverOrDeposit(ctx, device, mailboxes, envelopes)
 	}
-	accepted, err := n.sender.Deliver(ctx, device, envelopes)
+	if err := n.unreachable(n.reach(ctx, device)); err != nil {
+		return nil, err
+	}
+	return n.hand(ctx, device, envelopes, func() {})
+}
+
+// unreachable says in one line why a device could not be reached.
+func (n *Node) unreachable(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &failure{text: "the device is not reachable: " + reason(err, n.cfg.Network.PSK != nil), cause: err}
+}
+
+// hand hands envelopes to a device that is connected; acked is called when it has acknowledged the first of them.
+func (n *Node) hand(ctx context.Context, device peer.ID, envelopes []Outgoing, acked func()) ([]Handed, error) {
+	accepted, err := n.sender.DeliverWatched(ctx, device, envelopes, acked)
 	if err != nil {
 		err = &failure{text: "the device has not confirmed: " + n.streamReason(device, err), cause: err}
 	}

@@ -4,6 +4,7 @@
 //
 //   - keeps connections to up to three seeds of its network and greets the peers that it remembers (bootstrap.go),
 //   - hands envelopes to devices and takes those of others (deliver.go, package direct),
+//   - deposits for devices that are away, keeps our mailboxes, and hosts those of others (deposit.go, keep.go, package mailbox),
 //   - publishes our records and finds those of others, in a DHT of the network's own and by asking around (records.go, package
 //     directory),
 //   - finds peers on the LAN (mdns.go).

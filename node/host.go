@@ -21,6 +21,7 @@ import (
 
 	"parley/node/direct"
 	"parley/node/directory"
+	"parley/node/mailbox"
 	"parley/node/prekey"
 )
 
@@ -116,11 +117,13 @@ func resourceManager() (network.ResourceManager, error) {
 			direct.Service:    serviceLimits(direct.Streams, direct.Memory),
 			directory.Service: serviceLimits(directory.Streams, directory.Memory),
 			prekey.Service:    serviceLimits(prekey.Streams, prekey.Memory),
+			mailbox.Service:   serviceLimits(mailbox.Streams, mailbox.Memory),
 		},
 		ServicePeer: map[string]rcmgr.ResourceLimits{
 			direct.Service:    serviceLimits(direct.PeerStreams, direct.PeerMemory),
 			directory.Service: serviceLimits(directory.PeerStreams, directory.PeerMemory),
 			prekey.Service:    serviceLimits(prekey.PeerStreams, prekey.PeerMemory),
+			mailbox.Service:   serviceLimits(mailbox.PeerStreams, mailbox.PeerMemory),
 		},
 	}.Build(defaults.Scale(SystemMemory, SystemFiles))
 	m, err := rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(limits), rcmgr.WithMetricsDisabled(),

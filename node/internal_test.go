@@ -124,20 +124,6 @@ func TestReason(t *testing.T) {
 	}
 }
 
-// TestBackoff doubles, has an end, and is never the same twice.
-func TestBackoff(t *testing.T) {
-	var b backoff
-	for i := range 100 {
-		full := RetryMax
-		if i < 7 {
-			full = min(RetryFirst<<i, RetryMax)
-		}
-		if d := b.next(); d < full/2 || d > full {
-			t.Errorf("attempt %d: %s, not %s to %s", i, d, full/2, full)
-		}
-	}
-}
-
 // TestPulse wakes everybody, each time.
 func TestPulse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -303,7 +289,10 @@ func (nobody) Receive(context.Context, peer.ID, [][]byte) ([][]byte, error) {
 	return nil, errors.New("nobody is here")
 }
 func (nobody) OneTime(context.Context) ([]byte, error) { return nil, nil }
-func (nobody) Connected(peer.ID)                       {}
+func (nobody) Collect(context.Context, peer.ID, [][]byte) error {
+	return errors.New("nobody is here")
+}
+func (nobody) Connected(peer.ID) {}
 
 // TestLANService names the network without giving its id away, in a label that DNS-SD allows.
 func TestLANService(t *testing.T) {
@@ -375,4 +364,50 @@ func TestShareDials(t *testing.T) {
 			t.Errorf("%d attempts, %d are left", attempts, len(d.calls))
 		}
 	})
+}
+
+// TestAbsences takes a device to be away for a while after it could not be reached, and until it connects.
+func TestAbsences(t *testing.T) {
+	a, now, why := newAbsences(), time.Now(), errors.New("refused")
+	a.note("bob", why, now)
+	for after, want := range map[time.Duration]error{0: why, AwayFor: why, AwayFor + 1: nil} {
+		if got := a.reason("bob", now.Add(after)); !errors.Is(got, want) {
+			t.Errorf("after %s: %v", after, got)
+		}
+	}
+	if a.reason("carol", now) != nil {
+		t.Error("carol is away with him")
+	}
+	a.over("bob")
+	if a.reason("bob", now) != nil {
+		t.Error("bob is away although he has connected")
+	}
+	for i := range 3 * BookSize {
+		a.note(peer.ID(fmt.Sprint(i)), why, now.Add(time.Duration(i)*time.Second))
+	}
+	if len(a.known) > BookSize {
+		t.Errorf("%d absences are remembered, most of which are over", len(a.known))
+	}
+}
+
+// TestAttemptsEnd waits for the attempts that are under way, and makes later ones where they were asked for.
+func TestAttemptsEnd(t *testing.T) {
+	var a attempts
+	release, done, ended := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	a.begin(func() { <-release; close(done) })
+	go func() {
+		a.end()
+		select {
+		case <-done:
+		default:
+			t.Error("an attempt was not waited for")
+		}
+		close(ended)
+	}()
+	close(release)
+	<-ended
+	made := false
+	if a.begin(func() { made = true }); !made {
+		t.Error("an attempt after the end was not made at once")
+	}
 }

@@ -10,6 +10,12 @@ const (
 	KnockTimeout = 500 * time.Millisecond
 	// DialTimeoutLocal is the same for addresses of a LAN: those of yesterday's LAN lead nowhere, and must not hold up others.
 	DialTimeoutLocal = 2 * time.Second
+	// DepositAfter is how long a device has to acknowledge something before its mailboxes get the envelopes: a dial over a slow line, and
+	// what people wait for a tick.
+	DepositAfter = 3 * time.Second
+	// AwayFor is how long a device that could not be reached is taken to be away, unless it connects: its mailboxes get everything at
+	// once.
+	AwayFor = 30 * time.Second
 	// SeedConnections is how many seeds a node stays connected to: one may fail, one may lie.
 	SeedConnections = 3
 	// MaxSeeds is how many seeds a network may list: a few times what is used at once.

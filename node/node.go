@@ -19,6 +19,7 @@ import (
 	"parley/node/direct"
 	"parley/node/directory"
 	"parley/node/internal/book"
+	"parley/node/mailbox"
 	"parley/node/prekey"
 )
 
@@ -29,6 +30,8 @@ type Boxes interface {
 	SealStream(device peer.ID) (header []byte, seal func(envelope []byte) ([]byte, error), err error)
 	// OpenStream reads the header of a stream. An error of it, or of open, means that nothing on the stream is of any use.
 	OpenStream(from peer.ID, header []byte) (open func(record []byte) ([]byte, error), err error)
+	// SealDeposit makes one box of envelopes, for the mailboxes of a device: at most mailbox.Chunk, and mailbox.ChunkBytes together.
+	SealDeposit(device peer.ID, envelopes [][]byte) ([]byte, error)
 }
 
 // Messenger is who the node works for.
@@ -40,6 +43,9 @@ type Messenger interface {
 	Receive(ctx context.Context, from peer.ID, envelopes [][]byte) (tags [][]byte, err error)
 	// OneTime gives keys away that are to be used once, signed; nil when none are left.
 	OneTime(ctx context.Context) ([]byte, error)
+	// Collect takes boxes that a host of our mailboxes has kept, and returns nil once all are kept for good, or are of no use: then the host
+	// deletes them. An error says that all of them must be offered again.
+	Collect(ctx context.Context, host peer.ID, boxes [][]byte) error
 	// Connected says that a device can be reached now. It must not wait for anything.
 	Connected(device peer.ID)
 }
@@ -52,7 +58,13 @@ type Node struct {
 	announced []ma.Multiaddr
 	seeds     []peer.AddrInfo // without ourselves
 
-	sender  *direct.Sender // nil until the node serves
+	sender    *direct.Sender  // nil until the node serves
+	post      *mailbox.Post   // the same
+	mailboxes *mailbox.Server // nil where the node hosts none
+	keeper    *mailbox.Keeper
+	absent    *absences
+	attempts  *attempts
+
 	shelf   *directory.Shelf
 	dials   *dials
 	table   atomic.Pointer[dht.IpfsDHT] // nil while the node does not run
@@ -111,7 +123,11 @@ func assemble(cfg Config, h host.Host, announced []ma.Multiaddr) *Node {
 		changed:   newPulse(),
 		trouble:   &trouble{},
 		serving:   make(chan struct{}),
+		mailboxes: newMailboxes(cfg, h.ID()),
+		absent:    newAbsences(),
+		attempts:  &attempts{},
 	}
+	n.keeper = mailbox.NewKeeper(h, n.reach, func(err error) string { return reason(err, cfg.Network.PSK != nil) }, n.log)
 	for _, s := range cfg.Network.Seeds {
 		if s.ID != h.ID() {
 			n.seeds = append(n.seeds, s)
@@ -140,6 +156,12 @@ func (n *Node) Run(ctx context.Context, m Messenger) (err error) {
 	answerer.Serve(n.host)
 	giver := prekey.NewServer(m.OneTime)
 	giver.Serve(n.host)
+	guide := mailbox.NewGuide(n.knownHosts)
+	guide.Serve(n.host)
+	n.post = &mailbox.Post{Host: n.host, Connect: n.reach, Seal: m.SealDeposit, Own: n.mailboxes, Patience: mailbox.Patience}
+	if n.mailboxes != nil {
+		n.mailboxes.Serve(n.host)
+	}
 	close(n.serving)
 
 	work, ctx := errgroup.WithContext(ctx)
@@ -147,6 +169,10 @@ func (n *Node) Run(ctx context.Context, m Messenger) (err error) {
 	work.Go(func() error { return n.keepPublished(ctx) })
 	work.Go(func() error { return n.keepRemembered(ctx) })
 	work.Go(func() error { return n.keepSaved(ctx) })
+	work.Go(func() error { return n.keeper.Run(ctx, m.Collect) })
+	if n.mailboxes != nil {
+		work.Go(func() error { return n.mailboxes.Run(ctx) })
+	}
 	for _, seed := range n.seeds {
 		work.Go(func() error { return n.keepSeed(ctx, seed) })
 	}
@@ -157,6 +183,10 @@ func (n *Node) Run(ctx context.Context, m Messenger) (err error) {
 
 	answerer.Stop(n.host)
 	giver.Stop(n.host)
+	guide.Stop(n.host)
+	if n.mailboxes != nil {
+		n.mailboxes.Stop(n.host, ShutdownGrace)
+	}
 	receiver.Stop(n.host, ShutdownGrace)
 	return errors.Join(work.Wait(), n.stopDHT())
 }
@@ -173,7 +203,10 @@ func (n *Node) Serving() <-chan struct{} { return n.serving }
 // Close gives up the listeners and all connections. Run does it by itself.
 func (n *Node) Close() error {
 	var err error
-	n.closing.Do(func() { err = n.host.Close() })
+	n.closing.Do(func() {
+		err = n.host.Close()
+		n.attempts.end()
+	})
 	return err
 }
 

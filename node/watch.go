@@ -70,7 +70,9 @@ func (n *Node) identified(p peer.ID, conns []network.Conn, listening []ma.Multia
 	if n.isSeed(p) || len(n.host.Network().Peers()) == 1 {
 		n.due.all()
 	}
+	n.absent.over(p)
 	n.changed.fire()
+	n.keeper.Connected(p)
 	m.Connected(p)
 }
 

@@ -107,14 +107,17 @@ func (o *outgoing) flush(buf []byte, envelopes []Outgoing) error {
 	return nil
 }
 
-// read says of the next n envelopes whether the device has accepted them, or of those before an error.
-func (o *outgoing) read(n int) ([]bool, error) {
+// read says of the next n envelopes whether the device has accepted them, or of those before an error; acked is called with the first.
+func (o *outgoing) read(n int, acked func()) ([]bool, error) {
 	accepted := make([]bool, 0, n)
 	for len(accepted) < n {
 		if len(o.accepted) == 0 || o.failed.Load() {
 			if err := o.next(); err != nil {
 				return accepted, fmt.Errorf("read acknowledgement: %w", err)
 			}
+		}
+		if len(accepted) == 0 {
+			acked()
 		}
 		accepted, o.accepted = append(accepted, o.accepted[0]), o.accepted[1:]
 	}

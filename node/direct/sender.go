@@ -67,6 +67,12 @@ func NewSender(open Open, boxes Boxes) *Sender {
 // pipelined behind the one before. When ctx ends the stream is reset: a call that is cut short leaves nothing half done, and cuts short
 // its neighbours.
 func (s *Sender) Deliver(ctx context.Context, device peer.ID, envelopes []Outgoing) (accepted []bool, err error) {
+	return s.DeliverWatched(ctx, device, envelopes, func() {})
+}
+
+// DeliverWatched is Deliver for who has other ways to the device: acked is called when the device has acknowledged the first envelope, and
+// perhaps again with later ones. It must not wait for anything.
+func (s *Sender) DeliverWatched(ctx context.Context, device peer.ID, envelopes []Outgoing, acked func()) (accepted []bool, err error) {
 	for i, e := range envelopes {
 		if len(e.Packet) == 0 || len(e.Packet) > MaxEnvelope {
 			return nil, fmt.Errorf("deliver envelope %d of %d: it has %d bytes, not 1 to %d", i+1, len(envelopes), len(e.Packet), MaxEnvelope)
@@ -80,7 +86,7 @@ func (s *Sender) Deliver(ctx context.Context, device peer.ID, envelopes []Outgoi
 	accepted = make([]bool, 0, len(envelopes))
 	for len(accepted) < len(envelopes) {
 		rest := envelopes[len(accepted):]
-		got, err := l.flight(ctx, rest[:min(len(rest), Window)])
+		got, err := l.flight(ctx, rest[:min(len(rest), Window)], acked)
 		accepted = append(accepted, got...)
 		if err != nil {
 			return accepted, fmt.Errorf("deliver %d envelopes: %w", len(rest)-len(got), err)
@@ -131,17 +137,17 @@ type link struct {
 
 // flight delivers at most Window envelopes. A stream that was open already may have died unnoticed: one that fails before it
 // acknowledged anything gets one successor.
-func (l *link) flight(ctx context.Context, envelopes []Outgoing) ([]bool, error) {
-	accepted, fresh, err := l.attempt(ctx, envelopes)
+func (l *link) flight(ctx context.Context, envelopes []Outgoing, acked func()) ([]bool, error) {
+	accepted, fresh, err := l.attempt(ctx, envelopes, acked)
 	if err != nil && !fresh && len(accepted) == 0 && ctx.Err() == nil {
-		accepted, _, err = l.attempt(ctx, envelopes)
+		accepted, _, err = l.attempt(ctx, envelopes, acked)
 	}
 	return accepted, err
 }
 
 // attempt delivers envelopes over the stream that there is, or a fresh one. Where that one's key is outdated on the way, the rest goes
 // over its successor: nobody writes in between, and nothing before all is acknowledged that the first one carried, so that the order stays.
-func (l *link) attempt(ctx context.Context, envelopes []Outgoing) (accepted []bool, fresh bool, err error) {
+func (l *link) attempt(ctx context.Context, envelopes []Outgoing, acked func()) (accepted []bool, fresh bool, err error) {
 	if err := lock(ctx, l.writing); err != nil {
 		return nil, true, err
 	}
@@ -152,7 +158,7 @@ func (l *link) attempt(ctx context.Context, envelopes []Outgoing) (accepted []bo
 			return accepted, true, err
 		}
 		var got []bool
-		got, more, err = l.exchange(ctx, o, envelopes[len(accepted):])
+		got, more, err = l.exchange(ctx, o, envelopes[len(accepted):], acked)
 		accepted = append(accepted, got...)
 		if more && fresh && len(got) == 0 {
 			<-l.writing
@@ -171,7 +177,7 @@ var errOutdated = errors.New("the device's key changes")
 // exchange writes envelopes and reads what became of them. It is entered with writing held and returns with neither, or, where more have to
 // be written on another stream, with writing; a stream that failed is dropped before its next reader has its turn, who would take the
 // acknowledgements of others for its own.
-func (l *link) exchange(ctx context.Context, o *outgoing, envelopes []Outgoing) (accepted []bool, more bool, err error) {
+func (l *link) exchange(ctx context.Context, o *outgoing, envelopes []Outgoing, acked func()) (accepted []bool, more bool, err error) {
 	defer context.AfterFunc(ctx, o.reset)()
 	sent, err := o.write(envelopes)
 	if err == nil {
@@ -185,7 +191,7 @@ func (l *link) exchange(ctx context.Context, o *outgoing, envelopes []Outgoing) 
 	if more = sent < len(envelopes); !more {
 		<-l.writing
 	}
-	if accepted, err = o.read(sent); err != nil {
+	if accepted, err = o.read(sent, acked); err != nil {
 		l.drop(o)
 	}
 	<-l.reading

@@ -13,8 +13,9 @@ const (
 	ProtocolOpen    protocol.ID = "/parley/mailbox/1/open"
 	ProtocolFetch   protocol.ID = "/parley/mailbox/1/fetch"
 	ProtocolHosts   protocol.ID = "/parley/mailbox/1/hosts"
-	// MaxBox bounds a box in bytes: the largest size class of what is sealed, and the 1,136 bytes that sealing adds.
-	MaxBox = 512<<10 + 1136
+	// MaxBox bounds a box in bytes: 512 KiB, the largest size class of what is sealed, and what sealing adds: version, purpose, key id and
+	// encapsulation (1,130) and an authenticator (16).
+	MaxBox = 512<<10 + 1146
 	// MaxLanes is how many lanes a mailbox has at most: one for each contact of a large address book, and a few for links.
 	MaxLanes = 5100
 	// MaxOwner bounds a peer id in bytes: those of Ed25519 keys have 38.
@@ -75,14 +76,15 @@ const (
 	// CloseTimeout bounds the attempt to close a mailbox at a host that is no longer wanted.
 	CloseTimeout = 10 * time.Second
 	// FetchEvery is how long an owner's stream may be silent before it is opened anew: some streams die unnoticed, and hosts should
-	// be asked seldom.
+	// be asked seldom. FetchAge is how long one is used at all: shorter than OpenLife, so that an owner who is there stays known.
 	FetchEvery = 10 * time.Minute
+	FetchAge   = 12 * time.Hour
 	// RetryFirst and RetryMax bound the back-off of an owner after a fetch that failed.
 	RetryFirst = 500 * time.Millisecond
 	RetryMax   = 60 * time.Second
 	// MaxKept is how many mailboxes one device keeps at most: three are wanted, and a few may be on their way out.
 	MaxKept = 8
-	// DepositsPerSecond and DepositBurst slow a depositor down, which loses nothing: an outbox of a day comes at once.
+	// DepositsPerSecond and DepositBurst slow a depositor down, which loses nothing: what an outbox gathers in a day comes at once.
 	DepositsPerSecond = 10.0
 	DepositBurst      = 200
 	// BytesPerSecond and ByteBurst do the same for the bytes of boxes: a few of the largest at once.
@@ -109,13 +111,14 @@ const (
 	// processor, and a full mailbox 20 s.
 	BoxesPerSecond = 500
 	BoxBurst       = 1000
-	// PeerStreams is the most inbound streams of one peer, one for fetching and a few for deposits, and Streams the most in all.
-	PeerStreams = 8
+	// PeerStreams is the most inbound streams of one peer, for fetching, and for deposits for as many devices as a messenger writes to at
+	// a time; Streams is the most in all.
+	PeerStreams = 24
 	Streams     = 1024
 	// Memory is what all streams together may hold, in bytes of buffers, frames and boxes: more than a hundred of the largest.
 	Memory = 64 << 20
-	// PeerMemory is what the streams of one peer may hold, in bytes: a box each way for a few streams.
-	PeerMemory = 4 << 20
+	// PeerMemory is what the streams of one peer may hold, in bytes: one of the largest boxes for each.
+	PeerMemory = 12 << 20
 	// ReadBuffer is what a host reads ahead, in bytes, and FetchBuffer what an owner does, who takes many boxes at once.
 	ReadBuffer  = 4 << 10
 	FetchBuffer = 64 << 10
@@ -126,7 +129,7 @@ const (
 // How long a deposit may hold up a call.
 const (
 	// Patience is how long a depositor waits for its other hosts once one has stored everything: a dead one holds nobody up.
-	Patience = 500 * time.Millisecond
+	Patience = 2 * time.Second
 	// Chunk is the most envelopes in one box, which the format of boxes fixes, and ChunkBytes the most bytes of what is sealed in it:
 	// each envelope costs ChunkEach bytes more, and ChunkHead stand in front.
 	Chunk      = 64

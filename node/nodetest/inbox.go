@@ -20,11 +20,14 @@ type Inbox struct {
 	Refuses func(envelope []byte) bool
 	// Before, when set, is called with each batch before it is kept: its error refuses the batch. Set it before the device starts.
 	Before func(ctx context.Context, from peer.ID, envelopes [][]byte) error
+	// BeforeBoxes is the same for boxes from a mailbox.
+	BeforeBoxes func(ctx context.Context, host peer.ID, boxes [][]byte) error
 
 	mu        sync.Mutex
 	envelopes []string
 	seen      map[string]bool
 	repeats   int
+	rubbish   int
 	met       []peer.ID
 }
 
@@ -64,14 +67,47 @@ func (i *Inbox) Receive(ctx context.Context, from peer.ID, envelopes [][]byte) (
 		}
 		tag := Tag(e)
 		tags = append(tags, tag[:])
-		if i.seen[string(e)] {
-			i.repeats++
-			continue
-		}
-		i.seen[string(e)] = true
-		i.envelopes = append(i.envelopes, string(e))
+		i.keep(e)
 	}
 	return tags, nil
+}
+
+// keep keeps an envelope once; the caller holds mu.
+func (i *Inbox) keep(envelope []byte) {
+	if i.seen[string(envelope)] {
+		i.repeats++
+		return
+	}
+	i.seen[string(envelope)] = true
+	i.envelopes = append(i.envelopes, string(envelope))
+}
+
+// Collect keeps the envelopes in boxes from a mailbox, and counts boxes that do not open.
+func (i *Inbox) Collect(ctx context.Context, host peer.ID, boxes [][]byte) error {
+	if i.BeforeBoxes != nil {
+		if err := i.BeforeBoxes(ctx, host, boxes); err != nil {
+			return err
+		}
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for _, b := range boxes {
+		envelopes, err := i.OpenDeposit(b)
+		if err != nil {
+			i.rubbish++
+		}
+		for _, e := range envelopes {
+			i.keep(e)
+		}
+	}
+	return nil
+}
+
+// Rubbish counts the boxes that did not open.
+func (i *Inbox) Rubbish() int {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.rubbish
 }
 
 // OneTime gives nothing.

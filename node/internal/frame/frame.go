@@ -69,7 +69,7 @@ func NewReader(s Stream, m Memory, p *Pool, limit int) *Reader {
 func (r *Reader) Limit(limit int) { r.max = limit }
 
 // Next returns the next payload, which belongs to the caller until it calls Release. It waits up to idle for the frame to begin
-// (zero: for ever) and up to whole for the rest of it. io.EOF says that the stream ended between two frames.
+// (zero: for ever) and up to whole for the rest of it. Memory is taken as the payload comes in. io.EOF says that the stream ended between two frames.
 func (r *Reader) Next(idle, whole time.Duration) ([]byte, error) {
 	if err := r.await(idle); err != nil {
 		return nil, err
@@ -83,13 +83,26 @@ func (r *Reader) Next(idle, whole time.Duration) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := r.memory.ReserveMemory(n, network.ReservationPriorityMedium); err != nil {
-		return nil, fmt.Errorf("reserve %d bytes for a frame: %w", n, err)
-	}
-	payload := make([]byte, n)
-	if _, err := io.ReadFull(r.buffer, payload); err != nil {
-		r.memory.ReleaseMemory(n)
-		return nil, fmt.Errorf("read frame of %d bytes: %w", n, unexpected(err))
+	return r.payload(n)
+}
+
+// step is how much memory a frame gets at first, in bytes, and at least twice as much whenever that is full: who declares a large frame
+// and does not send it holds little.
+const step = 128 << 10
+
+func (r *Reader) payload(n int) (payload []byte, err error) {
+	for held := 0; held < n; {
+		more := min(max(step, held), n-held)
+		if err := r.memory.ReserveMemory(more, network.ReservationPriorityMedium); err != nil {
+			r.memory.ReleaseMemory(held)
+			return nil, fmt.Errorf("reserve %d bytes for a frame: %w", more, err)
+		}
+		payload = append(make([]byte, 0, held+more), payload...)[:held+more]
+		if _, err := io.ReadFull(r.buffer, payload[held:]); err != nil {
+			r.memory.ReleaseMemory(held + more)
+			return nil, fmt.Errorf("read frame of %d bytes: %w", n, unexpected(err))
+		}
+		held += more
 	}
 	return payload, nil
 }

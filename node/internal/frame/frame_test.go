@@ -301,3 +301,32 @@ func FuzzReader(f *testing.F) {
 		}
 	})
 }
+
+// TestLargeFramesGrow reserves for a large frame as much as has come, and twice as much at most; it is read as it was written.
+func TestLargeFramesGrow(t *testing.T) {
+	large := bytes.Repeat([]byte("0123456789"), step)
+	wire := Append(nil, large)
+	for _, came := range []int{100, step, 3 * step, 9 * step} {
+		memory := &account{limit: 1 << 30}
+		r := NewReader(still{bytes.NewReader(wire[:came])}, memory, NewPool(testBuffer), len(large))
+		if _, err := r.Next(0, time.Second); !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("%d bytes came: %v", came, err)
+		}
+		if most := step + 2*came + testBuffer; memory.highest > most {
+			t.Errorf("%d bytes came, and %d were reserved", came, memory.highest)
+		}
+		if r.Close(); memory.held != 0 {
+			t.Errorf("%d bytes came: %d are held at the end", came, memory.held)
+		}
+	}
+	memory := &account{limit: 1 << 30}
+	r := NewReader(still{iotest.HalfReader(bytes.NewReader(wire))}, memory, NewPool(testBuffer), len(large))
+	p, err := r.Next(0, time.Second)
+	if err != nil || !bytes.Equal(p, large) {
+		t.Errorf("read %d bytes of %d, or others: %v", len(p), len(large), err)
+	}
+	r.Release(p)
+	if r.Close(); memory.held != 0 {
+		t.Errorf("%d bytes are held at the end", memory.held)
+	}
+}

@@ -29,6 +29,9 @@ func New(perSecond float64, burst int) *Pace {
 // Allow takes one token of a peer and reports whether there was one.
 func (p *Pace) Allow(id peer.ID) bool { return p.bucket(id).Allow() }
 
+// Spent reports whether a peer has no token left, and takes none.
+func (p *Pace) Spent(id peer.ID) bool { return p.bucket(id).Tokens() < 1 }
+
 // Wait takes n tokens of a peer, and waits for them until ctx ends. n above the burst counts as the burst.
 func (p *Pace) Wait(ctx context.Context, id peer.ID, n int) error {
 	return p.bucket(id).WaitN(ctx, min(n, p.burst))

@@ -85,3 +85,40 @@ func TestBounded(t *testing.T) {
 		}
 	})
 }
+
+// TestBackoff doubles, has an end, and is never the same twice.
+func TestBackoff(t *testing.T) {
+	b := Backoff{First: time.Second, Most: time.Minute}
+	for i := range 100 {
+		full := time.Minute
+		if i < 7 {
+			full = min(time.Second<<i, time.Minute)
+		}
+		if d := b.Next(); d < full/2 || d > full {
+			t.Errorf("attempt %d: %s, not %s to %s", i, d, full/2, full)
+		}
+	}
+}
+
+// TestBackoffStartsAgain waits as short as at first once something went well.
+func TestBackoffStartsAgain(t *testing.T) {
+	b := Backoff{First: time.Second, Most: time.Minute}
+	for range 10 {
+		b.Next()
+	}
+	b.Reset()
+	if d := b.Next(); d > time.Second {
+		t.Errorf("%s", d)
+	}
+}
+
+// TestSpent says who has used up what is his, and uses nothing itself.
+func TestSpent(t *testing.T) {
+	p := New(0, 1)
+	if p.Spent(alice) || !p.Allow(alice) {
+		t.Error("a token was taken by who only looked")
+	}
+	if !p.Spent(alice) || p.Spent(bob) {
+		t.Error("alice has none left, and bob has his")
+	}
+}

@@ -31,6 +31,11 @@ type owner struct {
 	ways   map[peer.ID]map[[32]byte]uint8 // by host: the lanes and their classes
 	opened time.Time
 	kept   []*kept
+
+	// What is kept, counted.
+	ids   map[mailbox.DepositID]bool
+	lanes map[[32]byte]mailbox.Room
+	use   mailbox.Room
 }
 
 type kept struct {
@@ -70,6 +75,7 @@ func (s *Store) Open(ctx context.Context, id, host peer.ID, lanes []mailbox.Lane
 			return mailbox.HostFull, nil
 		}
 		o = &owner{ways: make(map[peer.ID]map[[32]byte]uint8)}
+		o.recount()
 		s.boxes[id] = o
 	}
 	way := map[[32]byte]uint8{{}: mailbox.ClassOpen}
@@ -95,7 +101,7 @@ func (s *Store) Deposit(ctx context.Context, d mailbox.Deposit, q mailbox.Quota)
 	if !open {
 		return mailbox.Closed, nil
 	}
-	if slices.ContainsFunc(o.kept, func(k *kept) bool { return k.ID == d.ID }) {
+	if o.ids[d.ID] {
 		return mailbox.Stored, nil
 	}
 	if v := s.room(o, d, class, q); v != mailbox.Stored {
@@ -104,17 +110,17 @@ func (s *Store) Deposit(ctx context.Context, d mailbox.Deposit, q mailbox.Quota)
 	s.count++
 	d.Box = slices.Clone(d.Box)
 	o.kept = append(o.kept, &kept{Deposit: d, place: s.count})
+	o.count(d)
 	return mailbox.Stored, nil
 }
 
 // room says whether there is some for a deposit.
 func (s *Store) room(o *owner, d mailbox.Deposit, class uint8, q mailbox.Quota) mailbox.Verdict {
 	lane := map[uint8]mailbox.Room{mailbox.ClassOpen: q.Open, mailbox.ClassContact: q.Contact, mailbox.ClassLink: q.Link}[class]
-	inLane := func(k *kept) bool { return k.Lane == d.Lane }
 	switch {
-	case !fits(o.use(inLane), d, lane):
+	case !fits(o.lanes[d.Lane], d, lane):
 		return mailbox.LaneFull
-	case !fits(o.use(nil), d, q.Mailbox):
+	case !fits(o.use, d, q.Mailbox):
 		return mailbox.MailboxFull
 	case !s.hostHasRoom(o, d, q):
 		return mailbox.HostFull
@@ -122,33 +128,41 @@ func (s *Store) room(o *owner, d mailbox.Deposit, class uint8, q mailbox.Quota) 
 	return mailbox.Stored
 }
 
-// hostHasRoom reports whether a deposit fits into what its owner has for sure, or into what all share.
+// hostHasRoom reports whether what owners have beyond what is theirs for sure still fits into what all share.
 func (s *Store) hostHasRoom(o *owner, d mailbox.Deposit, q mailbox.Quota) bool {
 	shared := mailbox.Room{Boxes: q.Host.Boxes - q.Owners*q.Sure.Boxes, Bytes: q.Host.Bytes - int64(q.Owners)*q.Sure.Bytes}
 	var over mailbox.Room
 	for _, other := range s.boxes {
-		use := other.use(nil)
+		use := other.use
 		if other == o {
-			use.Boxes, use.Bytes = use.Boxes+1, use.Bytes+int64(len(d.Box))
+			use = with(use, d)
 		}
 		over.Boxes += max(0, use.Boxes-q.Sure.Boxes)
 		over.Bytes += max(0, use.Bytes-q.Sure.Bytes)
 	}
-	return fits(o.use(nil), d, q.Sure) || over.Boxes <= shared.Boxes && over.Bytes <= shared.Bytes
+	return over.Boxes <= shared.Boxes && over.Bytes <= shared.Bytes
 }
 
 func fits(use mailbox.Room, d mailbox.Deposit, most mailbox.Room) bool {
 	return use.Boxes < most.Boxes && use.Bytes+int64(len(d.Box)) <= most.Bytes
 }
 
-// use adds up the boxes that match.
-func (o *owner) use(match func(*kept) bool) (r mailbox.Room) {
+// count adds a box to what is counted, and recount counts anew.
+func (o *owner) count(d mailbox.Deposit) {
+	o.ids[d.ID] = true
+	o.lanes[d.Lane] = with(o.lanes[d.Lane], d)
+	o.use = with(o.use, d)
+}
+
+func (o *owner) recount() {
+	o.ids, o.lanes, o.use = make(map[mailbox.DepositID]bool), make(map[[32]byte]mailbox.Room), mailbox.Room{}
 	for _, k := range o.kept {
-		if match == nil || match(k) {
-			r.Boxes, r.Bytes = r.Boxes+1, r.Bytes+int64(len(k.Box))
-		}
+		o.count(k.Deposit)
 	}
-	return r
+}
+
+func with(r mailbox.Room, d mailbox.Deposit) mailbox.Room {
+	return mailbox.Room{Boxes: r.Boxes + 1, Bytes: r.Bytes + int64(len(d.Box))}
 }
 
 // Lease implements mailbox.Store.
@@ -188,6 +202,7 @@ func (s *Store) Delete(ctx context.Context, id peer.ID, ids []mailbox.DepositID)
 	defer s.mu.Unlock()
 	if o := s.boxes[id]; o != nil {
 		o.kept = slices.DeleteFunc(o.kept, func(k *kept) bool { return slices.Contains(ids, k.ID) })
+		o.recount()
 	}
 	return nil
 }
@@ -202,6 +217,7 @@ func (s *Store) Expire(ctx context.Context, boxes, mailboxes time.Time) (dropped
 	for id, o := range s.boxes {
 		before := len(o.kept)
 		o.kept = slices.DeleteFunc(o.kept, func(k *kept) bool { return k.At.Before(boxes) })
+		o.recount()
 		dropped += before - len(o.kept)
 		if len(o.kept) == 0 && o.opened.Before(mailboxes) {
 			delete(s.boxes, id)
@@ -215,7 +231,7 @@ func (s *Store) Kept(id peer.ID) mailbox.Room {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if o := s.boxes[id]; o != nil {
-		return o.use(nil)
+		return o.use
 	}
 	return mailbox.Room{}
 }
@@ -225,8 +241,7 @@ func (s *Store) All() (r mailbox.Room) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, o := range s.boxes {
-		use := o.use(nil)
-		r.Boxes, r.Bytes = r.Boxes+use.Boxes, r.Bytes+use.Bytes
+		r.Boxes, r.Bytes = r.Boxes+o.use.Boxes, r.Bytes+o.use.Bytes
 	}
 	return r
 }

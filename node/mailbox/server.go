@@ -1,0 +1,224 @@
+package mailbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
+	"go.uber.org/zap"
+
+	"parley/node/internal/frame"
+	"parley/node/internal/pace"
+)
+
+// Hosting is what a host of mailboxes needs.
+type Hosting struct {
+	Store      Store
+	Quota      Quota
+	TimeToLive time.Duration // of boxes
+	Shared     bool          // other hosts use the same store
+	Logger     *zap.Logger
+}
+
+// Server is a host: it takes deposits and hands them to their owners.
+type Server struct {
+	hosting  Hosting
+	self     peer.ID
+	patience patience
+	buffers  *frame.Pool
+
+	deposits, bytes, refusals, opens, fetches *pace.Pace
+
+	refused *memory // lanes that were refused lately
+	current *openings
+	ctx     context.Context // ends what handlers do
+	cancel  context.CancelFunc
+
+	mu      sync.Mutex
+	open    map[network.Stream]struct{}
+	feeds   map[peer.ID]*feed
+	stopped bool
+	running sync.WaitGroup
+}
+
+// patience is how long a host waits for what.
+type patience struct{ first, idle, frame, box, write, ack, poll time.Duration }
+
+// NewServer returns the host self. Serve makes it listen, and Run drops what is too old.
+func NewServer(self peer.ID, h Hosting) *Server {
+	ctx, cancel := context.WithCancel(context.Background())
+	return &Server{
+		hosting: h,
+		self:    self,
+		patience: patience{
+			first: FirstFrame, idle: DepositIdle, frame: WholeFrame, box: WholeBox, write: WriteTimeout, ack: AckTimeout, poll: SharedPoll,
+		},
+		buffers:  frame.NewPool(ReadBuffer),
+		deposits: pace.New(DepositsPerSecond, DepositBurst),
+		bytes:    pace.New(BytesPerSecond, ByteBurst),
+		refusals: pace.New(RefusalsPerSecond, RefusalBurst),
+		opens:    pace.New(OpensPerSecond, OpenBurst),
+		fetches:  pace.New(FetchesPerSecond, FetchBurst),
+		refused:  newMemory(),
+		current:  newOpenings(),
+		ctx:      ctx,
+		cancel:   cancel,
+		open:     make(map[network.Stream]struct{}),
+		feeds:    make(map[peer.ID]*feed),
+	}
+}
+
+// handlers lists what a host answers, and how often it lets one peer begin.
+func (s *Server) handlers() map[protocol.ID]network.StreamHandler {
+	mayDeposit := func(from peer.ID) bool { return !s.refusals.Spent(from) }
+	return map[protocol.ID]network.StreamHandler{
+		ProtocolDeposit: s.answer(mayDeposit, s.takeDeposits),
+		ProtocolOpen:    s.answer(s.opens.Allow, s.takeLanes),
+		ProtocolFetch:   s.answer(s.fetches.Allow, s.feedOwner),
+	}
+}
+
+// Serve answers streams that come in at h, until Stop.
+func (s *Server) Serve(h host.Host) {
+	for id, handle := range s.handlers() {
+		h.SetStreamHandler(id, handle)
+	}
+}
+
+// Stop ends the host at h: streams that wait end at once, and what the store is asked may take no longer than grace. It returns when no
+// handler runs.
+func (s *Server) Stop(h host.Host, grace time.Duration) {
+	for id := range s.handlers() {
+		h.RemoveStreamHandler(id)
+	}
+	s.mu.Lock()
+	s.stopped = true
+	for stream := range s.open {
+		_ = stream.CloseRead()
+	}
+	s.mu.Unlock()
+	defer time.AfterFunc(grace, s.abort).Stop()
+	s.running.Wait()
+	s.cancel()
+}
+
+// abort ends the handlers that outlived their grace.
+func (s *Server) abort() {
+	s.cancel()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for stream := range s.open {
+		_ = stream.Reset()
+	}
+}
+
+// Run drops boxes and mailboxes that are too old, now and again until ctx ends.
+func (s *Server) Run(ctx context.Context) error {
+	tick := time.NewTicker(ExpireEvery)
+	defer tick.Stop()
+	for {
+		s.expire(ctx, time.Now())
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (s *Server) expire(ctx context.Context, now time.Time) {
+	ctx, cancel := context.WithTimeout(ctx, ExpireTimeout)
+	defer cancel()
+	dropped, err := s.hosting.Store.Expire(ctx, now.Add(-s.hosting.TimeToLive), now.Add(-EmptyLife))
+	switch {
+	case err != nil && ctx.Err() == nil:
+		s.hosting.Logger.Warn("cannot drop old boxes", zap.Error(err))
+	case dropped > 0:
+		s.hosting.Logger.Info("dropped boxes that nobody has fetched in time", zap.Int("boxes", dropped))
+	}
+}
+
+// answer makes a handler of what is done on a stream of somebody who may begin one.
+func (s *Server) answer(may func(peer.ID) bool, do func(*incoming) error) network.StreamHandler {
+	return func(stream network.Stream) {
+		from := stream.Conn().RemotePeer()
+		if err := stream.Scope().SetService(Service); err != nil {
+			_ = stream.ResetWithError(network.StreamResourceLimitExceeded)
+			return
+		}
+		if !may(from) {
+			_ = stream.ResetWithError(network.StreamRateLimited)
+			return
+		}
+		if !s.enter(stream) {
+			_ = stream.ResetWithError(network.StreamShutdown)
+			return
+		}
+		defer s.leave(stream)
+		in := &incoming{Stream: stream, from: from, frames: frame.NewReader(stream, stream.Scope(), s.buffers, 1)}
+		defer in.frames.Close()
+		err := do(in)
+		if err != nil && !errors.Is(err, io.EOF) && !s.stopping() { // a reset would overtake the last verdict
+			_ = stream.Reset()
+			return
+		}
+		_ = stream.Close()
+	}
+}
+
+// incoming is one stream of a peer.
+type incoming struct {
+	network.Stream
+	from   peer.ID
+	frames *frame.Reader
+}
+
+// next reads a frame of at most limit bytes; the caller releases it.
+func (in *incoming) next(limit int, idle, whole time.Duration) ([]byte, error) {
+	in.frames.Limit(limit)
+	return in.frames.Next(idle, whole)
+}
+
+// put writes a frame within a time.
+func put(stream network.Stream, payload []byte, within time.Duration) error {
+	if err := stream.SetWriteDeadline(time.Now().Add(within)); err != nil {
+		return fmt.Errorf("set write deadline: %w", err)
+	}
+	_, err := stream.Write(frame.Append(make([]byte, 0, len(payload)+frameRoom), payload))
+	return err
+}
+
+// frameRoom is how many bytes the length of a frame takes at most here.
+const frameRoom = 3
+
+// enter counts a stream in, unless the host has stopped.
+func (s *Server) enter(stream network.Stream) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopped {
+		return false
+	}
+	s.open[stream] = struct{}{}
+	s.running.Add(1)
+	return true
+}
+
+func (s *Server) leave(stream network.Stream) {
+	s.mu.Lock()
+	delete(s.open, stream)
+	s.mu.Unlock()
+	s.running.Done()
+}
+
+func (s *Server) stopping() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stopped
+}
