@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"net"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -180,12 +182,62 @@ func TestConnectedAndSilent(t *testing.T) {
 	p.bob.Inbox.Before = func(context.Context, peer.ID, [][]byte) error { <-release; return errors.New("never mind") }
 	p.bob.Start()
 	p.keeps()
-	handed, err := p.send(letters(1)...)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*node.DepositAfter)
+	defer cancel()
+	handed, err := p.alice.Deliver(ctx, p.bob.ID(), p.mailboxes(), nodetest.Letters(letters(1)...))
 	if err != nil {
 		t.Fatal(err)
 	}
 	p.stored(handed, 1, 0)
 	p.gets(letters(1))
+}
+
+// TestKnownToBeAway does not dial a device again that has just been dialled in vain, and goes to it directly once it has connected.
+func TestKnownToBeAway(t *testing.T) {
+	p := newPost(t, 1)
+	p.keeps()
+	p.alice.Learn(p.bob.ID(), p.bob.Config.Listen)
+	p.bob.Stop()
+	nodetest.WaitFor(t, "Alice to notice", func() bool { return !p.alice.Sees(p.bob.ID()) })
+	if _, err := p.send(letters(1)...); err != nil {
+		t.Fatal(err)
+	}
+	var dials atomic.Int32
+	port, err := net.Listen("tcp", strings.ReplaceAll(strings.TrimPrefix(p.bob.Config.Listen[0], "/ip4/"), "/tcp/", ":"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	answering := make(chan struct{})
+	go func() {
+		defer close(answering)
+		for {
+			c, err := port.Accept()
+			if err != nil {
+				return
+			}
+			dials.Add(1)
+			c.Close()
+		}
+	}()
+	for range 5 {
+		if handed, err := p.send(letters(1)...); err != nil || handed[0].Route != "mailbox" {
+			t.Fatalf("%+v, %v", handed, err)
+		}
+	}
+	port.Close()
+	<-answering
+	if n := dials.Load(); n != 0 {
+		t.Errorf("Bob was dialled %d times", n)
+	}
+	p.bob.Start()
+	p.bob.Learn(p.alice.ID(), p.alice.Config.Listen)
+	if _, err := p.bob.Deliver(nodetest.Context(t), p.alice.ID(), nil, nodetest.Letters([]byte("I am back"))); err != nil {
+		t.Fatal(err)
+	}
+	p.alice.Knows(p.bob)
+	if handed, err := p.send(letters(1)...); err != nil || handed[0].Route != "direct" {
+		t.Errorf("%+v, %v", handed, err)
+	}
 }
 
 // TestReasons says in one line why neither the device nor its mailboxes have taken a letter.
@@ -208,15 +260,17 @@ func TestReasons(t *testing.T) {
 		}
 	}
 	expect("connection refused; its mailbox is full, its mailbox takes no more from us until it is emptied")
+	second := p.hosts[1].ID()
 	p.hosts[1].Stop()
+	nodetest.WaitFor(t, "Alice to notice", func() bool { return !p.alice.Sees(second) })
 	expect("connection refused; its mailbox is full, its mailbox host is not reachable")
 	p.hosts = p.hosts[1:] // Alice has a wrong capability for the host that is left
 	p.hosts[0].Start()
 	expect("connection refused; its mailbox is closed to us")
 	letter := nodetest.Letters([]byte("another"))
-	boxes := p.mailboxes()
-	boxes[0].Host = p.alice.ID() // who hosts none
-	if _, err := p.alice.Deliver(nodetest.Context(t), nodetest.PeerID(t, p.bob.Config.Key), boxes, letter); err == nil || !strings.HasSuffix(err.Error(), "; its mailbox is closed to us") {
+	boxes := append(p.mailboxes(), p.mailboxes()...)
+	boxes[0].Host = p.alice.ID() // who hosts none: said once of both
+	if _, err := p.alice.Deliver(nodetest.Context(t), nodetest.PeerID(t, p.bob.Config.Key), boxes, letter); err == nil || !strings.HasSuffix(err.Error(), "refused; its mailbox is closed to us") {
 		t.Errorf("%v", err)
 	}
 }

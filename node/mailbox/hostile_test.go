@@ -476,7 +476,7 @@ func TestRefusedIsBounded(t *testing.T) {
 	if m.Len() != mailbox.Refusals {
 		t.Errorf("%d refusals are remembered", m.Len())
 	}
-	bob := mailboxtest.Peer(1)
+	bob := mailboxtest.Peer(2 * mailbox.Refusals)
 	m.Note(bob, capability(1), mailbox.MailboxFull, now)
 	if v, known := m.Of(bob, capability(1), now.Add(mailbox.RefusedFor/2)); !known || v != mailbox.MailboxFull {
 		t.Errorf("soon after: %d, %v", v, known)
