@@ -244,7 +244,7 @@ func TestKnownToBeAway(t *testing.T) {
 func TestReasons(t *testing.T) {
 	p := newPost(t, 2, func(i int, c *node.Config) {
 		c.MailboxQuota = mailbox.DefaultQuota()
-		c.MailboxQuota.Contact.Boxes, c.MailboxQuota.Mailbox.Boxes = 2-i, 1+i
+		c.MailboxQuota.Contact.Boxes, c.MailboxQuota.Mailbox.Boxes, c.MailboxQuota.Open.Boxes = 2-i, 1+i, 0
 	})
 	p.keeps()
 	p.alice.Learn(p.bob.ID(), p.bob.Config.Listen)
@@ -264,9 +264,9 @@ func TestReasons(t *testing.T) {
 	p.hosts[1].Stop()
 	nodetest.WaitFor(t, "Alice to notice", func() bool { return !p.alice.Sees(second) })
 	expect("connection refused; its mailbox is full, its mailbox host is not reachable")
-	p.hosts = p.hosts[1:] // Alice has a wrong capability for the host that is left
+	p.hosts = p.hosts[1:] // Alice has a wrong capability for the host that is left, which leaves the lane of strangers
 	p.hosts[0].Start()
-	expect("connection refused; its mailbox is closed to us")
+	expect("connection refused; its mailbox takes no more from us until it is emptied")
 	letter := nodetest.Letters([]byte("another"))
 	boxes := append(p.mailboxes(), p.mailboxes()...)
 	boxes[0].Host = p.alice.ID() // who hosts none: said once of both
