@@ -269,7 +269,7 @@ func TestReasons(t *testing.T) {
 	expect("connection refused; its mailbox takes no more from us until it is emptied")
 	letter := nodetest.Letters([]byte("another"))
 	boxes := append(p.mailboxes(), p.mailboxes()...)
-	boxes[0].Host = p.alice.ID() // who hosts none: said once of both
+	boxes[0].Host, boxes[1].Host = p.alice.ID(), p.alice.ID() // who hosts none: said once of both
 	if _, err := p.alice.Deliver(nodetest.Context(t), nodetest.PeerID(t, p.bob.Config.Key), boxes, letter); err == nil || !strings.HasSuffix(err.Error(), "refused; its mailbox is closed to us") {
 		t.Errorf("%v", err)
 	}
