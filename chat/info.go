@@ -36,7 +36,7 @@ func (m *Messenger) Info(ctx context.Context, id MessageID) (Info, error) {
 		if !ok {
 			return &Error{Code: CodeTarget, Detail: "no such message: " + id.String(), Try: "parley history NAME"}
 		}
-		if info.Message, err = m.view(row); err != nil || !info.Mine {
+		if info.Message, err = m.viewIn(tx, row); err != nil || !info.Mine {
 			return err
 		}
 		info.Waits, err = m.waitsOf(tx, row)

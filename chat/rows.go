@@ -141,7 +141,34 @@ func (t *sealedTx) blindClientID(c ConversationID, id string) string {
 	return string(index[:short])
 }
 
-// contact.cell = account32 ‖ blocked u8 ‖ lp(trust) ‖ introducer32 ‖ token16 ‖ name; under the key of our conversation with it.
+// contact.cell = account32 ‖ flags u8 (1 blocked, 2 receipts on, 4 receipts off) ‖ lp(trust) ‖ introducer32 ‖ token16 ‖ name; under the key of our conversation with it.
+
+const (
+	flagBlocked     = 1
+	flagReceiptsOn  = 2
+	flagReceiptsOff = 4
+)
+
+func (c ContactRow) flags() byte {
+	flags := bit(c.Blocked) * flagBlocked
+	switch c.Receipts {
+	case ReceiptsOn:
+		flags |= flagReceiptsOn
+	case ReceiptsOff:
+		flags |= flagReceiptsOff
+	}
+	return flags
+}
+
+func receiptsOf(flags byte) Receipts {
+	switch {
+	case flags&flagReceiptsOn != 0:
+		return ReceiptsOn
+	case flags&flagReceiptsOff != 0:
+		return ReceiptsOff
+	}
+	return ReceiptsDefault
+}
 
 func (t *sealedTx) contactPlace(blind AccountID) cells.Place {
 	return cells.Place{Table: "contact", Column: "cell", Row: blind[:]}
@@ -158,7 +185,8 @@ func (t *sealedTx) openContact(row ContactRow, ok bool, err error) (ContactRow, 
 	}
 	plain := ContactRow{At: row.At}
 	r.Fill(plain.Account[:])
-	plain.Blocked = r.Byte() == 1
+	flags := r.Byte()
+	plain.Blocked, plain.Receipts = flags&flagBlocked != 0, receiptsOf(flags)
 	plain.Trust = Trust(r.LP(maxWord))
 	r.Fill(plain.Introducer[:])
 	r.Fill(plain.Token[:])
@@ -202,7 +230,7 @@ func (t *sealedTx) PutContact(c ContactRow) error {
 		return err
 	}
 	blind := t.blindAccount(c.Account)
-	plaintext := append(c.Account[:], bit(c.Blocked))
+	plaintext := append(c.Account[:], c.flags())
 	plaintext = wire.AppendLP(plaintext, []byte(c.Trust))
 	plaintext = append(plaintext, c.Introducer[:]...)
 	plaintext = append(plaintext, c.Token[:]...)
