@@ -283,9 +283,9 @@ type Status struct {
 	LastEvent   uint64
 	Since       time.Time
 
-	Receipts    Receipts // whether those of whom nothing else is said learn that their messages were shown
-	Mailboxes   int      // hosts that keep a mailbox for this device
-	Drained     int      // those of them from which everything has been fetched in this run
+	Receipts  Receipts // whether those of whom nothing else is said learn that their messages were shown
+	Mailboxes int      // hosts that keep a mailbox for this device
+	Drained   int      // those of them from which everything has been fetched in this run
 }
 
 // NetworkStatus names the network and says whether we are in.
