@@ -34,7 +34,7 @@ func (m *Messenger) Info(ctx context.Context, id MessageID) (Info, error) {
 			return err
 		}
 		if !ok {
-			return &Error{Code: CodeTarget, Detail: "no such message: " + id.String(), Try: "parley history NAME"}
+			return &Error{Code: CodeTarget, Detail: "no such message: " + id.String(), Try: "parley history NAME --json"}
 		}
 		if info.Message, err = m.viewIn(tx, row); err != nil || !info.Mine {
 			return err

@@ -33,9 +33,9 @@ func largePackages() map[string]packageBudget {
 		"node":  {15, 2200, "the host and its life-cycle; beyond that, reachability becomes node/reach"},
 		"store": {24, 2400, "one small file per aggregate, and two engines"},
 
-		"chat/api":      {14, 2400, "both ends of one protocol, nine of whose routes are about requests and trust; the door to the socket is one file per system"},
+		"chat/api":      {15, 2700, "both ends of one protocol, nine of whose routes are about requests and trust and seven about delivery; the door to the socket is one file per system"},
 		"chat/chattest": {16, 3000, "the kit of chat's tests: the suite for stores, a store in memory, a network without one"},
-		"chat/cli":      {26, 2800, "one command per file; what they share has packages of its own below"},
+		"chat/cli":      {30, 3300, "one command per file, of which four are about delivery; what they share has packages of its own below"},
 	}
 }
 
