@@ -176,7 +176,7 @@ func (o *NodeOptions) mailbox(c *cli.Context) (err error) {
 		return err
 	}
 	o.Mailbox = (o.Mailbox || c.Bool("mailbox")) && !c.Bool("no-mailbox")
-	o.MailboxDatabase, err = databaseURL(c, "mailbox-database", "PARLEY_MAILBOX_DATABASE_URL")
+	o.MailboxDatabase, err = databaseURL(c, "mailbox-database", "PARLEY_MAILBOX_DATABASE_URL", "PARLEY_MAILBOX_DATABASE_URL_FILE")
 	if err == nil && c.String("mailbox-database") != "" && !o.Mailbox {
 		err = &chat.Error{
 			Code: chat.CodeConfig, Detail: "a database for mailboxes is named, and this node keeps none", Try: "parley up --mailbox",
@@ -210,21 +210,21 @@ func enabled(env string, fallback bool) (bool, error) {
 
 // database returns the URL of the home's database.
 func database(c *cli.Context, h *home.Home) (string, error) {
-	if url, err := databaseURL(c, "database", "PARLEY_DATABASE_URL"); url != "" || err != nil {
+	if url, err := databaseURL(c, "database", "PARLEY_DATABASE_URL", "PARLEY_DATABASE_URL_FILE"); url != "" || err != nil {
 		return url, err
 	}
 	return h.Node().Database, nil
 }
 
 // databaseURL returns the URL that a flag or the environment names, or nothing. It may hold a password, so that it may also come from a file.
-func databaseURL(c *cli.Context, flag, env string) (string, error) {
+func databaseURL(c *cli.Context, flag, env, inFile string) (string, error) {
 	if url := c.String(flag); url != "" {
 		return url, nil
 	}
 	if url := os.Getenv(env); url != "" {
 		return url, nil
 	}
-	if file := os.Getenv(env + "_FILE"); file != "" {
+	if file := os.Getenv(inFile); file != "" {
 		url, err := readSecret("the database URL", file)
 		return string(url), err
 	}
