@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,7 +40,7 @@ func (a *App) sendLines(c *cli.Context, wait chat.State) (err error) {
 	if err != nil {
 		return fmt.Errorf("%s queued, then: %w", show.Count(len(sent), "message"), err)
 	}
-	return followAll(c, node, sent, wait)
+	return followAll(c, node, to, sent, wait)
 }
 
 // queueLines sends every line, in order, and prints each once it is queued. It returns the ids of what was queued, also with an error.
@@ -152,7 +153,7 @@ func (l *lines) batch(ctx context.Context, to chat.ConversationID) (drafts []cha
 
 // followAll waits until all messages have reached a state, for as long as is asked in all. Where no state is, a node of our own still gets a
 // moment to hand them over.
-func followAll(c *cli.Context, node *attached, sent []chat.MessageID, wait chat.State) error {
+func followAll(c *cli.Context, node *attached, to chat.Contact, sent []chat.MessageID, wait chat.State) error {
 	if len(sent) == 0 || wait == "" && !node.own() {
 		return nil
 	}
@@ -164,42 +165,70 @@ func followAll(c *cli.Context, node *attached, sent []chat.MessageID, wait chat.
 	}
 	ctx, cancel := context.WithTimeout(c.Context, c.Duration("timeout"))
 	defer cancel()
-	reached, states := 0, map[chat.State]int{}
-	for _, id := range sent {
-		m, err := node.Wait(ctx, id, wait)
-		switch {
-		case err == nil:
-			reached++
-		case m.ID.IsZero():
+	next := sent[len(sent)-1] // the others are there before it, nearly always
+	for {
+		_, _ = node.Wait(ctx, next, wait) // how far it has come is seen below, and so is that the node went away
+		states, err := statesOf(c.Context, node, to, sent)
+		if err != nil {
 			return err
-		default:
-			states[m.State]++
 		}
+		short := slices.IndexFunc(sent, func(id chat.MessageID) bool { return !states[id].Reached(wait) && states[id] != chat.StateFailed })
+		if short < 0 || ctx.Err() != nil {
+			return shortfall(c, wait, states)
+		}
+		next = sent[short]
 	}
-	return shortfall(c, wait, reached, states)
+}
+
+// statesOf looks at many messages of a conversation, page by page from the newest on. It is done also when time is up.
+func statesOf(ctx context.Context, node *attached, to chat.Contact, ids []chat.MessageID) (map[chat.MessageID]chat.State, error) {
+	ctx = context.WithoutCancel(ctx)
+	states := make(map[chat.MessageID]chat.State, len(ids))
+	for _, id := range ids {
+		states[id] = chat.StateQueued
+	}
+	var before chat.MessageID
+	for left := len(states); left > 0; {
+		page, err := node.History(ctx, to.Conversation, before, chat.MaxPage)
+		if err != nil || len(page) == 0 {
+			return states, err
+		}
+		for _, m := range page {
+			if _, ours := states[m.ID]; ours {
+				states[m.ID] = m.State
+				left--
+			}
+		}
+		before = page[0].ID
+	}
+	return states, nil
 }
 
 // shortfall says how many messages have not come as far as was asked for, and where those are; nil where all have.
-func shortfall(c *cli.Context, wait chat.State, reached int, others map[chat.State]int) error {
+func shortfall(c *cli.Context, wait chat.State, states map[chat.MessageID]chat.State) error {
+	others := map[chat.State]int{}
+	reached := 0
+	for _, state := range states {
+		if state.Reached(wait) {
+			reached++
+		} else {
+			others[state]++
+		}
+	}
 	if len(others) == 0 {
 		return nil
 	}
-	all, where := reached, ""
+	var where []string
 	for _, state := range []chat.State{chat.StateQueued, chat.StateSent, chat.StateDelivered, chat.StateFailed} {
 		if n := others[state]; n > 0 {
-			all += n
-			where += fmt.Sprintf(", %d %s", n, state)
+			where = append(where, fmt.Sprintf("%d %s", n, state))
 		}
 	}
-	e := &chat.Error{
+	return &chat.Error{
 		Code:   chat.CodeNotReached,
-		Detail: fmt.Sprintf("%d of %d %s %s: %s", reached, all, wait, within(c), strings.TrimPrefix(where, ", ")),
+		Detail: fmt.Sprintf("%d of %d %s %s: %s", reached, len(states), wait, within(c), strings.Join(where, ", ")),
 		Try:    try(c, "up"),
 	}
-	if others[chat.StateFailed] > 0 {
-		e.Code, e.Try = chat.CodeRefused, ""
-	}
-	return e
 }
 
 // within says how long was waited.
