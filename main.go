@@ -39,10 +39,15 @@ func start(ctx context.Context, h *home.Home, o cli.NodeOptions) (cli.Node, erro
 	if err != nil {
 		return nil, err
 	}
-	if err := db.Claim(ctx, o.Identity.Account(), o.Identity.Device()); err != nil {
-		return nil, errors.Join(err, db.Close())
+	err = db.Claim(ctx, o.Identity.Account(), o.Identity.Device())
+	var boxes *store.Mailbox
+	if err == nil && o.Mailbox {
+		boxes, err = db.Mailboxes(ctx, o.MailboxDatabase, store.Options{Logger: log.Named("store")})
 	}
-	n, err := node.New(nodeConfig(h, o, db, log.Named("node")))
+	var n *node.Node
+	if err == nil {
+		n, err = node.New(nodeConfig(h, o, db, boxes, log.Named("node")))
+	}
 	if l := (*node.ListenError)(nil); errors.As(err, &l) {
 		err = &chat.Error{Code: chat.CodeConfig, Detail: "cannot listen: " + l.Reason, Try: home.Command(h.Dir(), "up --listen MULTIADDR")}
 	}
@@ -123,15 +128,12 @@ func probe(ctx context.Context, h *home.Home) error {
 	return node.Probe(ctx, network(h))
 }
 
-func nodeConfig(h *home.Home, o cli.NodeOptions, db *store.DB, log *zap.Logger) node.Config {
-	cfg := node.Config{
+func nodeConfig(h *home.Home, o cli.NodeOptions, db *store.DB, boxes *store.Mailbox, log *zap.Logger) node.Config {
+	return node.Config{
 		Key: o.Identity.DeviceKey(), Network: network(h), Listen: o.Listen, Announce: o.Announce, Port: h.Node().Port,
-		Seed: o.Seed, MDNS: o.MDNS, Peers: db.Peers(), Validators: chat.Validators(), Logger: log,
+		Seed: o.Seed, MDNS: o.MDNS, Peers: db.Peers(), Mailboxes: boxes.Store(), MailboxShared: boxes.Shared(),
+		Validators: chat.Validators(), Logger: log,
 	}
-	if o.Seed || len(cfg.Network.Seeds) == 0 {
-		cfg.Mailboxes = db.Mailbox()
-	}
-	return cfg
 }
 
 func network(h *home.Home) node.Network {

@@ -294,6 +294,10 @@ type Status struct {
 	Restored    bool   // the database is an older one than this device wrote last: what came since is missing in it
 	LastEvent   uint64
 	Since       time.Time
+
+	Receipts  Receipts // whether those of whom nothing else is said learn that their messages were shown
+	Mailboxes int      // hosts that keep a mailbox for this device
+	Drained   int      // those of them from which everything has been fetched in this run
 }
 
 // NetworkStatus names the network and says whether we are in.
@@ -330,9 +334,24 @@ func (m *Messenger) Status(ctx context.Context) (Status, error) {
 		if err != nil {
 			return err
 		}
+		if s.Receipts, err = receiptsToAll(tx); err != nil {
+			return err
+		}
 		return s.countPeople(tx)
 	})
+	if boxes, err := m.Mailboxes(ctx); err == nil { // without keys there is no record of ours that names any
+		s.countMailboxes(boxes)
+	}
 	return s, wrap(err, "look at the node")
+}
+
+func (s *Status) countMailboxes(boxes Mailboxes) {
+	s.Mailboxes = len(boxes.Hosts)
+	for _, host := range boxes.Hosts {
+		if host.Drained {
+			s.Drained++
+		}
+	}
 }
 
 // countPeople counts who is known, and who wants to be.

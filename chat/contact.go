@@ -28,6 +28,7 @@ type Contact struct {
 	Blocked    bool // nothing goes to them, and nothing of theirs comes in
 	Trust      Trust
 	Introducer Introducer
+	Receipts   Receipts // whether they learn that their messages were shown
 }
 
 // Introducer is the contact who introduced somebody; zero for nobody.
@@ -355,7 +356,7 @@ func (m *Messenger) contactView(tx Tx, row ContactRow) (Contact, error) {
 	introducer, err2 := introducerView(tx, row.Introducer)
 	return Contact{
 		Account: row.Account, Name: row.Name, Conversation: DirectConversation(m.self, row.Account), At: row.At, Known: len(devices) > 0,
-		Blocked: row.Blocked, Trust: row.Trust, Introducer: introducer,
+		Blocked: row.Blocked, Trust: row.Trust, Introducer: introducer, Receipts: row.Receipts,
 	}, errors.Join(err1, err2)
 }
 

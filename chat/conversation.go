@@ -120,15 +120,10 @@ func (m *Messenger) page(ctx context.Context, what string, query func(Tx) ([]Mes
 			return err
 		}
 		for _, row := range rows {
-			message, err := m.view(row)
+			message, err := m.viewIn(tx, row)
 			if err != nil {
 				return err
 			}
-			c, _, err := tx.Conversation(row.Conversation)
-			if err != nil {
-				return err
-			}
-			message.Missing = c.missingBefore(row.Device, message.Number)
 			list = append(list, message)
 		}
 		return nil
@@ -136,7 +131,18 @@ func (m *Messenger) page(ctx context.Context, what string, query func(Tx) ([]Mes
 	return list, wrap(err, what)
 }
 
-// view turns a row into what people see.
+// viewIn turns a row into what people see, and says what is missing right before it.
+func (m *Messenger) viewIn(tx Tx, row MessageRow) (Message, error) {
+	message, err := m.view(row)
+	if err != nil || message.Mine {
+		return message, err
+	}
+	c, _, err := tx.Conversation(row.Conversation)
+	message.Missing = c.missingBefore(row.Device, message.Number)
+	return message, err
+}
+
+// view turns a row into what people see, but for what is missing before it.
 func (m *Messenger) view(row MessageRow) (Message, error) {
 	content, err := wire.ParseContent(row.Content)
 	if err != nil {

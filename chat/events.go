@@ -20,7 +20,7 @@ const (
 	EventContactAdded    EventType = "contact.added"       // somebody became a contact
 	EventContactRequest  EventType = "contact.request"     // somebody wants to be a contact, or was introduced; told once
 	EventContactAccepted EventType = "contact.accepted"    // a request was accepted here
-	EventContactChanged  EventType = "contact.changed"     // a contact was verified or not, blocked or not
+	EventContactChanged  EventType = "contact.changed"     // a contact was verified or not, blocked or not, or read receipts to it were turned on or off
 	EventContactRemoved  EventType = "contact.removed"     // a contact and the conversation were forgotten; who, nothing says
 	EventKeyChanged      EventType = "contact.key_changed" // another account has taken this contact's name or device
 	EventDeviceAdded     EventType = "contact.device_added"
@@ -113,7 +113,7 @@ func (m *Messenger) entries(ctx context.Context, after uint64) ([]Entry, error) 
 				return err
 			}
 			if ok {
-				message, err := m.view(row)
+				message, err := m.viewIn(tx, row)
 				if err != nil {
 					return err
 				}
@@ -157,6 +157,9 @@ func notReached(is, want State, reason string) string {
 	detail := fmt.Sprintf("%s, not %s yet", is, want)
 	if reason != "" {
 		detail += ": " + CleanText(reason)
+	}
+	if is == StateSent {
+		return detail + "; others keep it for the recipient's device until that fetches it"
 	}
 	return detail + "; it will go out automatically while a node runs"
 }

@@ -34,9 +34,9 @@ func (m *Messenger) Info(ctx context.Context, id MessageID) (Info, error) {
 			return err
 		}
 		if !ok {
-			return &Error{Code: CodeTarget, Detail: "no such message: " + id.String(), Try: "parley history NAME"}
+			return &Error{Code: CodeTarget, Detail: "no such message: " + id.String(), Try: "parley history NAME --json"}
 		}
-		if info.Message, err = m.view(row); err != nil || !info.Mine {
+		if info.Message, err = m.viewIn(tx, row); err != nil || !info.Mine {
 			return err
 		}
 		info.Waits, err = m.waitsOf(tx, row)

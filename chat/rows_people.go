@@ -1,13 +1,116 @@
 package chat
 
 import (
+	"cmp"
 	"encoding/binary"
+	"slices"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	cells "parley/chat/internal/vault"
 	"parley/chat/internal/wire"
 )
+
+// contact.cell = account32 ‖ flags u8 (1 blocked, 2 receipts on, 4 receipts off) ‖ lp(trust) ‖ introducer32 ‖ token16 ‖ name; under the key of
+// our conversation with it.
+
+const (
+	flagBlocked     = 1
+	flagReceiptsOn  = 2
+	flagReceiptsOff = 4
+)
+
+func (c ContactRow) flags() byte {
+	flags := bit(c.Blocked) * flagBlocked
+	switch c.Receipts {
+	case ReceiptsOn:
+		flags |= flagReceiptsOn
+	case ReceiptsOff:
+		flags |= flagReceiptsOff
+	}
+	return flags
+}
+
+func receiptsOf(flags byte) Receipts {
+	switch {
+	case flags&flagReceiptsOn != 0:
+		return ReceiptsOn
+	case flags&flagReceiptsOff != 0:
+		return ReceiptsOff
+	}
+	return ReceiptsDefault
+}
+
+func (t *sealedTx) contactPlace(blind AccountID) cells.Place {
+	return cells.Place{Table: "contact", Column: "cell", Row: blind[:]}
+}
+
+func (t *sealedTx) openContact(row ContactRow, ok bool, err error) (ContactRow, bool, error) {
+	if err != nil || !ok {
+		return ContactRow{}, false, err
+	}
+	p := t.contactPlace(row.Account)
+	r, _, err := t.open(p, row.Cell)
+	if err != nil {
+		return ContactRow{}, false, err
+	}
+	plain := ContactRow{At: row.At}
+	r.Fill(plain.Account[:])
+	flags := r.Byte()
+	plain.Blocked, plain.Receipts = flags&flagBlocked != 0, receiptsOf(flags)
+	plain.Trust = Trust(r.LP(maxWord))
+	r.Fill(plain.Introducer[:])
+	r.Fill(plain.Token[:])
+	plain.Name = string(r.Rest())
+	return plain, true, t.close(p, r, t.blindAccount(plain.Account) == row.Account)
+}
+
+// Contact implements Tx.
+func (t *sealedTx) Contact(a AccountID) (ContactRow, bool, error) {
+	return remember(&t.known.contacts, a, func() (ContactRow, bool, error) { return t.openContact(t.tx.Contact(t.blindAccount(a))) })
+}
+
+// Contacts implements Tx. They are in the order of their folded names, which is made here: a store sees none. Damaged ones are left out,
+// so that the others can be written to.
+func (t *sealedTx) Contacts() ([]ContactRow, error) {
+	rows, err := t.tx.Contacts()
+	if err != nil {
+		return nil, err
+	}
+	contacts := make([]ContactRow, 0, len(rows))
+	for _, row := range rows {
+		contact, _, err := t.openContact(row, true, nil)
+		if t.passes(err) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		contacts = append(contacts, contact)
+	}
+	slices.SortFunc(contacts, func(a, b ContactRow) int { return cmp.Compare(nameKey(a.Name), nameKey(b.Name)) })
+	return contacts, nil
+}
+
+// PutContact implements Tx.
+func (t *sealedTx) PutContact(c ContactRow) error {
+	delete(t.known.contacts, c.Account)
+	t.people = true
+	conversation := DirectConversation(t.safe.self, c.Account)
+	if err := t.keyed(conversation); err != nil {
+		return err
+	}
+	blind := t.blindAccount(c.Account)
+	plaintext := append(c.Account[:], c.flags())
+	plaintext = wire.AppendLP(plaintext, []byte(c.Trust))
+	plaintext = append(plaintext, c.Introducer[:]...)
+	plaintext = append(plaintext, c.Token[:]...)
+	cell, err := t.seal(t.contactPlace(blind), conversation, append(plaintext, c.Name...))
+	if err != nil {
+		return err
+	}
+	return t.tx.PutContact(ContactRow{Account: blind, At: c.At, Cell: cell})
+}
 
 // request.cell = account32 ‖ lp(name) ‖ card u8 ‖ texts u16 ‖ claims32 ‖ introducer32 ‖ introduction; under the store's key.
 

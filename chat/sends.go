@@ -3,12 +3,61 @@ package chat
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 )
 
 // Sends that come at the same time share one transaction: the session is loaded, moved on and stored once for all of them. There is at
 // most one leader, who takes what waits, itself first, and then makes the next in the queue the leader; nobody waits for a timer.
+
+// SendAll queues several drafts of one conversation, in their order and in one transaction: all of them, or after an error none. It takes at
+// most SendBatch drafts with texts of MaxText bytes together; more are CodeLimit. Other errors are those of Send, of the first draft that has
+// one.
+func (m *Messenger) SendAll(ctx context.Context, drafts []Draft) ([]Message, error) {
+	if err := CheckDrafts(drafts); err != nil {
+		return nil, err
+	}
+	var messages []Message
+	err := m.update(ctx, func(tx Tx, after *aftermath) error {
+		messages = make([]Message, 0, len(drafts))
+		for _, d := range drafts {
+			row, err := m.sendOne(tx, after, d)
+			if err != nil {
+				return err
+			}
+			message, err := m.view(row)
+			if err != nil {
+				return err
+			}
+			messages = append(messages, message)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, wrap(err, "queue messages")
+	}
+	return messages, nil
+}
+
+// CheckDrafts says why SendAll would take none of these drafts whatever the store holds, as an *Error; nil where it may.
+func CheckDrafts(drafts []Draft) error {
+	bytes := 0
+	for _, d := range drafts {
+		if err := d.check(); err != nil {
+			return err
+		}
+		if d.Conversation != drafts[0].Conversation {
+			return &Error{Code: CodeInvalid, Detail: "messages to several conversations do not go together: nothing was sent"}
+		}
+		bytes += len(d.Text)
+	}
+	if len(drafts) > SendBatch || bytes > MaxText {
+		return &Error{Code: CodeLimit, Detail: fmt.Sprintf("%d messages with %d bytes together, at most %d with %d fit: nothing was sent",
+			len(drafts), bytes, SendBatch, MaxText)}
+	}
+	return nil
+}
 
 // sends is who waits to send.
 type sends struct {

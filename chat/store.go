@@ -310,6 +310,7 @@ type ContactRow struct {
 	Trust      Trust
 	Introducer AccountID // who introduced them; zero for nobody
 	Token      Token     // of their own contact link, to introduce them with; zero where we know none
+	Receipts   Receipts  // whether they learn that their messages were shown
 
 	Cell []byte
 }

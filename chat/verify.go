@@ -81,7 +81,7 @@ func (m *Messenger) changeContact(ctx context.Context, account AccountID, change
 			return err
 		}
 		old := row
-		if change(&row); row.Trust != old.Trust || row.Blocked != old.Blocked {
+		if change(&row); row.Trust != old.Trust || row.Blocked != old.Blocked || row.Receipts != old.Receipts {
 			if err := m.putChanged(tx, after, row); err != nil {
 				return err
 			}

@@ -14,6 +14,7 @@ import (
 func goroutines() map[string]string {
 	return map[string]string{
 		"chat/api/events.go":       "whoever starts a feed cancels and drains it",
+		"chat/cli/lines.go":        "batch receives until it has ended; where the command is interrupted before, the process ends it",
 		"chat/chattest/scene.go":   "Stop receives what Run returned",
 		"node/bootstrap.go":        "race receives one outcome from every attempt",
 		"node/directory/newest.go": "the function that is returned with the answers waits until it is closed",

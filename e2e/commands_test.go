@@ -191,6 +191,9 @@ func TestJSONHoldsThePromisedFields(t *testing.T) {
 		alice.ok("contact", "list", "--json"): "v contacts",
 		alice.ok("contact", "link", "--json"): "v link",
 
+		alice.ok("info", messages(t, sent)[0].ID, "--json"): "v id conversation from from_name text at state means number missing devices",
+		alice.ok("mailbox", "list", "--json"):               "v automatic mailboxes",
+
 		alice.ok("whoami", "--json"):                   "v name account short device network home",
 		alice.ok("contact", "requests", "--json"):      "v requests",
 		alice.ok("contact", "show", "bob", "--json"):   "v name account trust blocked",
@@ -207,6 +210,35 @@ func TestJSONHoldsThePromisedFields(t *testing.T) {
 		}
 		if object["v"] != 1.0 {
 			t.Errorf("%s is of version %v", line, object["v"])
+		}
+	}
+}
+
+// Lines of standard input become messages in their order. Bob reads them with receipts off, and Alice never learns more than that he has them.
+func TestLinesBecomeMessagesInTheirOrder(t *testing.T) {
+	t.Parallel()
+	_, alice, bob := newWorld(t).aliceAndBob(engines()["sqlite"])
+	bob.ok("receipts", "off")
+	var want []string
+	for i := range 1000 {
+		want = append(want, fmt.Sprintf("line %d", i))
+	}
+	r := alice.runWith(strings.NewReader(strings.Join(want, "\n")), "send", "--lines", "bob", "--wait", "delivered", "--timeout", "60s")
+	if queued := messages(t, r.stdout); r.code != 0 || len(queued) != len(want) || queued[0].State != "queued" {
+		t.Fatalf("%d were queued: %.2000s", len(queued), r)
+	}
+	if said := texts(messages(t, bob.ok("recv", "--json"))); !slices.Equal(said, want) {
+		t.Errorf("Bob got %d: %.300q", len(said), said)
+	}
+	bob.ok("receipts", "on")
+	alice.ok("send", "bob", "and this one?", "--wait", "delivered")
+	bob.ok("recv")
+	await(t, patience, "Alice knows that he read the last", func() bool {
+		return messages(t, alice.ok("history", "bob", "--json", "--limit", "1"))[0].State == "read"
+	})
+	for _, m := range messages(t, alice.ok("history", "bob", "--json", "--limit", "1001"))[:1000] {
+		if m.State != "delivered" {
+			t.Fatalf("%q is %s", m.Text, m.State)
 		}
 	}
 }

@@ -223,6 +223,7 @@ func (p *person) status() (s statusJSON) {
 
 // statusJSON is what the tests read of status --json.
 type statusJSON struct {
+	Device  string
 	Ready   bool   `json:"ready"`
 	Peers   int    `json:"peers"`
 	Queued  *int   `json:"queued"`

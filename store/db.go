@@ -45,6 +45,7 @@ type DB struct {
 	mu     sync.Mutex
 	closed bool
 	calls  sync.WaitGroup // updates and views under way
+	others []*Mailbox     // databases that close with this one
 }
 
 // Open opens the database at a URL and brings its tables up to date: "sqlite:PATH" (a file that is created where it is missing,
@@ -281,5 +282,9 @@ func (db *DB) Close() error {
 	}
 	db.calls.Wait()
 	db.committer.drop()
-	return db.engine.close()
+	err := db.engine.close()
+	for _, m := range db.others {
+		err = errors.Join(err, m.Close())
+	}
+	return err
 }

@@ -57,6 +57,33 @@ type Mailbox struct {
 // Mailbox returns the mailboxes that are kept in the node's own database.
 func (db *DB) Mailbox() *Mailbox { return &Mailbox{db: db} }
 
+// Mailboxes returns the mailboxes at the URL of a database that several hosts share (OpenMailbox), or those in the node's own database where
+// the URL is empty. They close with the node's database.
+func (db *DB) Mailboxes(ctx context.Context, url string, o Options) (*Mailbox, error) {
+	if url == "" {
+		return db.Mailbox(), nil
+	}
+	m, err := OpenMailbox(ctx, url, o)
+	if err != nil {
+		return nil, err
+	}
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	db.others = append(db.others, m)
+	return m, nil
+}
+
+// Store returns m as a mailbox.Store; nil for a node that keeps no mailboxes.
+func (m *Mailbox) Store() mailbox.Store {
+	if m == nil {
+		return nil
+	}
+	return m
+}
+
+// Shared reports whether other hosts may have the same mailboxes open.
+func (m *Mailbox) Shared() bool { return m != nil && m.own }
+
 // OpenMailbox opens a PostgreSQL database that holds nothing but mailboxes, and that any number of hosts may have open at once. It brings its
 // tables up to date, also when two hosts start at the same moment. Of the options it takes the logger.
 func OpenMailbox(ctx context.Context, url string, o Options) (*Mailbox, error) {

@@ -3,6 +3,8 @@ package api
 import (
 	"context"
 
+	"github.com/libp2p/go-libp2p/core/peer"
+
 	"parley/chat"
 )
 
@@ -15,6 +17,7 @@ type Backend interface {
 	Strangers
 	Trust
 	Messages
+	Choices
 	Reader
 }
 
@@ -71,10 +74,24 @@ type Trust interface {
 	Introduce(ctx context.Context, who, to chat.AccountID) error
 }
 
+// Choices is what people decide about the delivery of messages.
+type Choices interface {
+	// Mailboxes says who keeps mailboxes for this device.
+	Mailboxes(ctx context.Context) (chat.Mailboxes, error)
+	// ChooseMailboxes names who is to, at most chat.MaxMailboxes hosts; nil lets the node choose, an empty list means nobody.
+	ChooseMailboxes(ctx context.Context, hosts []peer.ID) error
+	// SetReceipts says whether a contact, or with the zero account everybody of whom nothing else is said, learns what was read here.
+	SetReceipts(ctx context.Context, account chat.AccountID, r chat.Receipts) error
+}
+
 // Messages is sending, and following what was sent.
 type Messages interface {
 	// Send queues a message durably and returns it; it never waits for the network.
 	Send(ctx context.Context, d chat.Draft) (chat.Message, error)
+	// SendAll queues drafts of one conversation in their order, all or none: at most chat.SendBatch, with texts of chat.MaxText bytes together.
+	SendAll(ctx context.Context, drafts []chat.Draft) ([]chat.Message, error)
+	// Info says where a message is, ours or not, and how it got there. The error is chat.CodeTarget where there is none.
+	Info(ctx context.Context, id chat.MessageID) (chat.Info, error)
 	// Wait returns a message of ours once it has reached the state. When ctx ends first it returns the message as it is then, and
 	// an error with chat.CodeNotReached; when the message fails, the message and an error with chat.CodeRefused. With a ctx that
 	// has ended already it is a look at the message.
@@ -89,7 +106,7 @@ type Reader interface {
 	History(ctx context.Context, c chat.ConversationID, before chat.MessageID, limit int) ([]chat.Message, error)
 	// Unread returns messages that came in and were not shown yet, oldest first; the zero conversation stands for all.
 	Unread(ctx context.Context, c chat.ConversationID, limit int) ([]chat.Message, error)
-	// MarkRead says that these messages were shown. Their authors get read receipts.
+	// MarkRead says that these messages were shown. Their authors get read receipts, unless people have turned those off.
 	MarkRead(ctx context.Context, ids []chat.MessageID) error
 	// Follow calls fn for every event after a sequence number, in order, and goes on with what happens until ctx ends (it then
 	// returns ctx's error), fn returns an error (it returns that), or the node goes away (CodeUnavailable).

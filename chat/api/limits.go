@@ -8,9 +8,9 @@ import (
 
 // Sizes and counts.
 const (
-	// maxBody is the longest request body in bytes: JSON may write every byte of a text as \u00XX, six for one, and the rest of
-	// the object needs little.
-	maxBody = 6*chat.MaxText + 4<<10
+	// maxBody is the longest request body in bytes: JSON may write every byte of a text or client id as \u00XX, six for one. The most are
+	// many messages at once, whose texts have together no more bytes than one may have.
+	maxBody = 6*chat.MaxText + chat.SendBatch*(6*chat.MaxClientID+64)
 	// maxHeader bounds a request's line and headers in bytes: the longest path holds a client id of chat.MaxClientID bytes,
 	// percent-encoded, and curl's own headers are short.
 	maxHeader = 16 << 10

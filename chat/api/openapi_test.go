@@ -105,6 +105,7 @@ func TestAnswersAreAsDocumented(t *testing.T) {
 	w.Part(w.alice, w.bob)
 	stuck, failed := w.says(t, "two"), w.says(t, "three")
 	w.alice.Fail(failed.ID, "key refused")
+	w.alice.Lose(1)
 	back, err := w.bob.Send(t.Context(), chat.Draft{Conversation: w.with, Text: "four"})
 	if err != nil {
 		t.Fatal(err)
@@ -129,6 +130,19 @@ func TestAnswersAreAsDocumented(t *testing.T) {
 		{"PUT", "/conversations/{conversation}/messages/{client_id}", history + "/c1?wait=sent&timeout=0s", `{"text":"x"}`, 202},
 		{"PUT", "/conversations/{conversation}/messages/{client_id}", history + "/c1?wait=queued", `{"text":"x"}`, 200},
 		{"PUT", "/conversations/{conversation}/messages/{client_id}", history + "/c1", `{"text":"y"}`, 409},
+		{"POST", "/conversations/{conversation}/messages", history, `{"items":[{"text":"x","client_id":"c1"},{"text":"z"}]}`, 201},
+		{"POST", "/conversations/{conversation}/messages", history, `{"items":[{"text":"y","client_id":"c1"}]}`, 409},
+		{"POST", "/conversations/{conversation}/messages", "/conversations/x/messages", `{"items":[]}`, 400},
+		{"PUT", "/mailboxes", "/mailboxes", `{"hosts":["` + w.bobDevice(t) + `"]}`, 200},
+		{"GET", "/mailboxes", "/mailboxes", "", 200},
+		{"GET", "/status", "/status", "", 200},
+		{"PUT", "/mailboxes", "/mailboxes", `{}`, 400},
+		{"PUT", "/mailboxes", "/mailboxes", `{"hosts":["bob"]}`, 400},
+		{"PUT", "/mailboxes", "/mailboxes", `{"hosts":[],"automatic":true}`, 400},
+		{"PUT", "/mailboxes", "/mailboxes", `{"automatic":true}`, 200},
+		{"GET", "/messages/{id}/info", message + "/info", "", 200},
+		{"GET", "/messages/{id}/info", "/messages/" + back.ID.String() + "/info", "", 200},
+		{"GET", "/messages/{id}/info", "/messages/x/info", "", 400},
 		{"GET", "/messages/unread", "/messages/unread", "", 200},
 		{"POST", "/messages/read", "/messages/read", `{"ids":["` + back.ID.String() + `"]}`, 200},
 		{"GET", "/messages/{id}", message, "", 200},
@@ -141,6 +155,16 @@ func TestAnswersAreAsDocumented(t *testing.T) {
 		{"GET", "/events", "/events?poll=5s", "", 200},
 		{"POST", "/shutdown", "/shutdown", "{}", 403},
 	}...))
+}
+
+// bobDevice returns the id of Bob's device.
+func (w town) bobDevice(t *testing.T) string {
+	t.Helper()
+	st, err := w.bob.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return st.Device.String()
 }
 
 // aboutPeople returns questions about Alice's contacts, and about Dave and Erin, who want to be some.
@@ -170,6 +194,10 @@ func (w town) aboutPeople(t *testing.T) []asked {
 		{"GET", "/contacts/{account}/safety-number", contact + "/safety-number", "", 200},
 		{"PUT", "/contacts/{account}/trust", contact + "/trust", `{"trust":"verified"}`, 200},
 		{"POST", "/contacts/{account}/introduce", contact + "/introduce", `{"to":"` + dave.Account().String() + `"}`, 200},
+		{"PUT", "/contacts/{account}/receipts", contact + "/receipts", `{"receipts":"off"}`, 200},
+		{"PUT", "/contacts/{account}/receipts", "/contacts/x/receipts", `{"receipts":"off"}`, 400},
+		{"PUT", "/receipts", "/receipts", `{"receipts":"off"}`, 200},
+		{"PUT", "/receipts", "/receipts", `{"receipts":"perhaps"}`, 400},
 		{"GET", "/contacts", "/contacts", "", 200},
 	}
 }

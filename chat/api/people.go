@@ -159,13 +159,14 @@ type contactShape struct {
 	Blocked      bool   `json:"blocked"`
 
 	Trust      chat.Trust       `json:"trust,omitempty"`
+	Receipts   chat.Receipts    `json:"receipts,omitempty"`
 	Introducer *introducerShape `json:"introduced_by,omitempty"`
 }
 
 func shapeContact(c chat.Contact) contactShape {
 	return contactShape{
 		Account: text(c.Account), Name: c.Name, Conversation: text(c.Conversation), At: stamp{c.At}, Known: c.Known,
-		Blocked: c.Blocked, Trust: c.Trust, Introducer: shapeIntroducer(c.Introducer),
+		Blocked: c.Blocked, Trust: c.Trust, Introducer: shapeIntroducer(c.Introducer), Receipts: c.Receipts,
 	}
 }
 
@@ -174,7 +175,7 @@ func (s contactShape) parse() (chat.Contact, error) {
 	c := chat.Contact{
 		Account: read(&r, s.Account, chat.ParseAccountID), Name: s.Name,
 		Conversation: read(&r, s.Conversation, chat.ParseConversationID), At: s.At.Time, Known: s.Known,
-		Blocked: s.Blocked, Trust: s.Trust, Introducer: s.Introducer.parse(&r),
+		Blocked: s.Blocked, Trust: s.Trust, Introducer: s.Introducer.parse(&r), Receipts: s.Receipts,
 	}
 	return c, r.err
 }

@@ -84,6 +84,10 @@ type statusShape struct {
 	Restored    bool         `json:"restored,omitempty"`
 	LastEvent   uint64       `json:"last_event"`
 	Since       stamp        `json:"since"`
+
+	Receipts  chat.Receipts `json:"receipts"`
+	Mailboxes int           `json:"mailboxes"`
+	Drained   int           `json:"drained_mailboxes"`
 }
 
 func shapeStatus(s chat.Status) statusShape {
@@ -92,6 +96,7 @@ func shapeStatus(s chat.Status) statusShape {
 		Peers: s.Peers, Seeds: s.Seeds, Addresses: notNull(s.Addresses), Reachable: s.Reachable, Queued: s.Queued,
 		OldestQueue: stamp{s.OldestQueue}, Database: s.Database, Contacts: s.Contacts, Verified: s.Verified, Requests: s.Requests,
 		Trouble: s.Trouble, Restored: s.Restored, LastEvent: s.LastEvent, Since: stamp{s.Since},
+		Receipts: s.Receipts, Mailboxes: s.Mailboxes, Drained: s.Drained,
 	}
 }
 
@@ -102,6 +107,7 @@ func (s statusShape) parse() (chat.Status, error) {
 		Network: chat.NetworkStatus(s.Network), Peers: s.Peers, Seeds: s.Seeds, Addresses: s.Addresses, Reachable: s.Reachable,
 		Queued: s.Queued, OldestQueue: s.OldestQueue.Time, Database: s.Database, Contacts: s.Contacts, Verified: s.Verified,
 		Requests: s.Requests, Trouble: s.Trouble, Restored: s.Restored, LastEvent: s.LastEvent, Since: s.Since.Time,
+		Receipts: s.Receipts, Mailboxes: s.Mailboxes, Drained: s.Drained,
 	}
 	return status, r.err
 }
@@ -178,12 +184,15 @@ type messageShape struct {
 	ClientID     string     `json:"client_id,omitempty"`
 	At           stamp      `json:"at"`
 	Seq          uint64     `json:"seq"`
+	Number       uint64     `json:"number,omitempty"`
+	Missing      uint64     `json:"missing,omitempty"`
 }
 
 func shapeMessage(m chat.Message) messageShape {
 	return messageShape{
 		ID: text(m.ID), Conversation: text(m.Conversation), Author: text(m.Author), Device: m.Device.String(), Mine: m.Mine,
 		Text: m.Text, State: m.State, Reason: m.Reason, ClientID: m.ClientID, At: stamp{m.At}, Seq: m.Seq,
+		Number: m.Number, Missing: m.Missing,
 	}
 }
 
@@ -193,6 +202,7 @@ func (s messageShape) parse() (chat.Message, error) {
 		ID: read(&r, s.ID, chat.ParseMessageID), Conversation: read(&r, s.Conversation, chat.ParseConversationID),
 		Author: read(&r, s.Author, chat.ParseAccountID), Device: read(&r, s.Device, peer.Decode), Mine: s.Mine,
 		Text: s.Text, State: s.State, Reason: s.Reason, ClientID: s.ClientID, At: s.At.Time, Seq: s.Seq,
+		Number: s.Number, Missing: s.Missing,
 	}
 	return m, r.err
 }

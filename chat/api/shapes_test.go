@@ -58,8 +58,28 @@ func drawMessage(t *rapid.T) chat.Message {
 		ID: drawBytes(t, "id"), Conversation: drawConversation(t), Author: drawBytes(t, "author"), Device: drawDevice(t),
 		Mine: rapid.Bool().Draw(t, "mine"), Text: rapid.String().Draw(t, "text"), State: drawState(t),
 		Reason: rapid.String().Draw(t, "reason"), ClientID: rapid.String().Draw(t, "client id"), At: drawTime(t, "at"),
-		Seq: rapid.Uint64().Draw(t, "seq"),
+		Seq: rapid.Uint64().Draw(t, "seq"), Number: rapid.Uint64().Draw(t, "number"), Missing: rapid.Uint64().Draw(t, "missing"),
 	}
+}
+
+func TestDeliveryPasses(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		hosts := []peer.ID{drawDevice(t), drawDevice(t)}
+		info := chat.Info{Message: drawMessage(t)}
+		passes(t, info, shapeInfo, infoShape.parse)
+		info.Ways = []chat.Way{{Device: drawDevice(t), State: drawState(t), Route: chat.RouteMailbox, Holders: hosts, At: drawTime(t, "at")}}
+		info.Waits = []chat.Waiting{
+			{Reason: rapid.String().Draw(t, "reason")},
+			{Device: drawDevice(t), Holders: hosts, Attempts: rapid.Int().Draw(t, "attempts"), Last: drawTime(t, "last"), Next: drawTime(t, "next")},
+		}
+		passes(t, info, shapeInfo, infoShape.parse)
+		shape := func(m chat.Mailboxes) mailboxesShape {
+			return mailboxesShape{Automatic: m.Automatic, list: listOf(m.Hosts, shapeMailbox)}
+		}
+		passes(t, chat.Mailboxes{Automatic: rapid.Bool().Draw(t, "automatic"), Hosts: []chat.KeptMailbox{
+			{Host: hosts[0], Seen: drawTime(t, "seen"), Drained: true}, {Host: hosts[1], Trouble: rapid.String().Draw(t, "trouble")},
+		}}, shape, mailboxesShape.parse)
+	})
 }
 
 func TestMessagesPass(t *testing.T) {
@@ -93,6 +113,7 @@ func TestPeoplePass(t *testing.T) {
 		passes(t, chat.Contact{
 			Account: drawBytes(t, "account"), Name: name, Conversation: drawConversation(t), At: drawTime(t, "at"),
 			Known: rapid.Bool().Draw(t, "known"), Blocked: rapid.Bool().Draw(t, "blocked"), Trust: drawTrust(t), Introducer: drawIntroducer(t),
+			Receipts: rapid.SampledFrom([]chat.Receipts{chat.ReceiptsDefault, chat.ReceiptsOff}).Draw(t, "receipts"),
 		}, shapeContact, contactShape.parse)
 		passes(t, chat.Request{
 			Account: drawBytes(t, "account"), State: chat.RequestPending, Name: name, At: drawTime(t, "at"),
@@ -116,7 +137,7 @@ func TestTheStatePasses(t *testing.T) {
 			Ready: true, Name: name, Account: drawBytes(t, "account"), Device: drawDevice(t), Peers: n, Seeds: n,
 			Network:   chat.NetworkStatus{Name: name, Fingerprint: "K7QD4", Private: true, Joined: true, Seeds: n},
 			Addresses: []string{name}, Reachable: true, Queued: n, Contacts: n, Verified: n, Requests: n, Database: "sqlite", Trouble: name,
-			Restored: n%2 == 1, LastEvent: uint64(n),
+			Restored: n%2 == 1, LastEvent: uint64(n), Receipts: chat.ReceiptsOff, Mailboxes: n, Drained: n,
 			Since: drawTime(t, "since"),
 		}
 		passes(t, s, shapeStatus, statusShape.parse)

@@ -45,6 +45,7 @@ type Node interface {
 type Reader interface {
 	Contacts(ctx context.Context) ([]chat.Contact, error)
 	History(ctx context.Context, c chat.ConversationID, before chat.MessageID, limit int) ([]chat.Message, error)
+	Info(ctx context.Context, id chat.MessageID) (chat.Info, error)
 	Close() error
 }
 
@@ -57,7 +58,10 @@ type NodeOptions struct {
 	Database string   // "sqlite:PATH" or "postgres://…"
 	MDNS     bool     // look for nodes on the local network
 	OnlyCopy bool     // no other copy of this device is at work: begin anew with everybody
+	Mailbox  bool     // keep envelopes for devices of the network that are away
 	Log      LogOptions
+
+	MailboxDatabase string // where they are kept, "sqlite:PATH" or "postgres://…"; empty: beside the home's own database
 }
 
 // LogOptions is where and how a node logs.
@@ -106,9 +110,9 @@ func (a *App) root() *cli.App {
 		Commands: tamed([]*cli.Command{
 			a.initCommand(), a.upCommand(), a.chatCommand(), a.statusCommand(), a.whoamiCommand(), a.passphraseCommand(), a.lockCommand(),
 			a.versionCommand(),
-			a.netCommand(), a.peersCommand(),
+			a.netCommand(), a.peersCommand(), a.mailboxCommand(),
 			a.contactCommand(),
-			a.sendCommand(), a.recvCommand(), a.historyCommand(),
+			a.sendCommand(), a.recvCommand(), a.historyCommand(), a.infoCommand(), a.receiptsCommand(),
 			a.helpCommand(),
 		}),
 	}

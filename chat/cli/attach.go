@@ -160,8 +160,30 @@ func (a *App) nodeOptions(c *cli.Context, h *home.Home) (o NodeOptions, err erro
 	if o.Database, err = database(c, h); err != nil {
 		return o, err
 	}
+	if err := o.mailbox(c, h); err != nil {
+		return o, err
+	}
 	o.Log, err = a.logOptions(c)
 	return o, err
+}
+
+// mailbox says whether the node keeps messages for others, and where: a seed does, and so does the node that made a network without others,
+// unless it is told not to.
+func (o *NodeOptions) mailbox(c *cli.Context, h *home.Home) (err error) {
+	if c.Bool("mailbox") && c.Bool("no-mailbox") {
+		return argv.Usage("--mailbox and --no-mailbox exclude each other", "parley up --help")
+	}
+	if o.Mailbox, err = enabled("PARLEY_NODE_MAILBOX", o.Seed || len(h.Network().Seeds) == 0); err != nil {
+		return err
+	}
+	o.Mailbox = (o.Mailbox || c.Bool("mailbox")) && !c.Bool("no-mailbox")
+	o.MailboxDatabase, err = databaseURL(c, "mailbox-database", "PARLEY_MAILBOX_DATABASE_URL", "PARLEY_MAILBOX_DATABASE_URL_FILE")
+	if err == nil && c.String("mailbox-database") != "" && !o.Mailbox {
+		err = &chat.Error{
+			Code: chat.CodeConfig, Detail: "a database for mailboxes is named, and this node keeps none", Try: "parley up --mailbox",
+		}
+	}
+	return err
 }
 
 // list returns the values of a repeatable flag, or those between commas in the environment.
@@ -187,19 +209,27 @@ func enabled(env string, fallback bool) (bool, error) {
 	return on, nil
 }
 
-// database returns the URL of the database. It may hold a password, so that it may also come from a file.
+// database returns the URL of the home's database.
 func database(c *cli.Context, h *home.Home) (string, error) {
-	if url := c.String("database"); url != "" {
+	if url, err := databaseURL(c, "database", "PARLEY_DATABASE_URL", "PARLEY_DATABASE_URL_FILE"); url != "" || err != nil {
+		return url, err
+	}
+	return h.Node().Database, nil
+}
+
+// databaseURL returns the URL that a flag or the environment names, or nothing. It may hold a password, so that it may also come from a file.
+func databaseURL(c *cli.Context, flag, env, inFile string) (string, error) {
+	if url := c.String(flag); url != "" {
 		return url, nil
 	}
-	if url := os.Getenv("PARLEY_DATABASE_URL"); url != "" {
+	if url := os.Getenv(env); url != "" {
 		return url, nil
 	}
-	if file := os.Getenv("PARLEY_DATABASE_URL_FILE"); file != "" {
+	if file := os.Getenv(inFile); file != "" {
 		url, err := readSecret("the database URL", file)
 		return string(url), err
 	}
-	return h.Node().Database, nil
+	return "", nil
 }
 
 // logOptions keeps a node quiet by default, and its log readable by whoever reads standard error.

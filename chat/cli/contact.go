@@ -52,7 +52,7 @@ func (a *App) contactCommand() *cli.Command {
 				},
 				Action: a.contactRemove,
 			},
-			a.requestsCommand(), a.acceptCommand(), a.rejectCommand(), a.blockCommand(), a.unblockCommand(),
+			a.requestsCommand(), a.acceptCommand(), a.rejectCommand(), a.blockCommand(), a.unblockCommand(), a.contactReceiptsCommand(),
 			a.verifyCommand(), a.introduceCommand(),
 		},
 	}

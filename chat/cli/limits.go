@@ -24,6 +24,8 @@ const (
 	stopWait = 2 * time.Second
 	// markTime bounds the last call of a recv whose time is up.
 	markTime = 5 * time.Second
+	// hostEnding is the least that names a node by how its id ends: as much as libp2p itself shows of ids.
+	hostEnding = 6
 	// historyDefault is how many messages history shows: a screen or two.
 	historyDefault = 50
 	// maxSecretFile bounds a file that holds a passphrase or a database URL, and a link on standard input, in bytes.

@@ -7,7 +7,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -20,11 +19,13 @@ func (a *App) sendCommand() *cli.Command {
 	return &cli.Command{
 		Name: "send", Category: "CHAT", Usage: "send a message", ArgsUsage: "TARGET [TEXT…|-]",
 		Description: "The text is what follows TARGET, or standard input. Text that begins with a dash goes after --.\n" +
-			"The message is kept until it is delivered, whether a node runs or not; where none runs, one runs for up to 2 s.",
+			"The message is kept until it is delivered, whether a node runs or not; where none runs, one runs for up to 2 s.\n" +
+			"With --lines all of them are queued before --wait and --timeout begin to count, for all together; blank lines are passed over.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "wait", Usage: "wait until it is `none|sent|delivered|read`", Value: "none"},
 			&cli.DurationFlag{Name: "timeout", Usage: "how long to wait; then exit with 7", Value: waitDefault},
 			&cli.StringFlag{Name: "id", Usage: "a `CLIENT_ID` of your own: the same one is never sent twice"},
+			&cli.BoolFlag{Name: "lines", Usage: "send each line of standard input as a message; prints JSON for each once it is queued"},
 			jsonFlag(), passphraseFlag(),
 		},
 		Action: a.send,
@@ -35,6 +36,9 @@ func (a *App) send(c *cli.Context) (err error) {
 	wait, err := waitState(c.String("wait"))
 	if err != nil {
 		return err
+	}
+	if c.Bool("lines") {
+		return a.sendLines(c, wait)
 	}
 	text, err := a.text(c)
 	if err != nil {
@@ -120,13 +124,13 @@ func explain(c *cli.Context, to chat.Contact, m chat.Message, wait chat.State, e
 	if m.Reason != "" {
 		why = m.Reason
 	}
-	within := fmt.Sprintf("within %v", c.Duration("timeout").Round(time.Millisecond))
-	if c.Err() != nil {
-		within = "when interrupted"
+	next := "It will be sent automatically while a node runs"
+	if m.State == chat.StateSent {
+		next = "Others keep it for the recipient's device until that fetches it"
 	}
 	return &chat.Error{
 		Code:   chat.CodeNotReached,
-		Detail: fmt.Sprintf("%s, not %s %s: %s. It will be sent automatically while a node runs", m.State, wait, within, why),
+		Detail: fmt.Sprintf("%s, not %s %s: %s. %s", m.State, wait, within(c), why, next),
 		Try:    try(c, "up"),
 	}
 }

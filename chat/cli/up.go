@@ -24,6 +24,12 @@ func (a *App) upCommand() *cli.Command {
 			&cli.StringSliceFlag{Name: "listen", Usage: "listen on `MULTIADDR` instead of all interfaces [$PARLEY_NODE_LISTEN]"},
 			&cli.StringSliceFlag{Name: "announce", Usage: "tell others to reach us at `MULTIADDR` [$PARLEY_NODE_ANNOUNCE]"},
 			&cli.StringFlag{Name: "database", Usage: "keep everything at `URL`, now and later [$PARLEY_DATABASE_URL, $PARLEY_DATABASE_URL_FILE]"},
+			&cli.BoolFlag{Name: "mailbox", Usage: "keep messages for others who are away; a seed does without being told [$PARLEY_NODE_MAILBOX]"},
+			&cli.BoolFlag{Name: "no-mailbox", Usage: "keep none, also as a seed [$PARLEY_NODE_MAILBOX=false]"},
+			&cli.StringFlag{
+				Name: "mailbox-database", DefaultText: "beside the home's own database",
+				Usage: "keep them at `URL` [$PARLEY_MAILBOX_DATABASE_URL, $PARLEY_MAILBOX_DATABASE_URL_FILE]",
+			},
 			&cli.BoolFlag{Name: "no-mdns", Usage: "do not look for nodes on the local network [$PARLEY_NODE_MDNS=false]"},
 			&cli.BoolFlag{Name: "only-copy", Usage: "begin anew with every contact, because no other copy of this device is at work any more"},
 			&cli.StringFlag{Name: "log-level", Usage: "debug, info, warn or error [$PARLEY_LOG_LEVEL]", DefaultText: "warn"},

@@ -92,7 +92,7 @@ func (w *world) start(ctx context.Context, h *home.Home, o cli.NodeOptions) (cli
 	port, device := w.net.Port(o.Identity.Device()), o.Identity.Device()
 	m := chat.New(chat.Config{
 		Identity: o.Identity, Name: h.Profile().Name, Network: h.Network().Network, Seeds: h.Network().Seeds, Join: h.Invite(), Links: h,
-		Store: w.store(h.Dir()), Keys: o.Unlocked, Instance: o.Unlocked, OnlyCopy: o.OnlyCopy, Database: "memory", Transport: port, Directory: port,
+		Store: w.store(h.Dir()), Keys: o.Unlocked, Instance: o.Unlocked, OnlyCopy: o.OnlyCopy, Database: "memory", Transport: port, Directory: port, Hosts: port,
 		Health: func() (bool, string) { return h.Joined() || len(port.Peers()) > 0, "" },
 	})
 	if err := m.Resume(ctx); err != nil {
@@ -334,6 +334,16 @@ func file(t *testing.T, content string) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+// host puts a mailbox host on line.
+func (w *world) host() *chattest.MailHost {
+	w.t.Helper()
+	identity, err := chat.NewIdentity("a host")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return w.net.AddHost(identity.Device())
 }
 
 // device returns the id of somebody's device.

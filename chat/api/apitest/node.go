@@ -32,6 +32,10 @@ type Node struct {
 	messages map[chat.MessageID]*chat.Message
 	events   []chat.Event
 	away     map[*Node]bool
+	chosen   []peer.ID // hosts of mailboxes; nil: nobody has chosen
+	receipts chat.Receipts
+	untold   map[chat.MessageID]bool // read here, and their authors will not learn it
+	lost     uint64                  // see Lose
 }
 
 var _ api.Backend = (*Node)(nil)
@@ -48,6 +52,7 @@ func (n *Node) Status(ctx context.Context) (chat.Status, error) {
 		Network:  chat.NetworkStatus{Name: "town", Fingerprint: "T0WN1", Private: true, Joined: true},
 		Contacts: len(n.contacts), Database: "memory", LastEvent: uint64(len(n.events)), Since: n.since,
 	}
+	s.Receipts, s.Mailboxes, s.Drained = cmp.Or(n.receipts, chat.ReceiptsOn), len(n.chosen), len(n.chosen)
 	for _, c := range n.contacts {
 		if c.Trust == chat.TrustVerified {
 			s.Verified++
@@ -152,12 +157,14 @@ func (n *Node) Send(ctx context.Context, d chat.Draft) (chat.Message, error) {
 	defer n.town.mu.Unlock()
 	if old := n.sentAs(d); old != nil {
 		if old.Text != d.Text {
-			return chat.Message{}, &chat.Error{Code: chat.CodeIDReused, Detail: "the id belongs to a message with another text"}
+			return chat.Message{}, errReused
 		}
 		return *old, nil
 	}
 	return n.queue(d)
 }
+
+var errReused = &chat.Error{Code: chat.CodeIDReused, Detail: "the id belongs to a message with another text"}
 
 func check(d chat.Draft) error {
 	switch {
@@ -184,27 +191,34 @@ func (n *Node) sentAs(d chat.Draft) *chat.Message {
 
 // queue keeps a message of ours, and returns it as it was before it got any further.
 func (n *Node) queue(d chat.Draft) (chat.Message, error) {
-	i := slices.IndexFunc(n.contacts, func(c chat.Contact) bool { return c.Conversation == d.Conversation })
-	if i < 0 {
-		return chat.Message{}, &chat.Error{Code: chat.CodeTarget, Detail: "no such conversation: " + d.Conversation.String()}
-	}
-	if err := mayWrite(n.contacts[i]); err != nil {
+	to, err := n.receiverOf(d)
+	if err != nil {
 		return chat.Message{}, err
 	}
 	m := chat.Message{
+		Number:       uint64(len(n.history) + 1),
 		ID:           sha256.Sum256(fmt.Appendf(nil, "%s %d %s", n.device, len(n.history), d.Text)),
 		Conversation: d.Conversation, Author: n.account, Device: n.device, Mine: true, Text: d.Text, ClientID: d.ClientID,
 	}
 	n.keep(&m, chat.EventMessageQueued, chat.StateQueued)
 	queued := m
-	n.town.letters = append(n.town.letters, &letter{from: n, to: n.town.nodes[n.contacts[i].Account], sent: m.ID})
+	n.town.letters = append(n.town.letters, &letter{from: n, to: to, sent: m.ID})
 	n.town.settle()
 	return queued, nil
 }
 
+// receiverOf returns whose message a draft would be.
+func (n *Node) receiverOf(d chat.Draft) (*Node, error) {
+	i := slices.IndexFunc(n.contacts, func(c chat.Contact) bool { return c.Conversation == d.Conversation })
+	if i < 0 {
+		return nil, &chat.Error{Code: chat.CodeTarget, Detail: "no such conversation: " + d.Conversation.String()}
+	}
+	return n.town.nodes[n.contacts[i].Account], mayWrite(n.contacts[i])
+}
+
 // receive keeps a message that came in.
 func (n *Node) receive(m chat.Message) chat.MessageID {
-	m.Mine, m.ClientID = false, ""
+	m.Mine, m.ClientID, m.Missing, n.lost = false, "", n.lost, 0
 	n.keep(&m, chat.EventMessageReceived, chat.StateReceived)
 	return m.ID
 }

@@ -101,6 +101,9 @@ func (n *Node) MarkRead(ctx context.Context, ids []chat.MessageID) error {
 	for _, id := range ids {
 		if m, ok := n.messages[id]; ok && m.State == chat.StateReceived {
 			n.advance(m, chat.StateRead, "")
+			if !n.tells(m) {
+				n.untold[id] = true
+			}
 		}
 	}
 	n.town.settle()

@@ -38,7 +38,7 @@ func NewTown() *Town {
 // Node makes somebody's node.
 func (t *Town) Node(name string) *Node {
 	account, device := mustKey(), mustKey()
-	n := &Node{town: t, name: name, since: now(), messages: map[chat.MessageID]*chat.Message{}, away: map[*Node]bool{}}
+	n := &Node{town: t, name: name, since: now(), messages: map[chat.MessageID]*chat.Message{}, away: map[*Node]bool{}, untold: map[chat.MessageID]bool{}}
 	copy(n.account[:], account)
 	key, err := crypto.UnmarshalEd25519PublicKey(device)
 	if err == nil {
@@ -110,7 +110,7 @@ func (l *letter) pass() bool {
 		l.from.advance(sent, chat.StateDelivered, "")
 	}
 	came := l.to.messages[l.read]
-	return came == nil || came.State == chat.StateRead && l.from.advance(sent, chat.StateRead, "")
+	return came == nil || l.to.untold[came.ID] || came.State == chat.StateRead && l.from.advance(sent, chat.StateRead, "")
 }
 
 // now is the time as coarse as it is kept.

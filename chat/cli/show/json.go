@@ -60,6 +60,7 @@ type Message struct {
 	At           string `json:"at"`
 	State        string `json:"state,omitempty"` // history only
 	Reason       string `json:"reason,omitempty"`
+	Missing      uint64 `json:"missing,omitempty"` // how many of this device right before it have not come in
 }
 
 // Received returns a message for recv.
@@ -67,6 +68,7 @@ func (r *Messages) Received(m chat.Message) Message {
 	j := Message{
 		V: Version, Seq: m.Seq, Type: string(chat.EventMessageReceived), ID: m.ID.String(), Conversation: m.Conversation.String(),
 		From: m.Author.String(), FromName: r.Name(m), Text: m.Text, At: Stamp(m.At),
+		Missing: m.Missing,
 	}
 	if m.Mine {
 		j.Type = string(chat.EventMessageQueued)
@@ -196,6 +198,9 @@ type Status struct {
 	Restored    bool          `json:"restored,omitempty"`
 	LastEvent   uint64        `json:"last_event"`
 	Since       string        `json:"since"`
+	Receipts    string        `json:"receipts"`
+	Mailboxes   int           `json:"mailboxes"`
+	Drained     int           `json:"drained_mailboxes"`
 }
 
 // StatusNetwork is the network of a node.
@@ -214,5 +219,6 @@ func OneStatus(s chat.Status) Status {
 		Network: StatusNetwork(s.Network), Peers: s.Peers, Seeds: s.Seeds, Addresses: list(s.Addresses), Reachable: s.Reachable,
 		Queued: s.Queued, OldestQueue: Stamp(s.OldestQueue), Contacts: s.Contacts, Verified: s.Verified, Requests: s.Requests,
 		Database: s.Database, Trouble: s.Trouble, Restored: s.Restored, LastEvent: s.LastEvent, Since: Stamp(s.Since),
+		Receipts: string(s.Receipts), Mailboxes: s.Mailboxes, Drained: s.Drained,
 	}
 }

@@ -50,7 +50,7 @@ func (r *Messages) Name(m chat.Message) string {
 	return m.Author.Short()[:9]
 }
 
-// Lines returns a message as lines that end: time, name, text. A new day has a line of its own.
+// Lines returns a message as lines that end: time, name, text. A new day, and messages that are missing before it, have lines of their own.
 func (r *Messages) Lines(m chat.Message) string {
 	var b strings.Builder
 	at := m.At.Local()
@@ -59,6 +59,9 @@ func (r *Messages) Lines(m chat.Message) string {
 		fmt.Fprintf(&b, "%s %s %s\n", r.style.Rule(), day, r.style.Rule())
 	}
 	name := Name(r.Name(m))
+	if m.Missing > 0 {
+		fmt.Fprintf(&b, "%s %s of %s %s missing here %s\n", r.style.Rule(), count(m.Missing, "message"), name, are(m.Missing), r.style.Rule())
+	}
 	head := at.Format("15:04") + " "
 	margin := strings.Repeat(" ", len(head)+max(nameMin, Columns(name)))
 	name += strings.Repeat(" ", max(0, nameMin-Columns(name)))

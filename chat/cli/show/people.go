@@ -1,6 +1,7 @@
 package show
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -21,6 +22,7 @@ type Contact struct {
 	At           string      `json:"at"`
 	Blocked      bool        `json:"blocked"`
 	Trust        string      `json:"trust"`
+	Receipts     string      `json:"receipts"` // on, off or default
 	Introducer   *Introducer `json:"introduced_by,omitempty"`
 }
 
@@ -43,6 +45,7 @@ func OneContact(c chat.Contact) Contact {
 	return Contact{
 		V: Version, Name: c.Name, Account: c.Account.String(), Short: c.Account.Short(), Conversation: c.Conversation.String(), Known: c.Known,
 		At: Stamp(c.At), Blocked: c.Blocked, Trust: string(c.Trust), Introducer: introducer(c.Introducer),
+		Receipts: cmp.Or(string(c.Receipts), "default"),
 	}
 }
 
@@ -166,6 +169,9 @@ func notes(c chat.Contact) string {
 		list = append(list, "!! the safety number did not match")
 	case chat.TrustDoubted:
 		list = append(list, "!! another account has their device: verify again")
+	}
+	if c.Receipts != chat.ReceiptsDefault {
+		list = append(list, "read receipts "+Line(string(c.Receipts)))
 	}
 	if by := IntroducedBy(c.Introducer); by != "" {
 		list = append(list, by)

@@ -71,6 +71,8 @@ func TestHostileTextsAreQuietEverywhere(t *testing.T) {
 			show.WriteIdentity(&out, show.Identity{Name: evil, Home: evil, Network: show.NetworkInName{Name: evil}}),
 			show.WritePeers(&out, []chat.Peer{{Address: evil}}),
 			show.WriteStatus(&out, chat.Status{Name: evil, Trouble: evil, Addresses: []string{evil}, Network: chat.NetworkStatus{Name: evil}}),
+			show.WriteInfo(&out, show.OneInfo(evilInfo(account, evil), contacts), noon()),
+			show.WriteMailboxes(&out, chat.Mailboxes{Hosts: []chat.KeptMailbox{{Trouble: evil}}}),
 			show.WriteNetwork(&out, chat.Network{Name: evil}, []chat.Seed{{Addrs: []string{evil}}}, true, true),
 		} {
 			if err != nil {
@@ -214,7 +216,7 @@ func TestJSONOfEverything(t *testing.T) {
 			`","from":"` + account.String() + `","from_name":"you","text":"<hi> & bye","at":"` + utc + `","state":"failed","reason":"refused"}`},
 		"sent": {show.SentMessage(m), `{"v":1,"id":"` + m.ID.String() + `","conversation":"` + m.Conversation.String() + `","state":"received","seq":7,"at":"` + utc + `"}`},
 		"contacts": {show.AllContacts(contacts), `{"v":1,"contacts":[{"name":"Bob","account":"` + account.String() + `","short":"` + account.Short() +
-			`","conversation":"` + contacts[0].Conversation.String() + `","known":true,"at":"` + utc + `","blocked":false,"trust":""}]}`},
+			`","conversation":"` + contacts[0].Conversation.String() + `","known":true,"at":"` + utc + `","blocked":false,"trust":"","receipts":"default"}]}`},
 		"no contacts": {show.AllContacts(nil), `{"v":1,"contacts":[]}`},
 		"peers": {
 			show.AllPeers([]chat.Peer{{Address: "/ip4/1.2.3.4/tcp/1", Route: "direct", Seed: true, Since: noon(), RTT: 1500 * time.Microsecond}}),
@@ -225,10 +227,10 @@ func TestJSONOfEverything(t *testing.T) {
 		"network": {show.OneNetwork(chat.Network{Name: "home", PSK: []byte{1}}, []chat.Seed{{}}, true, false), `{"v":1,"name":"home","fingerprint":"` +
 			chat.Network{}.Fingerprint() + `","id":"00000000000000000000000000000000","private":true,"made_here":true,"joined":false,"seeds":[{"device":"","addresses":[]}]}`},
 		"status": {
-			show.OneStatus(chat.Status{Ready: true, Name: "Alice", Account: account, Queued: 2, OldestQueue: noon(), Since: noon(), Database: "sqlite"}),
+			show.OneStatus(chat.Status{Ready: true, Name: "Alice", Account: account, Queued: 2, OldestQueue: noon(), Since: noon(), Database: "sqlite", Receipts: chat.ReceiptsOn}),
 			`{"v":1,"ready":true,"name":"Alice","account":"` + account.String() + `","short":"` + account.Short() + `","device":"","network":{"name":"","fingerprint":"",` +
 				`"private":false,"joined":false,"seeds":0},"peers":0,"seeds":0,"addresses":[],"reachable":false,"queued":2,"oldest_queue":"` + utc +
-				`","contacts":0,"verified":0,"requests":0,"database":"sqlite","last_event":0,"since":"` + utc + `"}`,
+				`","contacts":0,"verified":0,"requests":0,"database":"sqlite","last_event":0,"since":"` + utc + `","receipts":"on","mailboxes":0,"drained_mailboxes":0}`,
 		},
 	} {
 		var out bytes.Buffer
@@ -258,14 +260,14 @@ func TestTablesForPeople(t *testing.T) {
 	status := chat.Status{
 		Ready: true, Since: noon(), Name: "Alice", Account: account, Network: chat.NetworkStatus{Name: "home", Fingerprint: "K7QD4", Seeds: 2},
 		Peers: 3, Seeds: 1, Addresses: []string{"/ip4/192.168.1.2/tcp/4101", "/ip6/::1/tcp/4101"}, Database: "sqlite", Trouble: "the disk is full",
-		Contacts: 3, Verified: 2, Requests: 1,
+		Contacts: 3, Verified: 2, Requests: 1, Mailboxes: 3, Drained: 2, Receipts: chat.ReceiptsOff,
 	}
 	if err := show.WriteStatus(&out, status); err != nil {
 		t.Fatal(err)
 	}
 	want = "ready      yes, since Tue 24 Nov 12:00\nidentity   Alice " + account.Short() + "\nnetwork    home K7QD4, not joined yet, still trying\n" +
 		"peers      3, 1 of 2 seeds\naddress    /ip4/192.168.1.2/tcp/4101\n           /ip6/::1/tcp/4101\n           none of them is public\n" +
-		"people     3 contacts, 2 verified ✔, 1 request\nwaiting    0 messages\ndatabase   sqlite\ntrouble    the disk is full\n"
+		"people     3 contacts, 2 verified ✔, 1 request\nwaiting    0 messages\nmailboxes  3 (2 drained)\nreceipts   off: others do not learn what you have read\ndatabase   sqlite\ntrouble    the disk is full\n"
 	if d := cmp.Diff(want, out.String()); d != "" {
 		t.Error(d)
 	}

@@ -30,6 +30,10 @@ func WriteStatus(out io.Writer, s chat.Status) error {
 	}
 	fmt.Fprintf(&b, "people     %s\n", people(s))
 	fmt.Fprintf(&b, "waiting    %s\n", waiting(s))
+	fmt.Fprintf(&b, "mailboxes  %s\n", mailboxes(s))
+	if s.Receipts == chat.ReceiptsOff {
+		fmt.Fprintln(&b, "receipts   off: others do not learn what you have read")
+	}
 	fmt.Fprintf(&b, "database   %s\n", s.Database)
 	if s.Trouble != "" {
 		fmt.Fprintf(&b, "trouble    %s\n", Line(s.Trouble))

@@ -53,11 +53,20 @@ func runeColumns(r rune) int {
 }
 
 // Count returns "1 message", "2 messages".
-func Count(n int, what string) string {
+func Count(n int, what string) string { return count(uint64(max(0, n)), what) }
+
+func count(n uint64, what string) string {
 	if n == 1 {
 		return "1 " + what
 	}
 	return fmt.Sprintf("%d %ss", n, what)
+}
+
+func are(n uint64) string {
+	if n == 1 {
+		return "is"
+	}
+	return "are"
 }
 
 // Yes returns "yes" or "no".

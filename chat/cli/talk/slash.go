@@ -28,6 +28,7 @@ func slashes() []slash {
 		{[]string{"unread"}, "", "show what is unread, and where", (*Session).doUnread},
 		{[]string{"read"}, "", "mark everything as read", (*Session).doRead},
 		{[]string{"history"}, "[N]", "show the last N messages of this chat", (*Session).doHistory},
+		{[]string{"info"}, "[%n]", "say where a message is: % is the last one, %2 the one before", (*Session).doInfo},
 		{[]string{"r"}, "TEXT", "answer whoever wrote last", (*Session).doReply},
 		{[]string{"msg"}, "NAME TEXT", "send one message, as @NAME TEXT does", (*Session).doMsg},
 		{[]string{"contacts"}, "", "list your contacts", (*Session).doContacts},
