@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 	"sync"
 
@@ -24,8 +25,7 @@ const version = "0.1.0-dev"
 
 func main() {
 	app := &cli.App{
-		Version: cli.Build(version), Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
-		Start: start, Offline: offline, Probe: probe,
+		Version: cli.Build(version), Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Start: start, Offline: offline, Probe: probe,
 	}
 	os.Exit(app.Run(context.Background(), os.Args))
 }
@@ -111,16 +111,13 @@ func offline(ctx context.Context, h *home.Home, u *home.Unlocked) (cli.Reader, e
 	if err != nil {
 		return nil, err
 	}
-	return reader{chat.New(chat.Config{Identity: u.Identity, Network: h.Network().Network, Store: db, Keys: u}), db.Close}, nil
+	return reader{chat.New(chat.Config{Identity: u.Identity, Network: h.Network().Network, Store: db, Keys: u}), db}, nil
 }
 
 type reader struct {
 	*chat.Messenger
-	close func() error
+	io.Closer
 }
-
-// Close implements cli.Reader.
-func (r reader) Close() error { return r.close() }
 
 // probe tries once to reach a node of the home's network.
 func probe(ctx context.Context, h *home.Home) error {

@@ -250,18 +250,6 @@ func (m *Messenger) adopt(ctx context.Context, account AccountID, found []Record
 	return nil
 }
 
-// pinFound pins a record that was looked up. A device whose record is newer than what we had may have mailboxes that we did not know.
-func (m *Messenger) pinFound(tx Tx, after *aftermath, r RecordRow) error {
-	old, _, err := tx.Record(r.Key)
-	if err != nil {
-		return err
-	}
-	if device, err := wire.ParseDeviceRecord(r.Value); err == nil && old.Sequence < r.Sequence && len(device.Mailboxes) > 0 {
-		after.anew = append(after.anew, peer.ID(device.Device))
-	}
-	return m.pin(tx, r.Key, r.Sequence, r.Value)
-}
-
 // publish puts our own records into the directory.
 func (m *Messenger) publish() {
 	m.directory.Publish(accountRecordKey(m.self), m.identity.accountRecord)
