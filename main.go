@@ -39,8 +39,7 @@ func start(ctx context.Context, h *home.Home, o cli.NodeOptions) (cli.Node, erro
 	if err != nil {
 		return nil, err
 	}
-	err = db.Claim(ctx, o.Identity.Account(), o.Identity.Device())
-	var boxes *store.Mailbox
+	boxes, err := (*store.Mailbox)(nil), db.Claim(ctx, o.Identity.Account(), o.Identity.Device())
 	if err == nil && o.Mailbox {
 		boxes, err = db.Mailboxes(ctx, o.MailboxDatabase, store.Options{Logger: log.Named("store")})
 	}
@@ -134,9 +133,8 @@ func nodeConfig(h *home.Home, o cli.NodeOptions, db *store.DB, boxes *store.Mail
 }
 
 func network(h *home.Home) node.Network {
-	known := h.Network()
-	n := node.Network{Name: known.Name, ID: known.ID, PSK: known.PSK}
-	for _, s := range known.Seeds {
+	n := node.Network{Name: h.Network().Name, ID: h.Network().ID, PSK: h.Network().PSK}
+	for _, s := range h.Network().Seeds {
 		n.Seeds = append(n.Seeds, node.Place(s.Device, s.Addrs))
 	}
 	return n
