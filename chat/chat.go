@@ -70,6 +70,7 @@ type Messenger struct {
 	outbox    *outbox
 	resolver  *resolver
 	arrange   chan struct{} // a token: look after the mailboxes again
+	arranged  gate          // they have been looked after
 	strangers *budget
 	bell      bell
 	trouble   trouble
@@ -109,7 +110,7 @@ func New(cfg Config) *Messenger {
 		transport: cfg.Transport, directory: cfg.Directory, hosts: cfg.Hosts, health: cfg.Health, log: cfg.Logger,
 		keys: &keyring{}, certificates: newMemo(wire.ParseCertificate), accounts: newMemo(wire.ParseAccountRecord),
 		devices: newMemo(wire.ParseDeviceRecord),
-		clock:   clock{wall: cfg.Clock}, elapsed: newElapsed(), outbox: newOutbox(), resolver: newResolver(), arrange: make(chan struct{}, 1), strangers: newBudget(), since: cfg.Clock(),
+		clock:   clock{wall: cfg.Clock}, elapsed: newElapsed(), outbox: newOutbox(), resolver: newResolver(), arrange: make(chan struct{}, 1), arranged: newGate(), strangers: newBudget(), since: cfg.Clock(),
 		onlyCopy: cfg.OnlyCopy, hints: map[AccountID][]peer.ID{},
 	}
 }

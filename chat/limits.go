@@ -96,6 +96,8 @@ const (
 	// MailboxEvery is how often we look whether other hosts are needed; MailboxPause is the least time between two looks.
 	MailboxEvery = 10 * time.Minute
 	MailboxPause = time.Second
+	// MailboxFirst is how long a node that starts waits at most for its first mailbox before it says that it is ready.
+	MailboxFirst = time.Second
 	// MailboxLost is how long a host that we chose may be away before another takes its place.
 	MailboxLost = 24 * time.Hour
 	// MaxFormer is how many packets that carried the same before a row remembers: those of a bad week.

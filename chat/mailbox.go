@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -52,16 +53,24 @@ const chosenKey = "/mailbox/chosen"
 
 // tendMailboxes keeps mailboxes for us at up to MaxMailboxes hosts, says in our device record where, and keeps up to date who may deposit.
 func (m *Messenger) tendMailboxes(ctx context.Context) error {
+	defer m.arranged.end()
 	if m.hosts == nil {
 		return nil
 	}
+	if len(m.seeds) == 0 {
+		m.arranged.end()
+	}
+	defer time.AfterFunc(MailboxFirst, m.arranged.end).Stop()
 	again := time.NewTicker(MailboxEvery)
 	defer again.Stop()
 	for ctx.Err() == nil {
 		if err := m.arrangeMailboxes(ctx); err != nil && ctx.Err() == nil {
 			m.log.Debug("cannot arrange for mailboxes yet", zap.Error(err))
 		}
-		pauseFor(ctx, MailboxPause)
+		if len(m.keys.on().mailboxes) > 0 {
+			m.arranged.end()
+			pauseFor(ctx, MailboxPause)
+		}
 		select {
 		case <-ctx.Done():
 		case <-m.arrange:
@@ -70,6 +79,20 @@ func (m *Messenger) tendMailboxes(ctx context.Context) error {
 	}
 	return nil
 }
+
+// Arranged returns a channel that is closed once our record says where our mailboxes are, or there is nothing to wait for: nobody would keep
+// one, or no seed has shown up within MailboxFirst.
+func (m *Messenger) Arranged() <-chan struct{} { return m.arranged.ended }
+
+// gate is a channel that is closed once.
+type gate struct {
+	ended chan struct{}
+	once  *sync.Once
+}
+
+func newGate() gate { return gate{make(chan struct{}), &sync.Once{}} }
+
+func (g gate) end() { g.once.Do(func() { close(g.ended) }) }
 
 // pauseFor waits for a time, or until ctx ends.
 func pauseFor(ctx context.Context, d time.Duration) {
