@@ -1,8 +1,10 @@
 package chat_test
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -260,4 +262,38 @@ func alicesTexts(t *testing.T, of, from *chattest.Person) (texts []string) {
 		}
 		before = page[0].ID
 	}
+}
+
+// A host sees boxes of five sizes, and in none of them who sent it, what it says, or how long that is.
+func TestAHostLearnsSizesAndNothingElse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := chattest.NewScene(t, 45)
+		host := hostsOf(s, 1)[0]
+		alice, bob := s.Started("Alice of the lighthouse", chattest.NewMemStore()), s.Started("Bob", chattest.NewMemStore())
+		alice.Befriend(bob)
+		alice.Sees(alice.Say(bob, "here"), chat.StateDelivered)
+		time.Sleep(time.Minute)
+		bob.Stop()
+		for n := range 60 {
+			text := strings.Repeat("penguins ", 1+n*n*2)
+			alice.Sees(alice.Say(bob, text[:min(len(text), chat.MaxText)]), chat.StateSent)
+		}
+		account, device := alice.Identity.Account(), alice.Identity.Device()
+		secrets := [][]byte{account[:], []byte(device), []byte(device)[6:], []byte("lighthouse"), []byte("penguins")}
+		sizes := map[int]bool{}
+		for _, box := range host.Seen() {
+			sizes[len(box)-1146] = true
+			for i, secret := range secrets {
+				if bytes.Contains(box, secret) {
+					t.Fatalf("a box shows secret %d of its sender", i)
+				}
+			}
+		}
+		for _, class := range []int{2, 8, 32, 128, 512} {
+			delete(sizes, class<<10)
+		}
+		if len(host.Seen()) < 60 || len(sizes) > 0 {
+			t.Errorf("%d boxes, of other sizes than the five: %v", len(host.Seen()), sizes)
+		}
+	})
 }
