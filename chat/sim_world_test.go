@@ -72,7 +72,7 @@ const (
 func newTown(t *testing.T, seed uint64, b bug) *town {
 	w := &town{t: t, rng: rand.New(rand.NewPCG(seed, 7)), bug: b, scene: chattest.NewScene(t, seed), strict: seed%3 == 0 || b != noBug}
 	encoder := zapcore.NewConsoleEncoder(zap.NewDevelopmentEncoderConfig())
-	w.scene.Log = zap.New(zapcore.NewCore(encoder, zapcore.AddSync(&w.log), zap.DebugLevel))
+	w.scene.Log = zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(&w.log)), zap.DebugLevel))
 	w.hosts = hostsOf(w.scene, 3)
 	for _, name := range []string{"Alice", "Bob", "Carol"} {
 		c := &citizen{disk: &disk{inner: chattest.NewMemStore(), bug: b, written: map[string]bool{}}}
