@@ -32,6 +32,8 @@ const (
 	checkpointPages = 4000
 	// maxWALPages is when a commit itself does the checkpoint (64 MiB), which happens only where the one beside it cannot keep up.
 	maxWALPages = 16000
+	// roomProbe is how many bytes are written to see whether the disk is full: by as much the index of the write-ahead log grows.
+	roomProbe = 32 << 10
 	// rowsBatch is the most rows of one statement that names them: one flight of the outbox, four of a mailbox.
 	rowsBatch = 256
 )
