@@ -17,6 +17,9 @@ const (
 	// ViewTimeout ends one view, connecting included: a server whose machine has vanished never answers, and nobody else would notice for
 	// a quarter of an hour. No view of ours takes a second.
 	ViewTimeout = 30 * time.Second
+	// OwnerWait is how long a node waits for the lock of another on PostgreSQL. One that was killed a moment ago still seems to be there while
+	// the server, on a busy machine, has not noticed; one that is there is worth the wait.
+	OwnerWait = 2 * time.Second
 	// ConnectTimeout ends one attempt to connect to PostgreSQL, unless the URL says otherwise (connect_timeout).
 	ConnectTimeout = 5 * time.Second
 	// BusyTimeout is how long SQLite waits for another process, such as a shell that somebody has open on the file.
