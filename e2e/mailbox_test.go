@@ -128,6 +128,9 @@ func TestOneHostOfThreeIsEnoughForAThousandMessages(t *testing.T) {
 		kept := hosts[0].boxes()
 		return kept > 0 && kept == hosts[1].boxes() && kept == hosts[2].boxes()
 	})
+	if n := c.fromAlice.tickedCount(); n > 0 {
+		t.Errorf("Alice was told that %d texts have arrived while Bob is away", n)
+	}
 	alice.node.stop()
 	hosts[0].node.kill()
 	hosts[1].node.freeze()

@@ -202,6 +202,8 @@ func (c *conversation) end() {
 func (c *conversation) finish(within time.Duration) {
 	c.t.Helper()
 	c.speaking.Wait()
+	defer c.fromAlice.check(c.t) // also where the wait is in vain
+	defer c.fromBob.check(c.t)
 	for _, l := range []*ledger{c.fromAlice, c.fromBob} {
 		n := l.acceptedCount()
 		await(c.t, within, fmt.Sprintf("%d texts are shown and ticked", n), func() bool {
@@ -209,8 +211,6 @@ func (c *conversation) finish(within time.Duration) {
 		})
 	}
 	c.end()
-	c.fromAlice.check(c.t)
-	c.fromBob.check(c.t)
 	c.checkHistories()
 }
 
