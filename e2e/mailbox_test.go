@@ -115,6 +115,10 @@ func (p *person) boxes() (n int) {
 // The host that made the network dies for good between deposit and fetch, and another one goes on taking connections and says nothing.
 func TestOneHostOfThreeIsEnoughForAThousandMessages(t *testing.T) {
 	t.Parallel()
+	n := burst
+	if raceEnabled { // five nodes with the race detector take minutes for so many
+		n = burst / 4
+	}
 	w := newWorld(t)
 	hosts := w.hosts(3, engines()["sqlite"])
 	people := w.friends(hosts, engines()["sqlite"], "Alice", "Bob")
@@ -122,14 +126,14 @@ func TestOneHostOfThreeIsEnoughForAThousandMessages(t *testing.T) {
 	c := listen(t, alice, bob)
 	c.scatter()
 	bob.node.stop()
-	c.speaking.Go(func() { c.note(c.alice.say(c.ctx, c.fromAlice, burst)) })
-	await(t, burstTime, "all is kept by others", func() bool { return c.fromAlice.postedCount() == burst })
+	c.speaking.Go(func() { c.note(c.alice.say(c.ctx, c.fromAlice, n)) })
+	await(t, burstTime, "all is kept by others", func() bool { return c.fromAlice.postedCount() == n })
 	await(t, burstTime, "each host keeps all of it", func() bool {
 		kept := hosts[0].boxes()
 		return kept > 0 && kept == hosts[1].boxes() && kept == hosts[2].boxes()
 	})
-	if n := c.fromAlice.tickedCount(); n > 0 {
-		t.Errorf("Alice was told that %d texts have arrived while Bob is away", n)
+	if ticked := c.fromAlice.tickedCount(); ticked > 0 {
+		t.Errorf("Alice was told that %d texts have arrived while Bob is away", ticked)
 	}
 	alice.node.stop()
 	hosts[0].node.kill()
@@ -137,10 +141,10 @@ func TestOneHostOfThreeIsEnoughForAThousandMessages(t *testing.T) {
 
 	begin := time.Now()
 	bob.start()
-	await(t, burstTime, "Bob was shown everything", func() bool { return c.fromAlice.shownCount() >= burst })
+	await(t, burstTime, "Bob was shown everything", func() bool { return c.fromAlice.shownCount() >= n })
 	took := time.Since(begin)
-	t.Logf("%d messages were shown %v after the start", burst, took.Round(time.Millisecond))
-	if kept := texts(messages(t, bob.ok("history", "alice", "--json", "--limit", "0"))); len(kept) != burst {
+	t.Logf("%d messages were shown %v after the start", n, took.Round(time.Millisecond))
+	if kept := texts(messages(t, bob.ok("history", "alice", "--json", "--limit", "0"))); len(kept) != n {
 		t.Errorf("Bob's history has %d messages while Alice is away", len(kept))
 	}
 	alice.start()
