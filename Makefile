@@ -22,6 +22,10 @@ SIM_TEST_SEEDS ?= 300
 # How many networks "make eclipse" builds, with ten records each.
 ECLIPSE_WORLDS ?= 10
 
+# How many kills "make kill-campaign" makes on each database, and the seed of its first town of 60.
+KILLS ?= 1000
+KILL_SEED ?= 1
+
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -59,6 +63,10 @@ sim: ## play SIM_SEEDS towns in which everything goes wrong; one that fails prin
 attacks: ## meet every attack on the messenger as often as chat/threats_test.go says for the whole; takes minutes
 	go test -run '$(ATTACKS)' -count 1 -v -timeout 1h ./chat -args -whole
 
+kill-campaign: ## kill nodes that talk, KILLS times on each database; a town that fails prints the command that repeats it
+	go test -run '^TestWhoeverIsKilledNothingIsLostOrShownTwice$$' -count 1 -v -timeout 3h ./e2e -args -kills '$(KILLS)' -seed '$(KILL_SEED)'
+	go test -run '^TestPostgresRestartedAgainAndAgainUnderLoadLosesNothing$$' -count 1 -v -timeout 1h ./e2e -args -kills '$(KILLS)'
+
 eclipse: ## surround records with Sybils in ECLIPSE_WORLDS networks of 300 servers, and look for them; half a minute each
 	go test -run '^TestRecordAmongSybils$$' -count 1 -v -timeout 3h ./node -args -worlds '$(ECLIPSE_WORLDS)'
 
@@ -77,4 +85,4 @@ tidy: ## complain where go.mod is not tidy, and change nothing
 clean: ## remove what was built
 	rm -rf bin
 
-.PHONY: help build demo test lint fuzz sessions sim attacks eclipse model bench tidy clean
+.PHONY: help build demo test lint fuzz sessions sim attacks kill-campaign eclipse model bench tidy clean

@@ -12,6 +12,7 @@ func TestReceiverKilledInTheMiddleIsShownEverythingOnce(t *testing.T) {
 	onBothEngines(t, func(t *testing.T, engine func(testing.TB) string) {
 		_, alice, bob := newWorld(t).aliceAndBob(engine)
 		c := converse(t, alice, bob, burst, 0)
+		c.scatter() // the seed keeps for them what cannot be handed over
 		for _, at := range kills() {
 			await(t, burstTime, fmt.Sprintf("Bob was shown %d texts", at), func() bool { return c.fromAlice.shownCount() >= at })
 			bob.node.kill()
@@ -25,6 +26,7 @@ func TestSenderKilledInTheMiddleLosesNothingAndRepeatsNothing(t *testing.T) {
 	onBothEngines(t, func(t *testing.T, engine func(testing.TB) string) {
 		_, alice, bob := newWorld(t).aliceAndBob(engine)
 		c := converse(t, alice, bob, burst, 0)
+		c.scatter() // the seed keeps for them what cannot be handed over
 		for _, at := range kills() {
 			await(t, burstTime, fmt.Sprintf("Alice's node has accepted %d texts", at), func() bool { return c.fromAlice.acceptedCount() >= at })
 			alice.node.kill()
@@ -38,6 +40,7 @@ func TestBothKilledTogetherGoOnWhereTheyWere(t *testing.T) {
 	t.Parallel()
 	_, alice, bob := newWorld(t).aliceAndBob(engines()["sqlite"])
 	c := converse(t, alice, bob, burst/2, burst/2)
+	c.scatter()
 	await(t, burstTime, "both were shown something", func() bool {
 		return c.fromAlice.shownCount() >= burst/8 && c.fromBob.shownCount() >= burst/8
 	})

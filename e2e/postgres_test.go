@@ -76,6 +76,52 @@ func TestPostgresAwayLaterAndBackNeedsNoRestartOfTheNode(t *testing.T) {
 	}
 }
 
+// restarts is how often the server of a scene goes away, and outage for how long; the first time of a campaign it takes a minute.
+const (
+	restarts = 5
+	outage   = time.Second
+)
+
+func TestPostgresRestartedAgainAndAgainUnderLoadLosesNothing(t *testing.T) {
+	t.Parallel()
+	server := storetest.StartServer(t)
+	w := newWorld(t)
+	seed := w.seed()
+	alice, bob := w.person("Alice"), w.person("Bob")
+	alice.database = server.Database(t)
+	alice.joins(seed.invite()).start()
+	bob.joins(alice.invite()).start()
+	alice.knows("Bob")
+	c := listen(t, alice, bob)
+	enough := make(chan struct{})
+	c.chatters(longestSilence, enough)
+	goesOn := func() {
+		t.Helper()
+		accepted, shown := c.fromAlice.acceptedCount(), c.fromBob.shownCount()
+		await(t, restTime, "both are heard again", func() bool {
+			return c.fromAlice.acceptedCount() >= accepted+20 && c.fromBob.shownCount() >= shown+20
+		})
+	}
+	for i := range restarts {
+		goesOn()
+		server.Stop(t)
+		away := outage
+		if i == 0 && campaign() {
+			away = time.Minute
+		}
+		<-time.After(away)
+		server.Start(t)
+		back := time.Now()
+		goesOn()
+		t.Logf("20 texts each way had passed %v after the server was back", time.Since(back).Round(time.Millisecond))
+	}
+	close(enough)
+	c.finish(restTime)
+	if !alice.node.running() {
+		t.Error("the node ended with its database")
+	}
+}
+
 func TestDatabaseIsRememberedByTheHome(t *testing.T) {
 	t.Parallel()
 	_, alice, bob := newWorld(t).aliceAndBob(storetest.Postgres)

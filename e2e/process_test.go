@@ -126,6 +126,14 @@ func (p *process) kill() {
 	<-p.ended
 }
 
+// freeze stops the process where it is: its connections stay, and nobody answers on them.
+func (p *process) freeze() {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
 // stop asks the process to end, and returns its exit code and how long it took.
 func (p *process) stop() (code int, took time.Duration) {
 	p.t.Helper()

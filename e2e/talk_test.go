@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -49,23 +50,44 @@ func (p *person) end(with string) *end {
 	return e
 }
 
-// say sends n texts one after the other, and each of them until the node has accepted it.
+// say sends n texts one after the other.
 func (e *end) say(ctx context.Context, l *ledger, n int) error {
 	for i := range n {
-		text := fmt.Sprintf("%s-%04d %s", strings.ToLower(e.person.name), i, strings.Repeat("words and 漢字 ", i%7))
-		l.attempt(text)
-		for {
-			_, err := e.client.Send(ctx, chat.Draft{Conversation: e.with, Text: text, ClientID: idOf(text)})
-			if err == nil {
-				break
-			}
-			if err := again(ctx, err); err != nil {
-				return fmt.Errorf("send %s: %w", idOf(text), err)
-			}
+		if err := e.sayOne(ctx, l, i); err != nil {
+			return err
 		}
-		l.accept(text)
 	}
 	return nil
+}
+
+// chatter sends texts with pauses of any length up to a longest one, until somebody says enough.
+func (e *end) chatter(ctx context.Context, l *ledger, longest time.Duration, enough <-chan struct{}) error {
+	for i := 0; ; i++ {
+		select {
+		case <-enough:
+			return nil
+		case <-time.After(rand.N(longest)):
+		}
+		if err := e.sayOne(ctx, l, i); err != nil {
+			return err
+		}
+	}
+}
+
+// sayOne sends a text until the node has accepted it.
+func (e *end) sayOne(ctx context.Context, l *ledger, i int) error {
+	text := fmt.Sprintf("%s-%04d %s", strings.ToLower(e.person.name), i, strings.Repeat("words and 漢字 ", i%7))
+	l.attempt(text)
+	for {
+		_, err := e.client.Send(ctx, chat.Draft{Conversation: e.with, Text: text, ClientID: idOf(text)})
+		if err == nil {
+			l.accept(text)
+			return nil
+		}
+		if err := again(ctx, err); err != nil {
+			return fmt.Errorf("send %s: %w", idOf(text), err)
+		}
+	}
 }
 
 // follow notes in the ledgers what comes in and which of our own has arrived, until ctx ends.
@@ -80,6 +102,8 @@ func (e *end) follow(ctx context.Context, heard, said *ledger) error {
 				heard.show(m.Text)
 			case entry.Type == chat.EventMessageState && m.Mine && m.State.Reached(chat.StateDelivered):
 				said.tick(m.Text)
+			case entry.Type == chat.EventMessageState && m.Mine && m.State == chat.StateSent:
+				said.post(m.Text)
 			}
 			return nil
 		})
@@ -92,9 +116,9 @@ func (e *end) follow(ctx context.Context, heard, said *ledger) error {
 	}
 }
 
-// again waits a moment where an error means that the node is away, and returns every other one.
+// again waits a moment where an error means that the node is away, or has no room for now, and returns every other one.
 func again(ctx context.Context, err error) error {
-	if chat.CodeOf(err) != chat.CodeUnavailable {
+	if code := chat.CodeOf(err); code != chat.CodeUnavailable && code != chat.CodeLimit {
 		return err
 	}
 	select {
@@ -121,11 +145,12 @@ func (e *end) history() (list []chat.Message) {
 	}
 }
 
-// conversation is Alice and Bob talking at once, with a ledger for each direction.
+// conversation is two people talking at once, with a ledger for each direction.
 type conversation struct {
 	t                   testing.TB
-	alice, bob          *end
+	alice, bob          *end // whatever their names are
 	fromAlice, fromBob  *ledger
+	ctx                 context.Context
 	cancel              context.CancelFunc
 	speaking, listening sync.WaitGroup
 }
@@ -133,16 +158,32 @@ type conversation struct {
 // converse lets both say n texts each, and returns at once.
 func converse(t testing.TB, alice, bob *person, fromAlice, fromBob int) *conversation {
 	t.Helper()
-	c := &conversation{t: t, alice: alice.end("Bob"), bob: bob.end("Alice"), fromAlice: newLedger(), fromBob: newLedger()}
-	ctx, cancel := context.WithCancel(context.Background())
-	c.cancel = cancel
-	c.listening.Go(func() { c.note(c.alice.follow(ctx, c.fromBob, c.fromAlice)) })
-	c.listening.Go(func() { c.note(c.bob.follow(ctx, c.fromAlice, c.fromBob)) })
-	c.speaking.Go(func() { c.note(c.alice.say(ctx, c.fromAlice, fromAlice)) })
-	c.speaking.Go(func() { c.note(c.bob.say(ctx, c.fromBob, fromBob)) })
+	c := listen(t, alice, bob)
+	c.speaking.Go(func() { c.note(c.alice.say(c.ctx, c.fromAlice, fromAlice)) })
+	c.speaking.Go(func() { c.note(c.bob.say(c.ctx, c.fromBob, fromBob)) })
+	return c
+}
+
+// listen returns a conversation in which both listen, and nobody says a word yet.
+func listen(t testing.TB, alice, bob *person) *conversation {
+	t.Helper()
+	c := &conversation{t: t, alice: alice.end(bob.name), bob: bob.end(alice.name), fromAlice: newLedger(), fromBob: newLedger()}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	c.listening.Go(func() { c.note(c.alice.follow(c.ctx, c.fromBob, c.fromAlice)) })
+	c.listening.Go(func() { c.note(c.bob.follow(c.ctx, c.fromAlice, c.fromBob)) })
 	t.Cleanup(c.end)
 	return c
 }
+
+// chatters lets both talk until somebody says enough. What they say may come by mailboxes.
+func (c *conversation) chatters(longest time.Duration, enough <-chan struct{}) {
+	c.scatter()
+	c.speaking.Go(func() { c.note(c.alice.chatter(c.ctx, c.fromAlice, longest, enough)) })
+	c.speaking.Go(func() { c.note(c.bob.chatter(c.ctx, c.fromBob, longest, enough)) })
+}
+
+// scatter says that texts may come in another order than they were said in. In the histories they may not.
+func (c *conversation) scatter() { c.fromAlice.scattered, c.fromBob.scattered = true, true }
 
 func (c *conversation) note(err error) {
 	if err != nil {
@@ -161,6 +202,8 @@ func (c *conversation) end() {
 func (c *conversation) finish(within time.Duration) {
 	c.t.Helper()
 	c.speaking.Wait()
+	defer c.fromAlice.check(c.t) // also where the wait is in vain
+	defer c.fromBob.check(c.t)
 	for _, l := range []*ledger{c.fromAlice, c.fromBob} {
 		n := l.acceptedCount()
 		await(c.t, within, fmt.Sprintf("%d texts are shown and ticked", n), func() bool {
@@ -168,8 +211,6 @@ func (c *conversation) finish(within time.Duration) {
 		})
 	}
 	c.end()
-	c.fromAlice.check(c.t)
-	c.fromBob.check(c.t)
 	c.checkHistories()
 }
 

@@ -151,6 +151,9 @@ func (n *Node) publishDue(ctx context.Context) bool {
 			complete = false
 		}
 	}
+	if complete {
+		n.log.Info("records of this device can be found", zap.Int("put", len(todo)))
+	}
 	return complete
 }
 

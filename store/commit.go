@@ -190,7 +190,7 @@ func (c *committer) transact(batch []*update) (ran int, err error) {
 		case verdictLost:
 			c.drop()
 			if committing {
-				return ran, unavailable(err)
+				return ran, unknown(c.engine.explain(err))
 			}
 			if attempt > 0 { // it was not just a connection that had died unnoticed
 				pause(ctx, attempt)
@@ -199,7 +199,7 @@ func (c *committer) transact(batch []*update) (ran int, err error) {
 			pause(ctx, attempt)
 		}
 	}
-	return ran, unavailable(err)
+	return ran, unavailable(c.engine.explain(err))
 }
 
 // connect makes sure that there is a session, with the owner's lock.
@@ -267,6 +267,15 @@ func pause(ctx context.Context, attempt int) {
 	case <-time.After(wait/2 + rand.N(wait/2)):
 	case <-ctx.Done():
 	}
+}
+
+// unknown returns the error for an update of which nobody knows what became of it: whatever is said to people, machines have to ask again.
+func unknown(cause error) error {
+	told := (*chat.Error)(nil)
+	if !errors.As(cause, &told) {
+		return unavailable(cause)
+	}
+	return &trouble{told: &chat.Error{Code: chat.CodeUnavailable, Detail: told.Detail, Try: told.Try}, cause: cause}
 }
 
 // unavailable returns the error for a database that cannot be asked right now.

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"github.com/ncruces/go-sqlite3"
 
 	"parley/chat"
 	"parley/store/storetest"
@@ -325,4 +328,12 @@ func seen(t *testing.T, db *DB) (row chat.SeenRow, ok bool) {
 		t.Fatal(err)
 	}
 	return row, ok
+}
+
+// A disk that ran full in the middle of a commit is told as that to people, and as unknown to whoever decides to try again.
+func TestCommitThatMetAFullDiskIsUnknown(t *testing.T) {
+	full := (&sqliteDB{path: "parley.db"}).explain(sqlite3.FULL)
+	toldAs(t, full, chat.CodeLimit, "no space left")
+	toldAs(t, unknown(full), chat.CodeUnavailable, "no space left")
+	toldAs(t, unknown(io.ErrUnexpectedEOF), chat.CodeUnavailable, "database unreachable")
 }

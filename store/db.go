@@ -221,7 +221,7 @@ func (db *DB) seen(ctx context.Context, s *session, err error) error {
 	case ctx.Err() != nil:
 		return fmt.Errorf("%w: %w", ctx.Err(), err)
 	case s == nil || db.engine.judge(s, err) == verdictLost:
-		return unavailable(err)
+		return unavailable(db.engine.explain(err))
 	default:
 		return db.engine.explain(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -153,19 +154,22 @@ func (e *postgresDB) writer(ctx context.Context) (*session, error) {
 	return s, nil
 }
 
-// own takes the owner's lock, also from what is left of an earlier connection of ours. It tries for about a tenth of a second:
-// so long a server may take to notice that the owner was killed.
+// own takes the owner's lock, also from what is left of an earlier connection of ours, and of an owner that was killed, which a server notices
+// late. It tries for OwnerWait.
 func (e *postgresDB) own(ctx context.Context, s *session) error {
-	for attempt := range MaxAttempts {
+	until := time.Now().Add(OwnerWait)
+	for attempt := 0; ; attempt++ {
 		if taken, err := s.number(ctx, takeOwnerLock); err != nil || taken == 1 {
 			return err
 		}
 		if _, err := s.number(ctx, endOurGhost); err != nil {
 			return err
 		}
-		pause(ctx, attempt)
+		if time.Now().After(until) {
+			return inUse(e.where())
+		}
+		pause(ctx, min(attempt, MaxAttempts))
 	}
-	return inUse(e.where())
 }
 
 // reader implements engine. The pool replaces connections that broke, and keeps the statements of those that did not.

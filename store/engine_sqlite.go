@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/ncruces/go-sqlite3"
 	"github.com/ncruces/go-sqlite3/driver"
@@ -169,7 +170,7 @@ func (e *sqliteDB) session(ctx context.Context, db *sql.DB) (*session, error) {
 	}
 	conn, err := db.Conn(ctx)
 	if err != nil {
-		return nil, err
+		return nil, e.explain(err)
 	}
 	return &session{conn: conn, stmts: map[string]*sql.Stmt{}}, nil
 }
@@ -217,7 +218,7 @@ func (e *sqliteDB) judge(_ *session, err error) verdict {
 // explain implements engine.
 func (e *sqliteDB) explain(err error) error {
 	switch {
-	case errors.Is(err, sqlite3.FULL):
+	case errors.Is(err, sqlite3.FULL), errors.Is(err, sqlite3.IOERR) && e.full():
 		return &trouble{cause: err, told: &chat.Error{
 			Code: chat.CodeLimit, Detail: fmt.Sprintf("no space left for database %s", e.path), Try: "df -h " + filepath.Dir(e.path),
 		}}
@@ -230,6 +231,14 @@ func (e *sqliteDB) explain(err error) error {
 	}
 }
 
+// full reports whether the disk has no room left. An error of the disk does not say that in every driver, so something is written.
+func (e *sqliteDB) full() bool {
+	probe := e.path + ".room"
+	err := os.WriteFile(probe, make([]byte, roomProbe), 0o600)
+	_ = os.Remove(probe) // where it stays, the next one overwrites it
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}
+
 // explainOpen implements engine.
 func (e *sqliteDB) explainOpen(err error) error {
 	told := (*chat.Error)(nil)
@@ -238,7 +247,7 @@ func (e *sqliteDB) explainOpen(err error) error {
 		return err
 	case errors.Is(err, sqlite3.NOTADB), errors.Is(err, sqlite3.CORRUPT):
 		return misconfigured(err, "", "%s is not a parley database, or it is damaged", e.path)
-	case errors.Is(err, sqlite3.FULL), errors.Is(err, sqlite3.BUSY):
+	case errors.Is(err, sqlite3.FULL), errors.Is(err, sqlite3.BUSY), errors.Is(err, sqlite3.IOERR) && e.full():
 		return e.explain(err)
 	default:
 		return explainFile(e.path, err)

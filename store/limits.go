@@ -17,6 +17,9 @@ const (
 	// ViewTimeout ends one view, connecting included: a server whose machine has vanished never answers, and nobody else would notice for
 	// a quarter of an hour. No view of ours takes a second.
 	ViewTimeout = 30 * time.Second
+	// OwnerWait is how long a node waits for the lock of another on PostgreSQL. One that was killed a moment ago still seems to be there while
+	// the server, on a busy machine, has not noticed; one that is there is worth the wait.
+	OwnerWait = 2 * time.Second
 	// ConnectTimeout ends one attempt to connect to PostgreSQL, unless the URL says otherwise (connect_timeout).
 	ConnectTimeout = 5 * time.Second
 	// BusyTimeout is how long SQLite waits for another process, such as a shell that somebody has open on the file.
@@ -32,6 +35,8 @@ const (
 	checkpointPages = 4000
 	// maxWALPages is when a commit itself does the checkpoint (64 MiB), which happens only where the one beside it cannot keep up.
 	maxWALPages = 16000
+	// roomProbe is how many bytes are written to see whether the disk is full: by as much the index of the write-ahead log grows.
+	roomProbe = 32 << 10
 	// rowsBatch is the most rows of one statement that names them: one flight of the outbox, four of a mailbox.
 	rowsBatch = 256
 )

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -49,6 +50,27 @@ func TestLockEndsWithItsProcess(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// A busy server notices late that an owner was killed.
+func TestLockOfAnOwnerWhoIsGoneIsWaitedFor(t *testing.T) {
+	url := storetest.Postgres(t)
+	gone, err := pgx.Connect(bg(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer gone.Close(bg())
+	if _, err := gone.Exec(bg(), "SELECT pg_advisory_lock("+ownerLock+")"); err != nil {
+		t.Fatal(err)
+	}
+	var noticing sync.WaitGroup
+	noticing.Go(func() {
+		if _, err := gone.Exec(bg(), "SELECT pg_sleep(0.5); SELECT pg_advisory_unlock_all()"); err != nil {
+			t.Error(err)
+		}
+	})
+	open(t, url)
+	noticing.Wait()
 }
 
 // breakWriter ends the server's half of the connection that writes, as a restart or a firewall would.
