@@ -5,7 +5,7 @@ FUZZTIME ?= 10s
 BENCH ?= .
 
 # The stories of "make attacks": those that are told more often there.
-ATTACKS ?= TwoCopies|OneDeviceIsNever|APairForTwo|WhoTakesAll|StockFills|RecordedFrames|CorruptedFirst|MutatedRecords|FirstFlightCounts|SaidAfterARestore
+ATTACKS ?= TwoCopies|OneDeviceIsNever|APairForTwo|WhoTakesAll|StockFills|RecordedFrames|CorruptedFirst|MutatedRecords|FirstFlightCounts|SaidAfterARestore|Rubbish
 
 # The program that "make model" runs.
 PROVERIF ?= proverif

@@ -3,6 +3,7 @@ package chat_test
 import (
 	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -296,4 +297,67 @@ func TestAHostLearnsSizesAndNothingElse(t *testing.T) {
 			t.Errorf("%d boxes, of other sizes than the five: %v", len(host.Seen()), sizes)
 		}
 	})
+}
+
+// A host hands Bob rubbish without end: boxes of noise, boxes to a key that he had, and boxes that he can open and that hold nothing he can.
+// Nothing of it is kept, and what Alice has sent comes out between it.
+func TestRubbishInAMailboxChangesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := chattest.NewScene(t, 47)
+		host := hostsOf(s, 1)[0]
+		alice, bob := s.Started("Alice", chattest.NewMemStore()), s.Started("Bob", chattest.NewMemStore())
+		alice.Befriend(bob)
+		alice.Sees(alice.Say(bob, "one"), chat.StateDelivered)
+		time.Sleep(time.Minute)
+		bob.Stop()
+		alice.Sees(alice.Say(bob, "two"), chat.StateSent)
+		honest := host.Seen()[len(host.Seen())-1]
+		before := lastEvent(t, bob)
+
+		rng := rand.New(rand.NewPCG(47, 1))
+		noise := func() []byte {
+			box := make([]byte, 1146+2048)
+			for i := range box {
+				box[i] = byte(rng.Uint32())
+			}
+			return box
+		}
+		var boxes [][]byte
+		for n := range times(6_000, 100_000) {
+			box := noise()
+			if n%2 == 0 {
+				copy(box, honest[:10]) // to a key that Bob has
+			}
+			if n%100 == 0 {
+				sealed, err := alice.SealDeposit(bob.Identity.Device(), [][]byte{noise()[:500], {1, 2, 3}, {1, 5}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				box = sealed
+			}
+			boxes = append(boxes, box)
+		}
+		for page := range slices.Chunk(boxes, 64) {
+			if err := bob.Collect(t.Context(), host.ID, page); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if after := lastEvent(t, bob); after != before {
+			t.Errorf("%d events came of it", after-before)
+		}
+		bob.Start(nil)
+		if texts := bob.Hears(alice, 2); !slices.Equal(texts, []string{"one", "two"}) {
+			t.Errorf("bob hears %q", texts)
+		}
+	})
+}
+
+// lastEvent returns the number of the last event.
+func lastEvent(t *testing.T, p *chattest.Person) uint64 {
+	t.Helper()
+	status, err := p.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return status.LastEvent
 }

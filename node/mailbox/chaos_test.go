@@ -171,3 +171,21 @@ func distinct(all []string) []string {
 	slices.Sort(all)
 	return slices.Compact(all)
 }
+
+// TestNobodyGuessesALane has a stranger try a million capabilities at a mailbox that is open for one contact.
+func TestNobodyGuessesALane(t *testing.T) {
+	store, quota, now := mailboxtest.NewStore(), mailbox.DefaultQuota(), time.Unix(1, 0)
+	bob, host := mailboxtest.Peer(1), mailboxtest.Peer(2)
+	lanes := []mailbox.Lane{{Key: mailbox.LaneOf(capability(1)), Class: mailbox.ClassContact}}
+	if _, err := store.Open(t.Context(), bob, host, lanes, quota, now); err != nil {
+		t.Fatal(err)
+	}
+	rng := rand.NewChaCha8([32]byte{1})
+	d := mailbox.Deposit{Owner: bob, Host: host, Box: []byte("box"), At: now}
+	for range 1_000_000 {
+		_, _ = rng.Read(d.Lane[:]) // never fails
+		if v, err := store.Deposit(t.Context(), d, quota); err != nil || v != mailbox.Closed {
+			t.Fatalf("lane %x: %d, %v", d.Lane, v, err)
+		}
+	}
+}
