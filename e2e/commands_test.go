@@ -11,9 +11,10 @@ import (
 
 func TestSendWaitsNoLongerThanAskedAndTheMessageArrivesLater(t *testing.T) {
 	t.Parallel()
-	_, alice, bob := newWorld(t).aliceAndBob(engines()["sqlite"])
+	seed, alice, bob := newWorld(t).aliceAndBob(engines()["sqlite"])
 	bob.ok("send", "alice", "hello", "--wait", "delivered")
 	bob.node.stop()
+	seed.node.stop() // which would keep it for Bob
 
 	r := alice.fails(7, "send", "bob", "when you are back", "--wait", "delivered", "--timeout", "1s", "--json")
 	if m := messages(t, r.stdout); len(m) != 1 || m[0].State != "queued" || !strings.Contains(r.stderr, "within 1s") {
@@ -25,6 +26,7 @@ func TestSendWaitsNoLongerThanAskedAndTheMessageArrivesLater(t *testing.T) {
 	if s := alice.status(); *s.Queued != 1 {
 		t.Errorf("%d messages wait", *s.Queued)
 	}
+	seed.start()
 	bob.start()
 	got := messages(t, bob.ok("recv", "alice", "--json", "--max", "1", "--timeout", "60s"))
 	if said := texts(got); !slices.Equal(said, []string{"when you are back"}) {

@@ -232,7 +232,8 @@ func TestASeedKeepsMailboxesUnlessItIsTold(t *testing.T) {
 		keeps     bool
 		database  string
 	}{
-		{nil, nil, false, ""},
+		{nil, nil, true, ""}, // her network has nobody else yet
+		{[]string{"--no-mailbox"}, nil, false, ""},
 		{[]string{"--mailbox"}, nil, true, ""},
 		{[]string{"--seed"}, nil, true, ""},
 		{[]string{"--seed", "--no-mailbox"}, nil, false, ""},
@@ -243,7 +244,7 @@ func TestASeedKeepsMailboxesUnlessItIsTold(t *testing.T) {
 		{[]string{"--mailbox", "--mailbox-database", "sqlite:/x"}, []string{"PARLEY_MAILBOX_DATABASE_URL", "sqlite:/y"}, true, "sqlite:/x"},
 		{[]string{"--mailbox"}, []string{"PARLEY_MAILBOX_DATABASE_URL", "sqlite:/y"}, true, "sqlite:/y"},
 		{[]string{"--mailbox"}, []string{"PARLEY_MAILBOX_DATABASE_URL_FILE", secret}, true, "postgres://user:secret@localhost/mail"},
-		{nil, []string{"PARLEY_MAILBOX_DATABASE_URL", "sqlite:/y"}, false, "sqlite:/y"}, // of a command beside a node with --mailbox
+		{[]string{"--no-mailbox"}, []string{"PARLEY_MAILBOX_DATABASE_URL", "sqlite:/y"}, false, "sqlite:/y"}, // of a command beside a node with --mailbox
 	} {
 		t.Run(fmt.Sprint(test.args, test.env), func(t *testing.T) {
 			if test.env != nil {
@@ -258,7 +259,7 @@ func TestASeedKeepsMailboxesUnlessItIsTold(t *testing.T) {
 		})
 	}
 	alice.fails(2, "--mailbox and --no-mailbox exclude each other", "up", "--mailbox", "--no-mailbox")
-	alice.fails(3, "a database for mailboxes is named, and this node keeps none", "up", "--mailbox-database", "sqlite:/x")
+	alice.fails(3, "a database for mailboxes is named, and this node keeps none", "up", "--no-mailbox", "--mailbox-database", "sqlite:/x")
 	t.Setenv("PARLEY_NODE_MAILBOX", "perhaps")
 	alice.fails(3, "PARLEY_NODE_MAILBOX", "up")
 	t.Setenv("PARLEY_NODE_MAILBOX", "true")
