@@ -86,7 +86,7 @@ func run(ctx context.Context, h *home.Home, o cli.NodeOptions, db *store.DB, n *
 	g.Go(func() error { return m.Run(ctx) })
 	g.Go(func() error { return srv.Run(ctx) })
 	r := &running{m, g, ctx.Done(), cancel, sync.OnceValue(func() error { return errors.Join(removeSocket(), db.Close()) })}
-	for _, ready := range []<-chan struct{}{n.Serving(), srv.Ready(), m.Arranged()} {
+	for _, ready := range []<-chan struct{}{n.Serving(), srv.Ready()} {
 		select {
 		case <-ready:
 		case <-ctx.Done(): // Stop says why

@@ -103,7 +103,7 @@ func New(cfg Config) *Messenger {
 	if cfg.Identity != nil {
 		cfg.Account, device = cfg.Identity.Account(), cfg.Identity.Device()
 	}
-	return &Messenger{
+	m := &Messenger{
 		identity: cfg.Identity, self: cfg.Account, device: device, name: cfg.Name,
 		network: cfg.Network, seeds: cfg.Seeds, join: cfg.Join, links: cfg.Links, store: cfg.Store, database: cfg.Database,
 		safe: safe{keys: cfg.Keys, self: cfg.Account}, instance: newInstance(cfg.Instance),
@@ -113,6 +113,10 @@ func New(cfg Config) *Messenger {
 		clock:   clock{wall: cfg.Clock}, elapsed: newElapsed(), outbox: newOutbox(), resolver: newResolver(), arrange: make(chan struct{}, 1), arranged: newGate(), strangers: newBudget(), since: cfg.Clock(),
 		onlyCopy: cfg.OnlyCopy, hints: map[AccountID][]peer.ID{},
 	}
+	if cfg.Hosts == nil || len(cfg.Seeds) == 0 {
+		m.arranged.end()
+	}
+	return m
 }
 
 // Format says who it is, whatever the verb: a messenger holds every secret there is.

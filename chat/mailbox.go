@@ -57,9 +57,6 @@ func (m *Messenger) tendMailboxes(ctx context.Context) error {
 	if m.hosts == nil {
 		return nil
 	}
-	if len(m.seeds) == 0 {
-		m.arranged.end()
-	}
 	defer time.AfterFunc(MailboxFirst, m.arranged.end).Stop()
 	again := time.NewTicker(MailboxEvery)
 	defer again.Stop()

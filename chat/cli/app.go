@@ -35,6 +35,8 @@ type App struct {
 // Node is a node that runs in this process.
 type Node interface {
 	api.Backend
+	// Arranged is closed once others know where to leave something for this device, or nobody would keep it.
+	Arranged() <-chan struct{}
 	// Ended is closed when the node has ended, by itself or because it was asked to.
 	Ended() <-chan struct{}
 	// Stop ends the node, waits until it has, and returns why it ended where that was by itself. It may be called more than once.

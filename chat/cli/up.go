@@ -82,7 +82,13 @@ func (a *App) serve(ctx context.Context, h *home.Home, o NodeOptions, node Node)
 	return err
 }
 
+// announceReady says that the node works, once others can leave something for it, if there are any who would keep it.
 func (a *App) announceReady(ctx context.Context, h *home.Home, node Node) error {
+	select {
+	case <-node.Arranged():
+	case <-node.Ended():
+	case <-time.After(chat.MailboxFirst):
+	}
 	st, err := node.Status(ctx)
 	if err != nil {
 		return err
