@@ -334,10 +334,14 @@ func TestStop(t *testing.T) {
 	fetching := s.fetches(d)
 	taking, release := make(chan struct{}), make(chan struct{})
 	var once sync.Once
-	s.store.Before = func(context.Context) error {
+	s.store.Before = func(ctx context.Context) error {
 		once.Do(func() { close(taking) })
-		<-release
-		return nil
+		select {
+		case <-release:
+			return nil
+		case <-ctx.Done(): // what Bob's stream asks for ends with it
+			return ctx.Err()
+		}
 	}
 	stored := make(chan int, 1)
 	go func() {
