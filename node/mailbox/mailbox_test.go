@@ -332,6 +332,7 @@ func TestStop(t *testing.T) {
 	s.opens()
 	d := newDesk()
 	fetching := s.fetches(d)
+	s.waits("Bob's stream to have asked the store", func() bool { return d.drains() > 0 })
 	taking, release := make(chan struct{}), make(chan struct{})
 	var once sync.Once
 	s.store.Before = func(ctx context.Context) error {
