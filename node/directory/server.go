@@ -45,23 +45,8 @@ func (s *Server) Serve(h host.Host) { h.SetStreamHandler(Protocol, s.handle) }
 func (s *Server) Stop(h host.Host) { h.RemoveStreamHandler(Protocol) }
 
 func (s *Server) handle(stream network.Stream) {
-	if err := stream.SetDeadline(time.Now().Add(s.timeout)); err != nil {
-		_ = stream.Reset()
-		return
-	}
-	if err := stream.Scope().SetService(Service); err != nil {
-		_ = stream.ResetWithError(network.StreamResourceLimitExceeded)
-		return
-	}
-	if !s.pace.Allow(stream.Conn().RemotePeer()) {
-		_ = stream.ResetWithError(network.StreamRateLimited)
-		return
-	}
-	if err := s.answer(stream); err != nil {
-		_ = stream.Reset()
-		return
-	}
-	_ = stream.Close()
+	answering := ask.Answering{Service: Service, Pace: s.pace, Timeout: s.timeout}
+	answering.Answer(stream, func() error { return s.answer(stream) })
 }
 
 // answer reads one key and writes what the shelf has.

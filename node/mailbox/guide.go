@@ -3,7 +3,6 @@ package mailbox
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
@@ -16,13 +15,14 @@ import (
 
 // Guide answers who hosts mailboxes, as far as a node knows.
 type Guide struct {
-	know func() []peer.AddrInfo
-	pace *pace.Pace
+	know      func() []peer.AddrInfo
+	answering ask.Answering
 }
 
 // NewGuide returns a guide to the hosts that know lists. Serve makes it listen.
 func NewGuide(know func() []peer.AddrInfo) *Guide {
-	return &Guide{know: know, pace: pace.New(QuestionsPerSecond, QuestionBurst)}
+	answering := ask.Answering{Service: Service, Pace: pace.New(QuestionsPerSecond, QuestionBurst), Timeout: AnswerTimeout}
+	return &Guide{know: know, answering: answering}
 }
 
 // Serve answers streams that come in at h until Stop, each within AnswerTimeout.
@@ -32,23 +32,10 @@ func (g *Guide) Serve(h host.Host) { h.SetStreamHandler(ProtocolHosts, g.handle)
 func (g *Guide) Stop(h host.Host) { h.RemoveStreamHandler(ProtocolHosts) }
 
 func (g *Guide) handle(stream network.Stream) {
-	if err := stream.SetDeadline(time.Now().Add(AnswerTimeout)); err != nil {
-		_ = stream.Reset()
-		return
-	}
-	if err := stream.Scope().SetService(Service); err != nil {
-		_ = stream.ResetWithError(network.StreamResourceLimitExceeded)
-		return
-	}
-	if !g.pace.Allow(stream.Conn().RemotePeer()) {
-		_ = stream.ResetWithError(network.StreamRateLimited)
-		return
-	}
-	if _, err := stream.Write(frame.Append(nil, marshalHosts(g.know()))); err != nil {
-		_ = stream.Reset()
-		return
-	}
-	_ = stream.Close()
+	g.answering.Answer(stream, func() error {
+		_, err := stream.Write(frame.Append(nil, marshalHosts(g.know())))
+		return err
+	})
 }
 
 // Hosts asks a peer that h is connected to which hosts it knows. What it returns is a hint: nobody has checked it.

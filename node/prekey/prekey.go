@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
@@ -29,13 +28,13 @@ type Give func(ctx context.Context) ([]byte, error)
 
 // Server answers who asks.
 type Server struct {
-	give Give
-	pace *pace.Pace
+	give      Give
+	answering ask.Answering
 }
 
 // NewServer returns a server of what give gives. Serve makes it listen.
 func NewServer(give Give) *Server {
-	return &Server{give: give, pace: pace.New(KeysPerSecond, KeyBurst)}
+	return &Server{give: give, answering: ask.Answering{Service: Service, Pace: pace.New(KeysPerSecond, KeyBurst), Timeout: Timeout}}
 }
 
 // Serve answers streams that come in at h until Stop, each within Timeout.
@@ -45,25 +44,11 @@ func (s *Server) Serve(h host.Host) { h.SetStreamHandler(Protocol, s.handle) }
 func (s *Server) Stop(h host.Host) { h.RemoveStreamHandler(Protocol) }
 
 func (s *Server) handle(stream network.Stream) {
-	if err := stream.SetDeadline(time.Now().Add(Timeout)); err != nil {
-		_ = stream.Reset()
-		return
-	}
-	if err := stream.Scope().SetService(Service); err != nil {
-		_ = stream.ResetWithError(network.StreamResourceLimitExceeded)
-		return
-	}
-	if !s.pace.Allow(stream.Conn().RemotePeer()) {
-		_ = stream.ResetWithError(network.StreamRateLimited)
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), Timeout)
-	defer cancel()
-	if err := s.answer(ctx, stream); err != nil {
-		_ = stream.Reset()
-		return
-	}
-	_ = stream.Close()
+	s.answering.Answer(stream, func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), Timeout)
+		defer cancel()
+		return s.answer(ctx, stream)
+	})
 }
 
 func (s *Server) answer(ctx context.Context, stream network.Stream) error {

@@ -1,5 +1,5 @@
-// Package ask puts one question to a connected peer, on a stream of its own, and takes the one frame that answers it: a status byte and
-// what comes with it. Nothing in an answer is verified here.
+// Package ask is both sides of one question: it is put to a connected peer on a stream of its own, and the one frame that answers it is a status
+// byte and what comes with it. Nothing in an answer is verified here.
 package ask
 
 import (
@@ -14,6 +14,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/protocol"
 
 	"parley/node/internal/frame"
+	"parley/node/internal/pace"
 )
 
 // answerBuffer is what a reader of one answer begins with, in bytes; it grows with the answer.
@@ -43,6 +44,35 @@ func Peer(ctx context.Context, h host.Host, p peer.ID, q Question) (status byte,
 	}
 	_ = stream.Close()
 	return answer[0], answer[1:], nil
+}
+
+// Answering is how the other side answers: as which service, how often each peer, and within which time.
+type Answering struct {
+	Service string
+	Pace    *pace.Pace
+	Timeout time.Duration // from the stream's beginning to the last byte of the answer
+}
+
+// Answer lets answer read a question from a stream and write what there is to say, and closes the stream; where it may not, or that fails, the
+// stream is reset.
+func (a Answering) Answer(stream network.Stream, answer func() error) {
+	if err := stream.SetDeadline(time.Now().Add(a.Timeout)); err != nil {
+		_ = stream.Reset()
+		return
+	}
+	if err := stream.Scope().SetService(a.Service); err != nil {
+		_ = stream.ResetWithError(network.StreamResourceLimitExceeded)
+		return
+	}
+	if !a.Pace.Allow(stream.Conn().RemotePeer()) {
+		_ = stream.ResetWithError(network.StreamRateLimited)
+		return
+	}
+	if err := answer(); err != nil {
+		_ = stream.Reset()
+		return
+	}
+	_ = stream.Close()
 }
 
 // on asks on a stream. An answer has at least its status: no frame is empty.
