@@ -247,22 +247,7 @@ func (m *Messenger) Clock() uint64 {
 // ReEncrypt seals everything anew that waits for contacts: what no retry may do.
 func (m *Messenger) ReEncrypt(ctx context.Context) error {
 	return m.update(ctx, func(tx Tx, after *aftermath) error {
-		contacts, err := tx.Contacts()
-		if err != nil {
-			return err
-		}
-		for _, c := range contacts {
-			devices, err := m.recipients(tx, c.Account)
-			if err != nil {
-				return err
-			}
-			for _, to := range devices {
-				if err := m.reEncryptFor(tx, after, to); err != nil {
-					return err
-				}
-			}
-		}
-		return nil
+		return m.eachDevice(tx, func(to recipient) error { return m.reEncryptFor(tx, after, to) })
 	})
 }
 
@@ -291,21 +276,16 @@ func (m *Messenger) reEncryptFor(tx Tx, after *aftermath, to recipient) error {
 // Heals counts the sessions that this device has begun because something did not open.
 func (m *Messenger) Heals(ctx context.Context) (n int, err error) {
 	err = m.look(ctx, func(tx Tx) error {
-		contacts, err := tx.Contacts()
-		for _, c := range contacts {
-			devices, err1 := m.recipients(tx, c.Account)
-			err = errors.Join(err, err1)
-			for _, to := range devices {
-				sessions, err1 := tx.Sessions(to.device)
-				err = errors.Join(err, err1)
-				for _, s := range sessions {
-					if s.Heals {
-						n++
-					}
+		n = 0
+		return m.eachDevice(tx, func(to recipient) error {
+			sessions, err := tx.Sessions(to.device)
+			for _, s := range sessions {
+				if s.Heals {
+					n++
 				}
 			}
-		}
-		return err
+			return err
+		})
 	})
 	return n, err
 }

@@ -191,6 +191,11 @@ func (m *Messenger) startAnew(tx Tx, after *aftermath) error {
 	if err := m.dropHeld(tx, after); err != nil {
 		return err
 	}
+	return m.eachDevice(tx, func(to recipient) error { return m.startAnewWith(tx, after, to) })
+}
+
+// eachDevice does something for every device of every contact that can be written to.
+func (m *Messenger) eachDevice(tx Tx, do func(recipient) error) error {
 	contacts, err := tx.Contacts()
 	if err != nil {
 		return err
@@ -201,7 +206,7 @@ func (m *Messenger) startAnew(tx Tx, after *aftermath) error {
 			return err
 		}
 		for _, to := range devices {
-			if err := m.startAnewWith(tx, after, to); err != nil {
+			if err := do(to); err != nil {
 				return err
 			}
 		}
