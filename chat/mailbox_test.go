@@ -107,22 +107,16 @@ func TestAThousandMessagesWaitForWhoIsAway(t *testing.T) {
 // wantStates returns the states of all that one has written to another.
 func wantStates(t *testing.T, from, to *chattest.Person) (states []chat.State) {
 	t.Helper()
-	var before chat.MessageID
-	for {
-		page, err := from.History(t.Context(), from.With(to), before, chat.MaxPage)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(page) == 0 {
-			return states
-		}
-		for _, m := range page {
-			if m.Mine {
-				states = append(states, m.State)
-			}
-		}
-		before = page[0].ID
+	all, err := from.Messages(to)
+	if err != nil {
+		t.Fatal(err)
 	}
+	for _, m := range all {
+		if m.Mine {
+			states = append(states, m.State)
+		}
+	}
+	return states
 }
 
 // All of Bob's hosts are gone: nothing is called sent, the reason says what is wrong, and it arrives when both are there.
@@ -247,22 +241,16 @@ func TestLyingHostsAndABadNetworkLoseNothing(t *testing.T) {
 // alicesTexts returns what one has from another.
 func alicesTexts(t *testing.T, of, from *chattest.Person) (texts []string) {
 	t.Helper()
-	var before chat.MessageID
-	for {
-		page, err := of.History(t.Context(), of.With(from), before, chat.MaxPage)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(page) == 0 {
-			return texts
-		}
-		for _, m := range page {
-			if !m.Mine {
-				texts = append(texts, m.Text)
-			}
-		}
-		before = page[0].ID
+	all, err := of.Messages(from)
+	if err != nil {
+		t.Fatal(err)
 	}
+	for _, m := range all {
+		if !m.Mine {
+			texts = append(texts, m.Text)
+		}
+	}
+	return texts
 }
 
 // A host sees boxes of five sizes, and in none of them who sent it, what it says, or how long that is.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -471,21 +470,13 @@ func inBubble(t *testing.T, seed uint64, b bug, play func(*town)) (problems []st
 	return problems
 }
 
-// texts returns what one has from another, in the order in which people see it.
-func (w *town) texts(of, from *citizen) (list []chat.Message) {
-	var before chat.MessageID
-	for {
-		page, err := of.History(context.Background(), of.With(from.Person), before, chat.MaxPage)
-		if err != nil {
-			w.fail("%s cannot read: %v", of.Name, err)
-			return list
-		}
-		if len(page) == 0 {
-			return list
-		}
-		list = append(slices.Clone(page), list...)
-		before = page[0].ID
+// texts returns what one has with another, in the order in which people see it.
+func (w *town) texts(of, from *citizen) []chat.Message {
+	all, err := of.Messages(from.Person)
+	if err != nil {
+		w.fail("%s cannot read: %v", of.Name, err)
 	}
+	return all
 }
 
 func short(problems []string) string {

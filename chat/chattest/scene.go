@@ -262,24 +262,30 @@ func (p *Person) Hears(other *Person, n int) []string {
 	return texts
 }
 
-// Texts returns what p's history with other shows, oldest first.
-func (p *Person) Texts(other *Person) []string {
-	p.scene.T.Helper()
-	var texts []string
+// Messages returns p's history with other, oldest first.
+func (p *Person) Messages(other *Person) ([]chat.Message, error) {
+	var all []chat.Message
 	var before chat.MessageID
 	for {
 		page, err := p.History(context.Background(), p.With(other), before, chat.MaxPage)
-		if err != nil {
-			p.scene.T.Fatal(err)
+		if err != nil || len(page) == 0 {
+			return all, err
 		}
-		if len(page) == 0 {
-			return texts
-		}
-		older := make([]string, len(page))
-		for i, m := range page {
-			older[i] = m.Text
-		}
-		texts = append(older, texts...)
+		all = append(page, all...)
 		before = page[0].ID
 	}
+}
+
+// Texts returns what p's history with other shows, oldest first.
+func (p *Person) Texts(other *Person) []string {
+	p.scene.T.Helper()
+	all, err := p.Messages(other)
+	if err != nil {
+		p.scene.T.Fatal(err)
+	}
+	var texts []string
+	for _, m := range all {
+		texts = append(texts, m.Text)
+	}
+	return texts
 }
