@@ -16,19 +16,28 @@ import (
 // place returns the row id of a text that came in, and notes in its conversation what is the highest so far.
 func (m *Messenger) place(tx Tx, c *ConversationRow, l letter) (RowID, error) {
 	stamp := m.clock.believe(l.content.Clock)
-	if stamp <= c.Top { // it comes late, or its author's clock is behind: the parents decide
-		for _, parent := range l.content.Parents {
-			row, ok, err := tx.MessageByID(parent)
-			if err != nil {
-				return RowID{}, err
-			}
-			if ok && row.Conversation == c.ID {
-				stamp = max(stamp, nextStamp(row.Row.stamp()))
-			}
+	if stamp > c.Top {
+		c.Top = stamp
+		return rowAt(stamp, l), nil
+	}
+	// It comes late, or its author's clock is behind: the parents decide.
+	for _, parent := range l.content.Parents {
+		row, ok, err := tx.MessageByID(parent)
+		if err != nil {
+			return RowID{}, err
+		}
+		if ok && row.Conversation == c.ID {
+			stamp = max(stamp, nextStamp(row.Row.stamp()))
 		}
 	}
-	c.Top = max(c.Top, stamp)
-	return rowAt(stamp, l), nil
+	for {
+		row := rowAt(stamp, l)
+		c.Top = max(c.Top, stamp)
+		if _, taken, err := tx.Message(row); !taken || err != nil {
+			return row, err
+		}
+		stamp = nextStamp(stamp) // its device has gone back in time, and uses numbers again
+	}
 }
 
 // rowAt returns the row id of a letter at a place in the order. Of letters at one place the author's device and number decide, alike on

@@ -96,3 +96,21 @@ func wantGaps(t *testing.T, of, from *chattest.Person, gaps map[string]uint64, w
 		t.Errorf("%s sees %q, want %q", of.Name, texts, want)
 	}
 }
+
+// Alice's database went back, so that her device uses a number again, at a time that was before, too. Each of her texts has a place all the
+// same, one behind the other.
+func TestANumberThatIsUsedAgainHasAPlaceOfItsOwn(t *testing.T) {
+	s := chattest.NewScene(t, 53)
+	alice, bob := s.Started("Alice", chattest.NewMemStore()), s.Started("Bob", chattest.NewMemStore())
+	alice.Befriend(bob)
+	alice.Sees(alice.Say(bob, "one"), chat.StateDelivered)
+	rows, err := bob.TakesPlaces(t.Context(), bob.With(alice), 5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range rows[1:] {
+		if slices.Compare(rows[i][:], rows[i+1][:]) >= 0 {
+			t.Errorf("%x stands before %x", rows[i+1], rows[i])
+		}
+	}
+}
