@@ -67,6 +67,7 @@ type Messenger struct {
 	clock     clock
 	elapsed   elapsed
 	sends     sends
+	steps     steps
 	outbox    *outbox
 	resolver  *resolver
 	arrange   chan struct{} // a token: look after the mailboxes again
@@ -194,6 +195,7 @@ type aftermath struct {
 	heard   []peer.ID                // devices that something was taken from: they are there, and what they would not take before they may take now
 	anew    []peer.ID                // devices whose rows were sealed anew
 	lines   lines                    // the sessions that it has loaded
+	stepped []SessionID              // those on which it sent a step
 	owed    map[SessionID][]wire.Ack // what its packets from mailboxes are to be acknowledged with
 	people  bool                     // contacts have changed, and so who may deposit for us
 	event   uint64                   // the last event that it appended; 0 for none
@@ -213,6 +215,7 @@ func (m *Messenger) heed(after aftermath) {
 	for _, device := range after.heard {
 		m.outbox.heard(device)
 	}
+	m.steps.note(after.stepped, m.now())
 	for _, account := range after.resolve {
 		m.resolver.want(account)
 	}

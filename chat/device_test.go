@@ -76,7 +76,7 @@ func (b *book) AppendEvent(e Event) (uint64, error) {
 }
 
 func (b *book) LastEvent() (uint64, error)                           { return b.events, nil }
-func (b *book) Held(EnvelopeID) (HeldRow, bool, error)               { return HeldRow{}, false, nil }
+func (b *book) Held(...EnvelopeID) ([]HeldRow, error)                { return nil, nil }
 func (b *book) HeldOf(AccountID) ([]HeldRow, error)                  { return b.held, nil }
 func (b *book) PutHeld(h HeldRow) error                              { b.held = append(b.held, h); return nil }
 func (b *book) DeleteHeldOf(AccountID) error                         { b.held = nil; return nil }

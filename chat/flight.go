@@ -206,6 +206,7 @@ type outcome struct {
 // settle removes the rows that the device has proven to hold, notes who holds the others, and reports what became of their messages.
 func (m *Messenger) settle(tx Tx, after *aftermath, device peer.ID, rows []OutboxRow, handed []Handed) (came outcome, err error) {
 	var done []RowID
+	var reports []report
 	for i, h := range handed {
 		row := rows[i]
 		state, final := settled(row, h)
@@ -225,10 +226,10 @@ func (m *Messenger) settle(tx Tx, after *aftermath, device peer.ID, rows []Outbo
 		if state == "" || row.Message.IsZero() {
 			continue
 		}
-		way := Way{Device: device, State: state, Route: h.Route, Holders: row.Holders, At: m.now()}
-		if err := m.advance(tx, row.Message, state, way); err != nil {
-			return came, err
-		}
+		reports = append(reports, report{row.Message, Way{Device: device, State: state, Route: h.Route, Holders: row.Holders, At: m.now()}})
+	}
+	if err := m.advance(tx, reports...); err != nil {
+		return came, err
 	}
 	if came.gone = len(done); len(done) == 0 {
 		return came, nil
@@ -268,28 +269,58 @@ func (o OutboxRow) light() bool {
 	return err == nil && Kind(c.Kind) == KindReceipt
 }
 
-// advance reports a state of a message of ours, and the way that it went. Reports that are late or repeated change nothing.
-func (m *Messenger) advance(tx Tx, id RowID, to State, way Way) error {
-	row, ok, err := tx.Message(id)
-	if err != nil || !ok {
-		return err
-	}
-	return m.advanceRow(tx, row, to, way)
+// report is how far a message of ours has come on a way.
+type report struct {
+	message RowID
+	way     Way
 }
 
-// advanceRow is advance for a message that is loaded.
-func (m *Messenger) advanceRow(tx Tx, row MessageRow, to State, way Way) error {
+// advance notes reports. Those that are late or repeated, or about a message that is gone, change nothing.
+func (m *Messenger) advance(tx Tx, reports ...report) error {
+	ids := make([]RowID, len(reports))
+	for i, r := range reports {
+		ids[i] = r.message
+	}
+	rows, err := tx.MessagesAt(ids...)
+	if err != nil {
+		return err
+	}
+	known := make(map[RowID]MessageRow, len(rows))
+	for _, row := range rows {
+		known[row.Row] = row
+	}
+	for _, r := range reports {
+		if row, ok := known[r.message]; ok {
+			if known[r.message], err = m.advanceRow(tx, row, r.way.State, r.way); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// advanceRow is advance for one message that is loaded, and returns it as it is then.
+func (m *Messenger) advanceRow(tx Tx, row MessageRow, to State, way Way) (MessageRow, error) {
 	state, changed := row.State.Advance(to)
 	trace, noted := parseTrace(row.Trace).with(way)
 	if !changed && !noted {
-		return nil
+		return row, nil
 	}
 	row.State, row.Trace = state, trace.append()
 	if err := tx.SetMessageState(row); err != nil || row.Kind != KindText || !changed {
-		return err
+		return row, err
 	}
 	_, err := tx.AppendEvent(Event{
 		Type: EventMessageState, At: m.now(), Conversation: row.Conversation, Message: row.ID, Account: row.Author, State: state,
 	})
-	return err
+	return row, err
+}
+
+// messageAt loads one message by its row id.
+func messageAt(tx Tx, id RowID) (row MessageRow, ok bool, err error) {
+	rows, err := tx.MessagesAt(id)
+	if err != nil || len(rows) == 0 {
+		return row, false, err
+	}
+	return rows[0], true, nil
 }

@@ -37,12 +37,12 @@ func (v *vault) Contact(a AccountID) (ContactRow, bool, error) {
 }
 
 func (v *vault) Request(AccountID) (RequestRow, bool, error) { return RequestRow{}, false, nil }
-func (v *vault) Held(EnvelopeID) (HeldRow, bool, error)      { return HeldRow{}, false, nil }
+func (v *vault) Held(...EnvelopeID) ([]HeldRow, error)       { return nil, nil }
 
 func (v *vault) Update(_ context.Context, fn func(Tx) error) error { return fn(v) }
 func (v *vault) View(_ context.Context, fn func(Tx) error) error   { return fn(v) }
 
-func (v *vault) Seen(EnvelopeID) (SeenRow, bool, error) { return SeenRow{}, false, nil }
+func (v *vault) Seen(...EnvelopeID) ([]SeenRow, error) { return nil, nil }
 func (v *vault) Record(key string) (RecordRow, bool, error) {
 	r, ok := v.records[key]
 	return r, ok, nil

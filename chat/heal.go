@@ -109,7 +109,7 @@ func contentOf(tx Tx, row OutboxRow) (wire.Body, error) {
 		return wire.Body{Type: wire.BodyContent, Content: row.Content}, nil
 	}
 	if !row.Message.IsZero() {
-		message, ok, err := tx.Message(row.Message)
+		message, ok, err := messageAt(tx, row.Message)
 		if ok || err != nil {
 			return wire.Body{Type: wire.BodyContent, Content: message.Content}, err
 		}
@@ -379,7 +379,7 @@ func (m *Messenger) readdress(tx Tx, after *aftermath, account AccountID, messag
 		if len(devices) > 0 {
 			err = await(tx, after, account, devices, message)
 		} else {
-			err = m.advance(tx, message, StateFailed, Way{Reason: "the recipient's device was removed"})
+			err = m.advance(tx, report{message, Way{State: StateFailed, Reason: "the recipient's device was removed"}})
 		}
 		if err != nil {
 			return err

@@ -51,6 +51,8 @@ const (
 	FlightBytes = 256 << 10
 	// SendBatch is the most sends that share one transaction: the first of them waits for the last.
 	SendBatch = 256
+	// StepPause is the shortest time between two steps on a session: a burst of thousands of texts one way heals once, not once in a hundred.
+	StepPause = 10 * time.Second
 	// DeliveryWorkers is the most devices with a flight under way. With FlightSize it bounds the envelopes in memory.
 	DeliveryWorkers = 16
 	// FlightTimeout ends one attempt to reach a device, dial included.

@@ -119,7 +119,7 @@ func (m *Messenger) respond(tx Tx, from peer.ID, f *seal.First) (l *line, err, f
 		return nil, err, nil
 	}
 	row := SessionRow{ID: state.ID(), Device: peer.ID(c.Device), Account: AccountID(c.Account), At: m.now()}
-	return &line{row: row, state: state}, nil, nil
+	return &line{row: row, state: state, begun: true}, nil, nil
 }
 
 // handshakeSize is the length of what is kept of a first flight that was answered: session and generation.

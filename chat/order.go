@@ -33,7 +33,7 @@ func (m *Messenger) place(tx Tx, c *ConversationRow, l letter) (RowID, error) {
 	for {
 		row := rowAt(stamp, l)
 		c.Top = max(c.Top, stamp)
-		if _, taken, err := tx.Message(row); !taken || err != nil {
+		if _, taken, err := messageAt(tx, row); !taken || err != nil {
 			return row, err
 		}
 		stamp = nextStamp(stamp) // its device has gone back in time, and uses numbers again
@@ -111,6 +111,12 @@ func (c ConversationRow) missingBefore(device peer.ID, seq uint64) uint64 {
 		}
 	}
 	return 0
+}
+
+// fresh reports whether a letter's number is above all that have come of its device: then it has not come before.
+func (c *ConversationRow) fresh(l letter) bool {
+	i := slices.IndexFunc(c.Authors, func(a Author) bool { return a.Device == l.device })
+	return i >= 0 && l.content.Seq >= c.Authors[i].Next
 }
 
 // count notes the number of a letter in its conversation. It returns false where the device has used that number before.

@@ -76,7 +76,7 @@ func (m *Messenger) markRead(tx Tx, after *aftermath, ids []MessageID) error {
 		if !ok || row.State != StateReceived {
 			continue
 		}
-		if err := m.advanceRow(tx, row, StateRead, Way{}); err != nil {
+		if _, err := m.advanceRow(tx, row, StateRead, Way{}); err != nil {
 			return err
 		}
 		read[row.Conversation] = append(read[row.Conversation], id)
@@ -134,7 +134,7 @@ func (m *Messenger) acceptReceipt(tx Tx, l letter) (bool, error) {
 		if !ok || row.Author != m.self || row.Conversation != ConversationID(l.content.Conversation) {
 			continue
 		}
-		if err := m.advanceRow(tx, row, StateRead, Way{}); err != nil {
+		if _, err := m.advanceRow(tx, row, StateRead, Way{}); err != nil {
 			return false, err
 		}
 	}

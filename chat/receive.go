@@ -2,6 +2,7 @@ package chat
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"unicode/utf8"
 
@@ -38,6 +39,10 @@ func (m *Messenger) Receive(ctx context.Context, from peer.ID, envelopes [][]byt
 // receive takes envelopes and what is in them, as far as that is to be opened.
 func (m *Messenger) receive(ctx context.Context, from peer.ID, envelopes [][]byte, packets []*seal.Packet) ([]AckTag, error) {
 	order, acks := inOrder(packets), m.parseAcks(envelopes)
+	ids := make([]EnvelopeID, len(envelopes))
+	for i, e := range envelopes {
+		ids[i] = EnvelopeIDOf(e)
+	}
 	tags := make([]AckTag, len(envelopes))
 	err := m.update(ctx, func(tx Tx, after *aftermath) error {
 		clear(tags)
@@ -46,13 +51,22 @@ func (m *Messenger) receive(ctx context.Context, from peer.ID, envelopes [][]byt
 				return err
 			}
 		}
+		before, err := takenBefore(tx, ids)
+		if err != nil {
+			return err
+		}
 		for _, i := range order {
-			tag, err := m.takePacket(tx, after, from, EnvelopeIDOf(envelopes[i]), packets[i])
-			if err != nil {
-				return err
+			tag, known := before[ids[i]]
+			if !known {
+				if tag, err = m.takePacket(tx, after, from, ids[i], packets[i]); err != nil {
+					return err
+				}
 			}
-			if tags[i] = tag; from == nobody && tag != (AckTag{}) {
-				after.owe(packets[i].Session, EnvelopeIDOf(envelopes[i]), tag)
+			if tags[i] = tag; tag == (AckTag{}) {
+				continue
+			}
+			if before[ids[i]] = tag; from == nobody {
+				after.owe(packets[i].Session, ids[i], tag)
 			}
 		}
 		return m.payOwed(tx, after)
@@ -60,15 +74,23 @@ func (m *Messenger) receive(ctx context.Context, from peer.ID, envelopes [][]byt
 	return tags, err
 }
 
-// takePacket opens one packet and does what it says, unless it was taken before: then it only acknowledges again.
+// takenBefore returns what those of some envelopes are acknowledged with that came before: those that were taken with their tag, those that
+// are held for an answer with zeros.
+func takenBefore(tx Tx, ids []EnvelopeID) (map[EnvelopeID]AckTag, error) {
+	tags := map[EnvelopeID]AckTag{}
+	taken, err1 := tx.Seen(ids...)
+	for _, row := range taken {
+		tags[row.ID] = row.Tag
+	}
+	held, err2 := tx.Held(ids...)
+	for _, row := range held {
+		tags[row.Envelope] = AckTag{}
+	}
+	return tags, errors.Join(err1, err2)
+}
+
+// takePacket opens one packet and does what it says.
 func (m *Messenger) takePacket(tx Tx, after *aftermath, from peer.ID, id EnvelopeID, p *seal.Packet) (AckTag, error) {
-	before, seen, err := tx.Seen(id)
-	if seen || err != nil {
-		return before.Tag, err
-	}
-	if _, waits, err := tx.Held(id); waits || err != nil {
-		return AckTag{}, err
-	}
 	c, err, failed := m.open(tx, after, from, p)
 	if failed != nil {
 		return AckTag{}, failed
@@ -202,15 +224,17 @@ func (m *Messenger) revoked(tx Tx, account AccountID, device peer.ID) (bool, err
 
 // acceptText stores a message that came in and announces it. A message that is here already (its author sealed it anew) changes nothing.
 func (m *Messenger) acceptText(tx Tx, l letter) (bool, error) {
-	if _, ok, err := tx.MessageByID(l.id); ok || err != nil {
-		return true, err
-	}
-	if gone, err := tx.Forgotten(l.id); gone || err != nil {
-		return true, err
-	}
 	c, ok, err := tx.Conversation(l.content.Conversation)
 	if err != nil || !ok {
 		return false, err
+	}
+	if !c.fresh(l) {
+		if _, ok, err := tx.MessageByID(l.id); ok || err != nil {
+			return true, err
+		}
+	}
+	if gone, err := tx.Forgotten(l.id); gone || err != nil {
+		return true, err
 	}
 	row := MessageRow{
 		ID: l.id, Conversation: c.ID, Author: l.account, Device: l.device, Kind: KindText, State: StateReceived, At: m.now(), Content: l.raw,

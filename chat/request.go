@@ -55,7 +55,7 @@ func (m *Messenger) admitStranger(tx Tx, id EnvelopeID, l letter) (admission, er
 	if err != nil || request.State == RequestRejected || !l.wellFormed() {
 		return refused, err
 	}
-	if _, copied, err := tx.Held(id); err != nil || copied {
+	if copies, err := tx.Held(id); err != nil || len(copies) > 0 {
 		return refused, err
 	}
 	switch Kind(l.content.Kind) {

@@ -236,8 +236,8 @@ func (a *atRest) read(tx chat.Tx, table string) (n int, err error) {
 		for _, envelope := range a.scene.Net.Envelopes() {
 			if id := chat.EnvelopeIDOf(envelope); !seen[id] {
 				seen[id] = true
-				_, ok, err := tx.Seen(id)
-				one(ok, err)
+				rows, err := tx.Seen(id)
+				one(len(rows) > 0, err)
 			}
 		}
 	case "event":

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"encoding/binary"
 	"errors"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -294,10 +296,14 @@ func (t *sealedTx) blindWaiting(w WaitingRow) WaitingRow {
 }
 
 // AddUnaddressed implements Tx.
-func (t *sealedTx) AddUnaddressed(w WaitingRow) error { return t.tx.AddUnaddressed(t.blindWaiting(w)) }
+func (t *sealedTx) AddUnaddressed(w WaitingRow) error {
+	delete(t.known.waits, w.Account)
+	return t.tx.AddUnaddressed(t.blindWaiting(w))
+}
 
 // DeleteUnaddressed implements Tx.
 func (t *sealedTx) DeleteUnaddressed(w WaitingRow) error {
+	delete(t.known.waits, w.Account)
 	return t.tx.DeleteUnaddressed(t.blindWaiting(w))
 }
 
@@ -308,7 +314,13 @@ func (t *sealedTx) Unaddressed(a AccountID, device peer.ID, limit int) ([]RowID,
 }
 
 // Waits implements Tx.
-func (t *sealedTx) Waits(a AccountID) (bool, error) { return t.tx.Waits(t.blindAccount(a)) }
+func (t *sealedTx) Waits(a AccountID) (bool, error) {
+	_, waits, err := remember(&t.known.waits, a, func() (struct{}, bool, error) {
+		waits, err := t.tx.Waits(t.blindAccount(a))
+		return struct{}{}, waits, err
+	})
+	return waits, err
+}
 
 // WaitingAccounts implements Tx.
 func (t *sealedTx) WaitingAccounts() ([]WaitingRow, error) {
@@ -331,7 +343,7 @@ func (t *sealedTx) WaitingAccounts() ([]WaitingRow, error) {
 
 // peerOf returns the account that a message is for; none where the message or its conversation is gone.
 func (t *sealedTx) peerOf(row RowID) ([]AccountID, error) {
-	message, ok, err := t.Message(row)
+	message, ok, err := messageAt(t, row)
 	if err != nil || !ok {
 		return nil, err
 	}
@@ -349,21 +361,35 @@ func seenPlace(blind EnvelopeID) cells.Place {
 }
 
 // Seen implements Tx.
-func (t *sealedTx) Seen(id EnvelopeID) (SeenRow, bool, error) {
-	blind := t.blindEnvelope(id)
-	row, ok, err := t.tx.Seen(blind)
-	if err != nil || !ok {
-		return SeenRow{}, false, err
-	}
-	p := seenPlace(blind)
-	r, _, err := t.open(p, row.Cell)
+func (t *sealedTx) Seen(ids ...EnvelopeID) ([]SeenRow, error) {
+	names := t.blindEnvelopes(ids)
+	rows, err := t.tx.Seen(slices.Collect(maps.Keys(names))...)
 	if err != nil {
-		return SeenRow{}, false, err
+		return nil, err
 	}
-	plain := SeenRow{ID: id, At: row.At}
-	r.Fill(plain.Tag[:])
-	r.Fill(plain.Message[:])
-	return plain, true, t.close(p, r, true)
+	for i, row := range rows {
+		p := seenPlace(row.ID)
+		r, _, err := t.open(p, row.Cell)
+		if err != nil {
+			return nil, err
+		}
+		rows[i] = SeenRow{ID: names[row.ID], At: row.At}
+		r.Fill(rows[i].Tag[:])
+		r.Fill(rows[i].Message[:])
+		if err := t.close(p, r, true); err != nil {
+			return nil, err
+		}
+	}
+	return rows, nil
+}
+
+// blindEnvelopes returns ids by their indexes.
+func (t *sealedTx) blindEnvelopes(ids []EnvelopeID) map[EnvelopeID]EnvelopeID {
+	names := make(map[EnvelopeID]EnvelopeID, len(ids))
+	for _, id := range ids {
+		names[t.blindEnvelope(id)] = id
+	}
+	return names
 }
 
 // InsertSeen implements Tx.
@@ -422,6 +448,7 @@ func (t *sealedTx) PutRecord(row RecordRow) error {
 func (t *sealedTx) DeleteConversation(c ConversationID, a AccountID, at time.Time) error {
 	delete(t.known.conversations, c)
 	delete(t.known.contacts, a)
+	delete(t.known.waits, a)
 	t.people = true
 	return t.tx.DeleteConversation(t.blindConversation(c), t.blindAccount(a), at)
 }

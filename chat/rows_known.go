@@ -6,6 +6,7 @@ type known struct {
 	contacts      map[AccountID]found[ContactRow]
 	records       map[string]found[RecordRow]
 	conversations map[ConversationID]found[ConversationRow]
+	waits         map[AccountID]found[struct{}]
 }
 
 // found is the outcome of a look-up.

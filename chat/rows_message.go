@@ -102,9 +102,9 @@ func (t *sealedTx) openMessages(rows []MessageRow, err error) ([]MessageRow, err
 	return rows, nil
 }
 
-// Message implements Tx.
-func (t *sealedTx) Message(row RowID) (MessageRow, bool, error) {
-	return t.openMessage(t.tx.Message(row))
+// MessagesAt implements Tx.
+func (t *sealedTx) MessagesAt(rows ...RowID) ([]MessageRow, error) {
+	return t.openMessages(t.tx.MessagesAt(rows...))
 }
 
 // MessageByID implements Tx.

@@ -3,6 +3,7 @@ package chat
 import (
 	"cmp"
 	"encoding/binary"
+	"maps"
 	"slices"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -190,18 +191,16 @@ func heldPlace(blind MessageID) cells.Place {
 }
 
 // Held implements Tx.
-func (t *sealedTx) Held(id EnvelopeID) (HeldRow, bool, error) {
-	row, ok, err := t.tx.Held(t.blindEnvelope(id))
-	if err != nil || !ok {
-		return HeldRow{}, false, err
-	}
-	plain, err := t.openHeld(row)
-	return plain, err == nil, err
+func (t *sealedTx) Held(ids ...EnvelopeID) ([]HeldRow, error) {
+	return t.openAllHeld(t.tx.Held(slices.Collect(maps.Keys(t.blindEnvelopes(ids)))...))
 }
 
 // HeldOf implements Tx.
 func (t *sealedTx) HeldOf(a AccountID) ([]HeldRow, error) {
-	rows, err := t.tx.HeldOf(t.blindAccount(a))
+	return t.openAllHeld(t.tx.HeldOf(t.blindAccount(a)))
+}
+
+func (t *sealedTx) openAllHeld(rows []HeldRow, err error) ([]HeldRow, error) {
 	if err != nil {
 		return nil, err
 	}

@@ -223,7 +223,7 @@ func (m *Messenger) addressFor(tx Tx, after *aftermath, w WaitingRow, to []recip
 		return false, err
 	}
 	for _, w.Message = range rows {
-		row, ok, err := tx.Message(w.Message)
+		row, ok, err := messageAt(tx, w.Message)
 		if err != nil {
 			return false, err
 		}

@@ -3,7 +3,10 @@ package chat
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
+	"sync"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
@@ -22,6 +25,7 @@ type ChainID = seal.ChainID
 type line struct {
 	row     SessionRow
 	state   *seal.Session
+	begun   bool // in this transaction
 	changed bool
 }
 
@@ -113,7 +117,9 @@ func (ls *lines) keep(tx sessionTx) error {
 		if err := tx.PutSession(l.row); err != nil {
 			return err
 		}
-		crowded[l.row.Device] = true
+		if l.begun {
+			l.begun, crowded[l.row.Device] = false, true
+		}
 	}
 	for device := range crowded {
 		if err := ls.trim(tx, device); err != nil {
@@ -187,7 +193,7 @@ func (m *Messenger) begin(after *aftermath, to recipient, bundle seal.Bundle) (*
 	}
 	return after.lines.add(&line{
 		row:   SessionRow{ID: state.ID(), Device: to.device, Account: to.account, At: m.now()},
-		state: state, changed: true,
+		state: state, begun: true, changed: true,
 	}), nil
 }
 
@@ -243,10 +249,39 @@ func (m *Messenger) post(tx Tx, after *aftermath, to recipient, message RowID, r
 	return m.enclose(tx, after, l, wire.Body{Type: wire.BodyContent, Content: row.Content}, out)
 }
 
-// oweStep sends a step to the other side of a session that waits for one.
+// oweStep sends a step to the other side of a session that waits for one, but not one after another: until the other side's new chain is
+// acknowledged, each of its packets carries the chain's keys, which are many times as long as a text.
 func (m *Messenger) oweStep(tx Tx, after *aftermath, l *line) error {
-	if !l.state.Owes() {
+	if !l.state.Owes() || !m.steps.due(l.row.ID, m.now()) {
 		return nil
 	}
+	after.stepped = append(after.stepped, l.row.ID)
 	return m.enclose(tx, after, l, wire.Body{Type: wire.BodyStep}, OutboxRow{Row: m.clock.nextRow()})
+}
+
+// steps are the sessions on which steps were sent in the last StepPause.
+type steps struct {
+	mu   sync.Mutex
+	sent map[SessionID]time.Time
+}
+
+// due reports whether the last step on a session is long enough ago.
+func (s *steps) due(id SessionID, now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	maps.DeleteFunc(s.sent, func(_ SessionID, at time.Time) bool { return now.Sub(at) >= StepPause || now.Before(at) })
+	_, recent := s.sent[id]
+	return !recent
+}
+
+// note notes steps that were sent now.
+func (s *steps) note(ids []SessionID, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, id := range ids {
+		if s.sent == nil {
+			s.sent = map[SessionID]time.Time{}
+		}
+		s.sent[id] = now
+	}
 }

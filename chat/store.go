@@ -23,7 +23,8 @@ type Store interface {
 }
 
 // Tx is one transaction: the union of what each file of this package needs, so that a reader of receive.go sees exactly the
-// rows that it touches. Every slice that a method returns belongs to the caller. Times are made by the caller, never by SQL.
+// rows that it touches. Every slice that a method returns belongs to the caller, and every slice that it was given must stay as it is until the
+// transaction has ended. A row that is refused fails the transaction, at its end at the latest. Times are made by the caller, never by SQL.
 type Tx interface {
 	senderTx
 	outboxTx
@@ -80,12 +81,12 @@ type outboxTx interface {
 
 // receiverTx is what receive.go and receipt.go touch.
 type receiverTx interface {
-	// Seen returns what is remembered of an envelope that was taken before.
-	Seen(EnvelopeID) (row SeenRow, ok bool, err error)
+	// Seen returns what is remembered of those envelopes that were taken before, in no order.
+	Seen(...EnvelopeID) ([]SeenRow, error)
 	// InsertSeen remembers an envelope as taken. It is an error when it is there already.
 	InsertSeen(SeenRow) error
-	// Message loads one message by its local row id.
-	Message(RowID) (m MessageRow, ok bool, err error)
+	// MessagesAt loads messages by their local row ids, those that there are, in no order.
+	MessagesAt(...RowID) ([]MessageRow, error)
 	// MessageByID loads one message by the id that both sides know.
 	MessageByID(MessageID) (m MessageRow, ok bool, err error)
 	// SetMessageState changes state and trace of the message with the given Row. It is an error when there is none.
@@ -116,8 +117,8 @@ type requestTx interface {
 
 // heldTx is where request.go keeps the letters of those who wait for an answer.
 type heldTx interface {
-	// Held loads the letter that came in an envelope.
-	Held(EnvelopeID) (h HeldRow, ok bool, err error)
+	// Held loads the letters that came in envelopes, those that there are, in no order.
+	Held(...EnvelopeID) ([]HeldRow, error)
 	// HeldOf lists an account's letters in the order they came (by Row).
 	HeldOf(AccountID) ([]HeldRow, error)
 	// PutHeld inserts or replaces by Message. It is an error when another letter has the same Envelope.

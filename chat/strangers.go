@@ -77,12 +77,12 @@ func (m *Messenger) postpone(ctx context.Context, from peer.ID, envelopes [][]by
 		for _, i := range begin {
 			id := EnvelopeIDOf(envelopes[i])
 			_, session, err1 := tx.Session(packets[i].Session)
-			_, seen, err2 := tx.Seen(id)
-			_, held, err3 := tx.Held(id)
+			seen, err2 := tx.Seen(id)
+			held, err3 := tx.Held(id)
 			if err := errors.Join(err1, err2, err3); err != nil {
 				return err
 			}
-			known[i] = session || seen || held
+			known[i] = session || len(seen) > 0 || len(held) > 0
 		}
 		return nil
 	})

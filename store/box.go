@@ -138,9 +138,9 @@ func (t *tx) insertBox(d mailbox.Deposit, row [16]byte) error {
 	size := int64(len(d.Box))
 	owner := bytesOf(d.Owner)
 	return t.execAll(
-		statement{boxInsert, []any{owner, row[:], d.ID[:], d.Lane[:], size, []byte{}, bytesOf(d.Box)}},
-		statement{mailboxAdd, []any{owner, 1, size}},
-		statement{useAdd, []any{owner, d.Lane[:], size}},
+		statement{query: boxInsert, args: []any{owner, row[:], d.ID[:], d.Lane[:], size, []byte{}, bytesOf(d.Box)}},
+		statement{query: mailboxAdd, args: []any{owner, 1, size}},
+		statement{query: useAdd, args: []any{owner, d.Lane[:], size}},
 	)
 }
 
@@ -205,7 +205,7 @@ func (m *Mailbox) mark(t *tx, l mailbox.Lease, plan func(*tx) error, rows *[][16
 	if err := plan(t); err != nil {
 		return err
 	}
-	for batch := range batches(keys(*rows), 1) {
+	for batch := range batches(rowKeys(*rows), 1) {
 		args := append([]any{bytesOf(l.Owner), bytesOf(l.Host), l.Until.UnixMicro()}, batch...)
 		if _, err := t.exec(boxesLease+placeholders(4, len(batch)), args...); err != nil {
 			return err
@@ -241,7 +241,7 @@ func choose(l mailbox.Lease, free []boxRow) (hand, mark [][16]byte) {
 }
 
 func (t *tx) readBoxes(owner peer.ID, rows [][16]byte) (boxes []mailbox.Box, err error) {
-	for batch := range batches(keys(rows), 1) {
+	for batch := range batches(rowKeys(rows), 1) {
 		some, err := list(t, func(rows *sql.Rows) (b mailbox.Box, err error) {
 			return b, rows.Scan(id(b.ID[:]), &b.Box)
 		}, boxesRead+placeholders(2, len(batch))+boxesOrder, append([]any{bytesOf(owner)}, batch...)...)
@@ -253,22 +253,13 @@ func (t *tx) readBoxes(owner peer.ID, rows [][16]byte) (boxes []mailbox.Box, err
 	return boxes, nil
 }
 
-// keys returns ids as arguments of a statement.
-func keys(ids [][16]byte) []any {
-	args := make([]any, len(ids))
-	for i := range ids {
-		args[i] = ids[i][:]
-	}
-	return args
-}
-
 // Delete implements mailbox.Store.
 func (m *Mailbox) Delete(ctx context.Context, owner peer.ID, ids []mailbox.DepositID) error {
 	err := m.change(ctx, owner, func(t *tx, _ bool) error {
 		if _, ok, err := m.lockOwner(t, owner); err != nil || !ok {
 			return err
 		}
-		for batch := range batches(keys(ids), 1) {
+		for batch := range batches(rowKeys(ids), 1) {
 			args := append([]any{bytesOf(owner)}, batch...)
 			if _, err := t.deleteBoxes(owner, boxesDelete+placeholders(2, len(batch)), args...); err != nil {
 				return err
@@ -373,3 +364,5 @@ func (t *tx) expireMailbox(owner peer.ID, before time.Time) error {
 	}
 	return t.deleteMailbox(owner)
 }
+
+func rowKeys(rows [][16]byte) []any { return keys(rows, func(r *[16]byte) []byte { return r[:] }) }

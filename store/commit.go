@@ -250,6 +250,9 @@ func (u *update) run(ctx context.Context, s *session) error {
 	}
 	t := &tx{ctx: ctx, session: s}
 	err := u.fn(t)
+	if err == nil {
+		err = t.settleAll()
+	}
 	switch {
 	case t.err == nil || errors.Is(err, t.err):
 		return err

@@ -15,6 +15,7 @@ const (
 
 	tombstoneInsert = `INSERT INTO tombstone (message_id, forgotten_at)
 		SELECT message_id, CAST($1 AS BIGINT) FROM message WHERE conversation = $2 ON CONFLICT DO NOTHING`
+	tombstoneAny       = `SELECT forgotten_at FROM tombstone LIMIT 1`
 	tombstoneSelect    = `SELECT forgotten_at FROM tombstone WHERE message_id = $1`
 	messageForget      = `DELETE FROM message WHERE conversation = $1`
 	conversationForget = `DELETE FROM conversation WHERE id = $1`
@@ -31,10 +32,7 @@ func (t *tx) Conversation(id chat.ConversationID) (chat.ConversationRow, bool, e
 
 // PutConversation implements chat.Tx.
 func (t *tx) PutConversation(c chat.ConversationRow) error {
-	if _, err := t.exec(conversationPut, c.ID[:], c.At.UnixMicro(), bytesOf(c.Cell)); err != nil {
-		return fmt.Errorf("put conversation %x: %w", c.ID, err)
-	}
-	return nil
+	return t.write(conversationPut, c.ID[:], c.At.UnixMicro(), bytesOf(c.Cell))
 }
 
 func scanConversation(rows *sql.Rows) (c chat.ConversationRow, err error) {
@@ -43,6 +41,7 @@ func scanConversation(rows *sql.Rows) (c chat.ConversationRow, err error) {
 
 // DeleteConversation implements chat.Tx.
 func (t *tx) DeleteConversation(c chat.ConversationID, a chat.AccountID, at time.Time) error {
+	t.never = false
 	none := chat.ConversationID{}
 	for _, step := range []struct {
 		query string
@@ -63,10 +62,19 @@ func (t *tx) DeleteConversation(c chat.ConversationID, a chat.AccountID, at time
 	return nil
 }
 
-// Forgotten implements chat.Tx.
+// Forgotten implements chat.Tx. Most people have forgotten nothing, ever: that is asked once.
 func (t *tx) Forgotten(message chat.MessageID) (bool, error) {
-	_, ok, err := first(t, func(rows *sql.Rows) (at time.Time, err error) {
-		return at, rows.Scan(instant(&at))
-	}, tombstoneSelect, message[:])
+	at := func(rows *sql.Rows) (at time.Time, err error) { return at, rows.Scan(instant(&at)) }
+	if !t.forgotten && !t.never {
+		_, some, err := first(t, at, tombstoneAny)
+		if err != nil {
+			return false, err
+		}
+		t.forgotten, t.never = some, !some
+	}
+	if t.never {
+		return false, nil
+	}
+	_, ok, err := first(t, at, tombstoneSelect, message[:])
 	return ok, err
 }

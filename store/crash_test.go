@@ -189,7 +189,7 @@ func TestServerRestartsWhileManyWrite(t *testing.T) {
 // insertedOnce tries to write the n-th message where it is not there yet. It returns false when the server was away.
 func insertedOnce(t *testing.T, db *DB, n int) bool {
 	err := db.Update(bg(), func(tx chat.Tx) error {
-		if _, ok, err := tx.Message(benchMessage(uint64(n)).Row); ok || err != nil {
+		if rows, err := tx.MessagesAt(benchMessage(uint64(n)).Row); len(rows) > 0 || err != nil {
 			return err
 		}
 		return tx.InsertMessage(benchMessage(uint64(n)))

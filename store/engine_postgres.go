@@ -218,7 +218,17 @@ func pipeline(ctx context.Context, s *session, all []statement) error {
 	for _, one := range all {
 		batch.Queue(one.query, one.args...)
 	}
-	return s.conn.Raw(func(c any) error { return c.(*stdlib.Conn).Conn().SendBatch(ctx, &batch).Close() })
+	return s.conn.Raw(func(c any) error {
+		results := c.(*stdlib.Conn).Conn().SendBatch(ctx, &batch)
+		for _, one := range all {
+			tag, err := results.Exec()
+			if err := one.changed(tag.RowsAffected(), err); err != nil {
+				_ = results.Close() // says the same
+				return one.failed(err)
+			}
+		}
+		return results.Close()
+	})
 }
 
 // noteWarning keeps the last warning of a connection for whoever commits on it.

@@ -2,27 +2,25 @@ package store
 
 import (
 	"database/sql"
-	"fmt"
 
 	"parley/chat"
 )
 
 const (
-	// One connection writes, so that the next number is the last one and one: no number is skipped, and none shows before a
-	// smaller one.
-	eventInsert = `INSERT INTO event (seq, type, created_at, conversation, state, cell)
-		VALUES ((SELECT COALESCE(MAX(seq), 0) + 1 FROM event), $1, $2, $3, $4, $5) RETURNING seq`
+	eventInsert = `INSERT INTO event (seq, type, created_at, conversation, state, cell) VALUES `
 	eventSelect = `SELECT seq, type, created_at, conversation, state, cell FROM event WHERE seq > $1 ORDER BY seq LIMIT $2`
 	eventLast   = `SELECT COALESCE(MAX(seq), 0) FROM event`
 )
 
-// AppendEvent implements chat.Tx.
+// AppendEvent implements chat.Tx. One connection writes, so that the next number is the last one and one: no number is skipped, and none
+// shows before a smaller one.
 func (t *tx) AppendEvent(e chat.Event) (uint64, error) {
-	seq, _, err := first(t, scanSeq, eventInsert, string(e.Type), e.At.UnixMicro(), e.Conversation[:], string(e.State), bytesOf(e.Cell))
+	last, err := t.LastEvent()
 	if err != nil {
-		return 0, fmt.Errorf("append event: %w", err)
+		return 0, err
 	}
-	return seq, nil
+	t.last = last + 1
+	return t.last, t.add(eventInsert, seqOf(t.last), string(e.Type), e.At.UnixMicro(), e.Conversation[:], string(e.State), bytesOf(e.Cell))
 }
 
 // Events implements chat.Tx.
@@ -34,8 +32,10 @@ func (t *tx) Events(after uint64, limit int) ([]chat.Event, error) {
 
 // LastEvent implements chat.Tx.
 func (t *tx) LastEvent() (uint64, error) {
-	seq, _, err := first(t, scanSeq, eventLast)
+	if t.last > 0 {
+		return t.last, nil
+	}
+	seq, _, err := first(t, func(rows *sql.Rows) (seq uint64, err error) { return seq, rows.Scan(&seq) }, eventLast)
+	t.last = seq
 	return seq, err
 }
-
-func scanSeq(rows *sql.Rows) (seq uint64, err error) { return seq, rows.Scan(&seq) }

@@ -151,7 +151,8 @@ func write(db *DB, n int) error {
 func has(t *testing.T, db *DB, n int) (ok bool) {
 	t.Helper()
 	err := db.View(bg(), func(tx chat.Tx) (err error) {
-		_, ok, err = tx.Message(benchMessage(uint64(n)).Row)
+		rows, err := tx.MessagesAt(benchMessage(uint64(n)).Row)
+		ok = len(rows) > 0
 		return err
 	})
 	if err != nil {

@@ -3,7 +3,6 @@ package store
 import (
 	"bytes"
 	"database/sql"
-	"fmt"
 	"time"
 
 	"parley/chat"
@@ -11,14 +10,13 @@ import (
 
 const (
 	messageInsert = `INSERT INTO message
-		(row_id, message_id, conversation, kind, state, trace, client_id, created_at, event_seq, cell)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`
+		(row_id, message_id, conversation, kind, state, trace, client_id, created_at, event_seq, cell) VALUES `
 	messageState = `UPDATE message SET state = $1, trace = $2 WHERE row_id = $3`
 
 	messageSelect = `SELECT
 		row_id, message_id, conversation, kind, state, trace, client_id, created_at, event_seq, cell
 		FROM message `
-	messageByRow    = messageSelect + `WHERE row_id = $1`
+	messageAt       = messageSelect + `WHERE row_id IN `
 	messageByID     = messageSelect + `WHERE message_id = $1`
 	messageByClient = messageSelect + `WHERE conversation = $1 AND client_id = $2 AND length(client_id) > 0`
 	messagePage     = messageSelect + `WHERE conversation = $1 AND kind = $2 AND row_id < $3 ORDER BY row_id DESC LIMIT $4`
@@ -33,30 +31,21 @@ const (
 
 // InsertMessage implements chat.Tx.
 func (t *tx) InsertMessage(m chat.MessageRow) error {
-	_, err := t.exec(messageInsert, m.Row[:], m.ID[:], m.Conversation[:], int64(m.Kind), string(m.State), bytesOf(m.Trace),
+	return t.add(messageInsert, m.Row[:], m.ID[:], m.Conversation[:], int64(m.Kind), string(m.State), bytesOf(m.Trace),
 		bytesOf(m.ClientID), m.At.UnixMicro(), int64(m.Event), bytesOf(m.Cell))
-	if err != nil {
-		return fmt.Errorf("insert message %x: %w", m.Row, err)
-	}
-	return nil
 }
 
 // SetMessageState implements chat.Tx. It is an error when there is no such message.
 func (t *tx) SetMessageState(m chat.MessageRow) error {
-	n, err := t.exec(messageState, string(m.State), bytesOf(m.Trace), m.Row[:])
-	if err == nil && n == 0 {
-		err = t.fail(sql.ErrNoRows)
-	}
-	if err != nil {
-		return fmt.Errorf("set state of message %x: %w", m.Row, err)
-	}
-	return nil
+	return t.change(messageState, string(m.State), bytesOf(m.Trace), m.Row[:])
 }
 
-// Message implements chat.Tx.
-func (t *tx) Message(row chat.RowID) (chat.MessageRow, bool, error) {
-	return first(t, scanMessage, messageByRow, row[:])
+// MessagesAt implements chat.Tx.
+func (t *tx) MessagesAt(rows ...chat.RowID) ([]chat.MessageRow, error) {
+	return listIn(t, scanMessage, messageAt, rowIDs(rows))
 }
+
+func rowIDs(rows []chat.RowID) []any { return keys(rows, func(r *chat.RowID) []byte { return r[:] }) }
 
 // MessageByID implements chat.Tx.
 func (t *tx) MessageByID(id chat.MessageID) (chat.MessageRow, bool, error) {

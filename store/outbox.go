@@ -2,7 +2,6 @@ package store
 
 import (
 	"database/sql"
-	"fmt"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
@@ -10,7 +9,7 @@ import (
 )
 
 const (
-	outboxInsert  = `INSERT INTO outbox (device, row_id, account, message_row, envelope_id, cell, holders) VALUES ($1, $2, $3, $4, $5, $6, $7)`
+	outboxInsert  = `INSERT INTO outbox (device, row_id, account, message_row, envelope_id, cell, holders) VALUES `
 	outboxHolders = `UPDATE outbox SET holders = $3 WHERE device = $1 AND row_id = $2`
 	outboxOf      = `SELECT device, row_id, account, message_row, envelope_id, cell, holders
 		FROM outbox WHERE device = $1 AND row_id > $2 ORDER BY row_id LIMIT $3`
@@ -34,17 +33,12 @@ const (
 
 // InsertOutbox implements chat.Tx.
 func (t *tx) InsertOutbox(o chat.OutboxRow) error {
-	_, err := t.exec(outboxInsert, bytesOf(o.Device), o.Row[:], o.Account[:], o.Message[:], o.ID[:], bytesOf(o.Cell), bytesOf(o.HoldersCell))
-	if err != nil {
-		return fmt.Errorf("insert outbox row %x: %w", o.Row, err)
-	}
-	return nil
+	return t.add(outboxInsert, bytesOf(o.Device), o.Row[:], o.Account[:], o.Message[:], o.ID[:], bytesOf(o.Cell), bytesOf(o.HoldersCell))
 }
 
 // SetOutboxHolders implements chat.Tx.
 func (t *tx) SetOutboxHolders(o chat.OutboxRow) error {
-	_, err := t.exec(outboxHolders, bytesOf(o.Device), o.Row[:], bytesOf(o.HoldersCell))
-	return err
+	return t.write(outboxHolders, bytesOf(o.Device), o.Row[:], bytesOf(o.HoldersCell))
 }
 
 // OutboxDevices implements chat.Tx.
@@ -63,13 +57,9 @@ func (t *tx) OutboxOf(device peer.ID, after chat.RowID, limit int) ([]chat.Outbo
 
 // DeleteOutbox implements chat.Tx.
 func (t *tx) DeleteOutbox(device peer.ID, rows []chat.RowID) error {
-	all := make([]any, len(rows))
-	for i := range rows {
-		all[i] = rows[i][:]
-	}
-	for batch := range batches(all, 1) {
-		if _, err := t.exec(outboxDelete+placeholders(2, len(batch)), append([]any{bytesOf(device)}, batch...)...); err != nil {
-			return fmt.Errorf("delete %d outbox rows: %w", len(batch), err)
+	for batch := range batches(rowIDs(rows), 1) {
+		if err := t.write(outboxDelete+placeholders(2, len(batch)), append([]any{bytesOf(device)}, batch...)...); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -54,6 +54,8 @@ func queries(t *testing.T) map[string]string {
 // whole completes a query that the code completes.
 func whole(name, text string) string {
 	switch name {
+	case "messageAt", "seenSelect", "heldIn":
+		return text + placeholders(1, 8)
 	case "outboxDelete", "boxesRead":
 		return text + placeholders(2, 8)
 	case "laneDelete":
@@ -62,6 +64,14 @@ func whole(name, text string) string {
 		return text + placeholders(4, 8)
 	case "boxesDelete":
 		return text + placeholders(2, 8) + boxesGone
+	case "messageInsert":
+		return text + rowsOf(8, 10)
+	case "outboxInsert":
+		return text + rowsOf(8, 7)
+	case "seenInsert":
+		return text + rowsOf(8, 3)
+	case "eventInsert":
+		return text + rowsOf(8, 6)
 	case "laneInsert":
 		return text + laneRows(8) + laneOnce
 	case "sqliteHasTable", "postgresHasTable":
@@ -161,7 +171,7 @@ func TestQueriesPrepare(t *testing.T) {
 func TestQueriesUseIndexes(t *testing.T) {
 	db := open(t, storetest.SQLite(t))
 	for _, name := range []string{
-		"messageByRow", "messageByID", "messageByClient", "messagePage", "messageUnreadIn", "messageStats", "messageLast",
+		"messageAt", "messageByID", "messageByClient", "messagePage", "messageUnreadIn", "messageStats", "messageLast",
 		"outboxOf", "outboxDevices", "outboxDelete", "seenSelect", "eventSelect", "contactOf",
 		"conversationSelect", "recordSelect", "unaddressedOf", "unaddressedAny", "requestOf", "heldIn", "heldOf", "heldDelete", "tombstoneSelect",
 		"eventLast", "sessionByID", "sessionsWith", "secretOne", "secretsOf",

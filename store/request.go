@@ -15,7 +15,7 @@ const (
 	requestDelete = `DELETE FROM request WHERE account = $1`
 
 	heldSelect = `SELECT message_id, envelope_id, account, row_id, created_at, cell FROM held `
-	heldIn     = heldSelect + `WHERE envelope_id = $1`
+	heldIn     = heldSelect + `WHERE envelope_id IN `
 	heldOf     = heldSelect + `WHERE account = $1 ORDER BY row_id`
 	heldPut    = `INSERT INTO held (message_id, envelope_id, account, row_id, created_at, cell) VALUES ($1, $2, $3, $4, $5, $6)
 		ON CONFLICT (message_id) DO UPDATE SET envelope_id = excluded.envelope_id, account = excluded.account,
@@ -53,8 +53,8 @@ func (t *tx) DeleteRequest(account chat.AccountID) error {
 }
 
 // Held implements chat.Tx.
-func (t *tx) Held(envelope chat.EnvelopeID) (chat.HeldRow, bool, error) {
-	return first(t, scanHeld, heldIn, envelope[:])
+func (t *tx) Held(envelopes ...chat.EnvelopeID) ([]chat.HeldRow, error) {
+	return listIn(t, scanHeld, heldIn, envelopeIDs(envelopes))
 }
 
 // HeldOf implements chat.Tx.

@@ -35,11 +35,7 @@ func (t *tx) Sessions(device peer.ID) ([]chat.SessionRow, error) {
 
 // PutSession implements chat.Tx.
 func (t *tx) PutSession(s chat.SessionRow) error {
-	_, err := t.exec(sessionPut, s.ID[:], bytesOf(s.Device), s.At.UnixMicro(), bytesOf(s.Cell))
-	if err != nil {
-		return fmt.Errorf("put session %x: %w", s.ID[:4], err)
-	}
-	return nil
+	return t.write(sessionPut, s.ID[:], bytesOf(s.Device), s.At.UnixMicro(), bytesOf(s.Cell))
 }
 
 // DeleteSession implements chat.Tx.

@@ -19,6 +19,8 @@ type session struct {
 	pipeline func(context.Context, []statement) error
 	// doubt returns, once, why the last commit may not be durable though the database said yes; nil where it never says so.
 	doubt func() error
+	// words holds the words of queries (names).
+	words map[string]map[string]bool
 	// broken is set when a transaction could not be ended: the connection must not be used again.
 	broken bool
 }
@@ -36,7 +38,19 @@ func (s *session) exec(ctx context.Context, query string, args ...any) (int64, e
 type statement struct {
 	query string
 	args  []any
+	must  bool // it must change a row
 }
+
+// changed is the error of a statement that changed so many rows.
+func (one statement) changed(n int64, err error) error {
+	if err == nil && n == 0 && one.must {
+		err = sql.ErrNoRows
+	}
+	return err
+}
+
+// failed says in which statement an error came up.
+func (one statement) failed(err error) error { return fmt.Errorf("%.40s: %w", one.query, err) }
 
 // execAll runs statements one after another, up to the first that fails.
 func (s *session) execAll(ctx context.Context, all []statement) error {
@@ -44,8 +58,12 @@ func (s *session) execAll(ctx context.Context, all []statement) error {
 		return s.pipeline(ctx, all)
 	}
 	for _, one := range all {
-		if _, err := s.run(ctx, one.query, one.args...); err != nil {
-			return err
+		res, err := s.run(ctx, one.query, one.args...)
+		if err == nil {
+			err = one.changed(res.RowsAffected())
+		}
+		if err != nil {
+			return one.failed(err)
 		}
 	}
 	return nil
@@ -91,7 +109,7 @@ func numbered(query string) string { return strings.ReplaceAll(query, "$", "?") 
 
 // begin starts a transaction with the engine's words for it.
 func (s *session) begin(ctx context.Context, words string) error {
-	_, err := s.conn.ExecContext(ctx, words)
+	_, err := s.run(ctx, words)
 	return err
 }
 
@@ -100,7 +118,7 @@ func (s *session) commit(ctx context.Context) error {
 	if s.doubt != nil {
 		_ = s.doubt() // of what came before
 	}
-	_, err := s.conn.ExecContext(ctx, "COMMIT")
+	_, err := s.run(ctx, "COMMIT")
 	if err == nil && s.doubt != nil {
 		err = s.doubt()
 	}
@@ -114,7 +132,7 @@ func (s *session) commit(ctx context.Context) error {
 func (s *session) rollBack(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), ConnectTimeout)
 	defer cancel()
-	if _, err := s.conn.ExecContext(ctx, "ROLLBACK"); err != nil {
+	if _, err := s.run(ctx, "ROLLBACK"); err != nil {
 		s.broken = true
 	}
 }

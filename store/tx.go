@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
@@ -23,12 +24,16 @@ type tx struct {
 	ctx     context.Context
 	session *session
 	err     error
+	later   []later // what was written and not sent yet
+	last    uint64  // the last event; 0 where nobody has asked yet
+
+	forgotten, never bool // it is known that something was forgotten, or that nothing ever was
 }
 
 // exec runs a statement that returns no rows, and returns how many rows it changed.
 func (t *tx) exec(query string, args ...any) (int64, error) {
-	if t.err != nil {
-		return 0, t.err
+	if err := t.settle(query); t.err != nil {
+		return 0, cmp.Or(err, t.err)
 	}
 	n, err := t.session.exec(t.ctx, query, args...)
 	return n, t.fail(err)
@@ -51,8 +56,8 @@ func (t *tx) fail(err error) error {
 
 // list runs a query and reads every row with scan.
 func list[T any](t *tx, scan func(*sql.Rows) (T, error), query string, args ...any) ([]T, error) {
-	if t.err != nil {
-		return nil, t.err
+	if err := t.settle(query); t.err != nil {
+		return nil, cmp.Or(err, t.err)
 	}
 	rows, err := t.session.query(t.ctx, query, args...)
 	if err != nil {
@@ -77,6 +82,27 @@ func first[T any](t *tx, scan func(*sql.Rows) (T, error), query string, args ...
 		return row, false, err
 	}
 	return all[0], true, nil
+}
+
+// listIn is list for a query that ends before the keys of the rows that it wants.
+func listIn[T any](t *tx, scan func(*sql.Rows) (T, error), query string, keys []any) (all []T, err error) {
+	for batch := range batches(keys, 1) {
+		some, err := list(t, scan, query+placeholders(1, len(batch)), batch...)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, some...)
+	}
+	return all, nil
+}
+
+// keys returns ids as a statement takes them.
+func keys[T any](ids []T, bytes func(*T) []byte) []any {
+	args := make([]any, len(ids))
+	for i := range ids {
+		args[i] = bytes(&ids[i])
+	}
+	return args
 }
 
 // id scans bytes into an array of the same length.

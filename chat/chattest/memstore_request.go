@@ -53,13 +53,13 @@ func (t *memTx) DeleteRequest(account chat.AccountID) error {
 }
 
 // Held implements chat.Tx.
-func (t *memTx) Held(envelope chat.EnvelopeID) (chat.HeldRow, bool, error) {
+func (t *memTx) Held(envelopes ...chat.EnvelopeID) (rows []chat.HeldRow, err error) {
 	for _, h := range t.rows.held.all() {
-		if h.Envelope == envelope {
-			return keptHeld(h), true, t.err
+		if slices.Contains(envelopes, h.Envelope) {
+			rows = append(rows, keptHeld(h))
 		}
 	}
-	return chat.HeldRow{}, false, t.err
+	return rows, t.err
 }
 
 // HeldOf implements chat.Tx.

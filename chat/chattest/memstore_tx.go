@@ -33,7 +33,7 @@ func (t *memTx) MessageByClientID(c chat.ConversationID, id string) (chat.Messag
 	if !ok || t.err != nil {
 		return chat.MessageRow{}, false, t.err
 	}
-	return t.Message(row)
+	return t.messageAt(row)
 }
 
 // InsertMessage implements chat.Tx.
@@ -177,9 +177,13 @@ func (t *memTx) DeleteUnaddressed(w chat.WaitingRow) error {
 }
 
 // Seen implements chat.Tx.
-func (t *memTx) Seen(id chat.EnvelopeID) (chat.SeenRow, bool, error) {
-	row, ok := t.rows.seen.get(string(id[:]))
-	return keptSeen(row), ok, t.err
+func (t *memTx) Seen(ids ...chat.EnvelopeID) (rows []chat.SeenRow, err error) {
+	for _, id := range ids {
+		if row, ok := t.rows.seen.get(string(id[:])); ok {
+			rows = append(rows, keptSeen(row))
+		}
+	}
+	return rows, t.err
 }
 
 // InsertSeen implements chat.Tx.
@@ -187,9 +191,18 @@ func (t *memTx) InsertSeen(row chat.SeenRow) error {
 	return insert(t, &t.rows.seen, "seen envelope", string(row.ID[:]), keptSeen(row))
 }
 
-// Message implements chat.Tx.
-func (t *memTx) Message(row chat.RowID) (chat.MessageRow, bool, error) {
-	m, ok := t.rows.messages.get(string(row[:]))
+// MessagesAt implements chat.Tx.
+func (t *memTx) MessagesAt(ids ...chat.RowID) (rows []chat.MessageRow, err error) {
+	for _, id := range ids {
+		if m, ok := t.rows.messages.get(string(id[:])); ok {
+			rows = append(rows, keptMessage(m))
+		}
+	}
+	return rows, t.err
+}
+
+func (t *memTx) messageAt(id chat.RowID) (chat.MessageRow, bool, error) {
+	m, ok := t.rows.messages.get(string(id[:]))
 	return keptMessage(m), ok, t.err
 }
 
@@ -199,7 +212,7 @@ func (t *memTx) MessageByID(id chat.MessageID) (chat.MessageRow, bool, error) {
 	if !ok || t.err != nil {
 		return chat.MessageRow{}, false, t.err
 	}
-	return t.Message(row)
+	return t.messageAt(row)
 }
 
 // SetMessageState implements chat.Tx.

@@ -117,11 +117,19 @@ func (l ledger) queue(rows ...chat.OutboxRow) {
 	})
 }
 
+// only returns the one row that was asked for, if it is there.
+func only[T any](rows []T, err error) (row T, ok bool, _ error) {
+	if err != nil || len(rows) == 0 {
+		return row, false, err
+	}
+	return rows[0], true, nil
+}
+
 // message returns what is kept under a row id.
 func (l ledger) message(row chat.RowID) (m chat.MessageRow, ok bool) {
 	l.Helper()
 	l.view(func(tx chat.Tx) (err error) {
-		m, ok, err = tx.Message(row)
+		m, ok, err = only(tx.MessagesAt(row))
 		return err
 	})
 	return m, ok

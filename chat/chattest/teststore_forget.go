@@ -83,7 +83,7 @@ func testKeepsCellsAlone(l ledger) {
 		contact, _, err1 := tx.Contact(accountOf("Bob"))
 		conversation, _, err2 := tx.Conversation(talk("Bob"))
 		record, _, err3 := tx.Record("x")
-		seen, _, err4 := tx.Seen(chat.EnvelopeIDOf(nil))
+		seen, _, err4 := only(tx.Seen(chat.EnvelopeIDOf(nil)))
 		events, err5 := tx.Events(0, 1)
 		l.same("contact", contact, chat.ContactRow{Account: accountOf("Bob"), At: noon()})
 		l.same("conversation", conversation, chat.ConversationRow{ID: talk("Bob"), At: noon()})

@@ -16,7 +16,7 @@ func testMessage(l ledger) {
 	l.insert(whole, bare)
 
 	l.view(func(tx chat.Tx) error {
-		got, ok, err := tx.Message(whole.Row)
+		got, ok, err := only(tx.MessagesAt(whole.Row))
 		if !ok || err != nil {
 			l.Errorf("by row: %v, %v", ok, err)
 		}
@@ -29,12 +29,12 @@ func testMessage(l ledger) {
 			l.Errorf("by client id: %v, %v", ok, err)
 		}
 		l.same("by client id", got, whole)
-		got, _, err = tx.Message(bare.Row)
+		got, _, err = only(tx.MessagesAt(bare.Row))
 		l.same("all zero", got, bare)
 		return err
 	})
 	l.view(func(tx chat.Tx) error {
-		_, ok, err := tx.Message(rowOf(3))
+		_, ok, err := only(tx.MessagesAt(rowOf(3)))
 		l.none("another row", ok, err)
 		_, ok, err = tx.MessageByID(messageID(3))
 		l.none("another id", ok, err)

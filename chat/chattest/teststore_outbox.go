@@ -149,7 +149,7 @@ func testSeen(l ledger) {
 	envelope := chat.EnvelopeIDOf([]byte("sealed"))
 	garbage := chat.EnvelopeIDOf([]byte("garbage"))
 	l.update(func(tx chat.Tx) error {
-		if _, ok, err := tx.Seen(envelope); ok || err != nil {
+		if _, ok, err := only(tx.Seen(envelope)); ok || err != nil {
 			l.Errorf("seen before it came: %v, %v", ok, err)
 		}
 		if err := tx.InsertSeen(chat.SeenRow{ID: envelope, At: noon(), Cell: []byte{1, 2, 3}}); err != nil {
@@ -158,12 +158,12 @@ func testSeen(l ledger) {
 		return tx.InsertSeen(chat.SeenRow{ID: garbage, At: noon()})
 	})
 	l.view(func(tx chat.Tx) error {
-		row, ok, err := tx.Seen(envelope)
+		row, ok, err := only(tx.Seen(envelope))
 		l.same("what was taken", row, chat.SeenRow{ID: envelope, At: noon(), Cell: []byte{1, 2, 3}})
 		if !ok || err != nil {
 			l.Errorf("envelope: %v, %v", ok, err)
 		}
-		row, ok, err = tx.Seen(garbage)
+		row, ok, err = only(tx.Seen(garbage))
 		l.same("garbage", row, chat.SeenRow{ID: garbage, At: noon()})
 		if !ok {
 			l.Error("garbage was not remembered")

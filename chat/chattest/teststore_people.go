@@ -117,9 +117,9 @@ func testHeld(l ledger) {
 	put(row("Bob", 3), row("Carol", 2), row("Bob", 1))
 	held("in the order they came", "Bob", row("Bob", 1), row("Bob", 3))
 	l.view(func(tx chat.Tx) error {
-		got, ok, err1 := tx.Held(chat.EnvelopeIDOf([]byte{2}))
+		got, ok, err1 := only(tx.Held(chat.EnvelopeIDOf([]byte{2})))
 		l.same("by envelope", got, row("Carol", 2))
-		_, other, err2 := tx.Held(chat.EnvelopeIDOf([]byte{9}))
+		_, other, err2 := only(tx.Held(chat.EnvelopeIDOf([]byte{9})))
 		if !ok || other {
 			l.Errorf("found %v, another %v", ok, other)
 		}
@@ -130,7 +130,7 @@ func testHeld(l ledger) {
 	put(anew)
 	held("sealed anew", "Bob", row("Bob", 1), anew)
 	l.view(func(tx chat.Tx) error {
-		_, ok, err := tx.Held(chat.EnvelopeIDOf([]byte{3}))
+		_, ok, err := only(tx.Held(chat.EnvelopeIDOf([]byte{3})))
 		l.none("the envelope before", ok, err)
 		return nil
 	})

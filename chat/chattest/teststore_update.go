@@ -30,11 +30,11 @@ func writeEverywhere(tx chat.Tx) error {
 func (l ledger) empty(after string) {
 	l.Helper()
 	l.view(func(tx chat.Tx) error {
-		_, message, err1 := tx.Message(rowOf(1))
+		_, message, err1 := only(tx.MessagesAt(rowOf(1)))
 		_, conversation, err2 := tx.Conversation(talk("Bob"))
 		outbox, err3 := tx.OutboxOf("bob", chat.RowID{}, 1)
 		waiting, err4 := tx.WaitingAccounts()
-		_, seen, err5 := tx.Seen(chat.EnvelopeIDOf(nil))
+		_, seen, err5 := only(tx.Seen(chat.EnvelopeIDOf(nil)))
 		contacts, err6 := tx.Contacts()
 		_, record, err7 := tx.Record("/account/x")
 		stats, err8 := tx.Stats()
@@ -128,7 +128,7 @@ func testSlicesBelongToTheCaller(l ledger) {
 	m.Cell[0], o.Cell[0], c.Cell[0] = '!', '!', '!'
 	for range 2 {
 		l.view(func(tx chat.Tx) error {
-			m, _, err1 := tx.Message(rowOf(1))
+			m, _, err1 := only(tx.MessagesAt(rowOf(1)))
 			rows, err2 := tx.OutboxOf("bob", chat.RowID{}, 1)
 			c, _, err3 := tx.Conversation(talk("Bob"))
 			if err := errors.Join(err1, err2, err3); err != nil {
