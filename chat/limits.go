@@ -47,7 +47,7 @@ const (
 	MaxPage = 200
 	// FlightSize and FlightBytes bound what is handed to the transport at once: enough to share a commit at the receiver, little
 	// enough to be acknowledged within FlightTimeout on a line of 40 kbit/s.
-	FlightSize  = 128
+	FlightSize  = 256
 	FlightBytes = 256 << 10
 	// SendBatch is the most sends that share one transaction: the first of them waits for the last.
 	SendBatch = 256

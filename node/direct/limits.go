@@ -38,8 +38,9 @@ const (
 	// StreamAge is how long a sender uses a stream: where it has not heard of a change of the receiver's envelope key (then it begins another
 	// at once), the old key is used for a day at most.
 	StreamAge = 24 * time.Hour
-	// WriteBuffer gathers frames, in bytes, before they are written: one system call per frame costs 28 times the rate.
-	WriteBuffer = 32 << 10
+	// WriteBuffer gathers frames, in bytes, before they are written: one system call per frame costs 28 times the rate. It goes as one frame of
+	// yamux (64 KiB less its header), which is what a receiver reads at once, and so the batch that shares its commit.
+	WriteBuffer = 60 << 10
 	// ReadBuffer is what a receiver reads ahead, in bytes, while a stream is busy; it bounds the batches of small envelopes.
 	ReadBuffer = 64 << 10
 	// FirstFrame is how long an opened stream may wait to begin its header, and then its first record: honest senders open one to write
