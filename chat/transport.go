@@ -104,7 +104,9 @@ type Peer = struct {
 
 // The routes of an envelope or a connection, from the best to the last resort.
 const (
+	RouteLAN     = "lan" // over the network that both are on, or on one machine
 	RouteDirect  = "direct"
+	RoutePunched = "punched" // through two routers at the same moment
 	RouteRelayed = "relayed"
 	RouteMailbox = "mailbox"
 )

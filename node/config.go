@@ -65,6 +65,7 @@ type Config struct {
 	Port     int      // where Listen is empty; 0 for any
 	Seed     bool     // serve the network: be a DHT server, accept more connections
 	MDNS     bool     // find and be found on the LAN
+	PortMap  bool     // ask the router for a port that others can dial
 	Peers    PeerBook // nil: nothing is remembered
 
 	Mailboxes     mailbox.Store // of the mailboxes that this node hosts for others; nil: it hosts none

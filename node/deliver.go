@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -10,6 +11,7 @@ import (
 
 	"parley/node/direct"
 	"parley/node/internal/book"
+	"parley/node/reach"
 )
 
 // Outgoing is one envelope and the acknowledgement tag that proves that its device has opened and kept it. (Outgoing, Handed and Peer are
@@ -27,11 +29,7 @@ type Handed = struct {
 }
 
 // The routes of an envelope or a connection.
-const (
-	routeDirect  = "direct"
-	routeRelayed = "relayed"
-	routeMailbox = "mailbox"
-)
+const routeMailbox = "mailbox" // besides those of package reach
 
 // Deliver hands envelopes to a device in their order: over the connection that there is, or over a new one to the addresses that
 // are remembered or found in the DHT. Where the device has mailboxes they get the envelopes when it is known to be away, cannot be reached,
@@ -73,38 +71,59 @@ func (n *Node) hand(ctx context.Context, device peer.ID, envelopes []Outgoing, a
 	return handed, err
 }
 
-// route says how a device is connected.
+// route says how a device is connected: by the best of its connections.
 func (n *Node) route(device peer.ID) string {
-	if n.host.Network().Connectedness(device) == network.Limited {
-		return routeRelayed
+	route := ""
+	for _, c := range n.host.Network().ConnsToPeer(device) {
+		if r := n.ways.Route(c); route == "" || route == reach.Relayed {
+			route = r
+		}
 	}
-	return routeDirect
+	return cmp.Or(route, reach.Direct) // it is gone again
 }
 
 // openDirect opens a stream for envelopes on a connection that exists.
 func (n *Node) openDirect(ctx context.Context, device peer.ID) (network.Stream, error) {
+	ctx = network.WithAllowLimitedConn(ctx, "envelopes go by any way")
 	return n.host.NewStream(network.WithNoDial(ctx, "reach has dialled"), device, direct.Protocol)
 }
 
 // errUnknown says that nobody knows where a device is.
 var errUnknown = errors.New("no address known")
 
-// reach returns once a device is connected. Callers that ask for the same device at the same time share one attempt.
+// reach returns once a device is connected, if only by a circuit. Callers that ask for the same device at the same time share one attempt.
 func (n *Node) reach(ctx context.Context, device peer.ID) error {
-	if n.connected(device) {
+	if n.reached(device) {
 		return nil
 	}
 	return n.dials.share(ctx, device, func() error { return n.find(ctx, device) })
 }
 
-// find dials the addresses that are known while it asks the DHT for others, and dials those.
+// reached reports whether a device is connected, if only by a circuit.
+func (n *Node) reached(device peer.ID) bool {
+	c := n.host.Network().Connectedness(device)
+	return c == network.Connected || c == network.Limited
+}
+
+// find dials the addresses that are known while it asks the DHT for others, and dials those; and a little later by way of the seeds.
 func (n *Node) find(ctx context.Context, device peer.ID) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*DialTimeout)
 	defer cancel()
 	known := peer.AddrInfo{ID: device, Addrs: firstOf(book.Union(n.book.Addrs(device), n.host.Peerstore().Addrs(device)))}
 	return race(cancel,
 		func() error { return n.dialKnown(ctx, known) },
-		func() error { return n.dialFound(ctx, known) })
+		func() error { return n.dialFound(ctx, known) },
+		func() error { return n.dialCircuits(ctx, device) })
+}
+
+// dialCircuits dials a device by way of the seeds that are connected. A circuit is the last choice.
+func (n *Node) dialCircuits(ctx context.Context, device peer.ID) error {
+	pause(ctx, nil, reach.CircuitAfter)
+	through := n.ways.Circuits(device)
+	if len(through) == 0 {
+		return errUnknown
+	}
+	return n.connect(network.WithAllowLimitedConn(ctx, "a circuit is better than nothing"), peer.AddrInfo{ID: device, Addrs: through})
 }
 
 func (n *Node) dialKnown(ctx context.Context, known peer.AddrInfo) error {

@@ -1,14 +1,15 @@
 package node
 
 import (
-	"crypto/ed25519"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
 	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
 	"github.com/libp2p/go-libp2p/p2p/muxer/yamux"
 	"github.com/libp2p/go-libp2p/p2p/net/connmgr"
@@ -23,14 +24,15 @@ import (
 	"parley/node/directory"
 	"parley/node/mailbox"
 	"parley/node/prekey"
+	"parley/node/reach"
 )
 
-// newHost makes the libp2p host of a node: TCP with Noise and yamux, QUIC where the network has no pre-shared key, and nothing
-// else. Without listen addresses it only dials.
+// newHost makes the libp2p host of a node: TCP with Noise and yamux, QUIC where the network has no pre-shared key, circuits through seeds, and
+// nothing else. Without listen addresses it only dials.
 func newHost(cfg Config, listen, announced []ma.Multiaddr) (host.Host, error) {
-	key, err := hostKey(cfg.Key)
+	key, err := crypto.UnmarshalEd25519PrivateKey(cfg.Key)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("read device key: %w", err)
 	}
 	limits, err := resourceManager()
 	if err != nil {
@@ -47,13 +49,12 @@ func newHost(cfg Config, listen, announced []ma.Multiaddr) (host.Host, error) {
 		libp2p.Transport(tcp.NewTCPTransport),
 		libp2p.Security(noise.ID, noise.New),
 		libp2p.Muxer(yamux.ID, yamux.DefaultTransport),
-		libp2p.DisableRelay(),
 		libp2p.DisableMetrics(),
 		libp2p.ResourceManager(limits),
 		libp2p.ConnectionManager(conns),
 		libp2p.WithDialTimeout(DialTimeout),
 		libp2p.SwarmOpts(swarm.WithDialTimeoutLocal(DialTimeoutLocal)),
-		libp2p.AddrsFactory(func(addrs []ma.Multiaddr) []ma.Multiaddr { return rank(announced, addrs) }),
+		libp2p.AddrsFactory(func(addrs []ma.Multiaddr) []ma.Multiaddr { return append(rank(announced, addrs), circuits(addrs)...) }),
 		listenOption(listen),
 	}
 	if cfg.Network.PSK != nil {
@@ -64,6 +65,11 @@ func newHost(cfg Config, listen, announced []ma.Multiaddr) (host.Host, error) {
 	if cfg.Seed {
 		options = append(options, libp2p.EnableNATService())
 	}
+	self, err := peer.IDFromPrivateKey(key)
+	if err != nil {
+		return nil, fmt.Errorf("read device key: %w", err)
+	}
+	options = append(options, reach.Options(ways(cfg, self, announced))...)
 	h, err := libp2p.New(options...)
 	if err != nil {
 		return nil, fmt.Errorf("start libp2p host: %w", err)
@@ -71,19 +77,17 @@ func newHost(cfg Config, listen, announced []ma.Multiaddr) (host.Host, error) {
 	return h, nil
 }
 
+// ways is what the node is for those who want to reach it.
+func ways(cfg Config, self peer.ID, announced []ma.Multiaddr) reach.Config {
+	seeds := slices.DeleteFunc(slices.Clone(cfg.Network.Seeds), func(s peer.AddrInfo) bool { return s.ID == self })
+	return reach.Config{Open: cfg.Seed || len(announced) > 0, Relays: cfg.Seed, PortMap: cfg.PortMap, Seeds: seeds}
+}
+
 func listenOption(listen []ma.Multiaddr) libp2p.Option {
 	if len(listen) == 0 {
 		return libp2p.NoListenAddrs
 	}
 	return libp2p.ListenAddrs(listen...)
-}
-
-func hostKey(key ed25519.PrivateKey) (crypto.PrivKey, error) {
-	k, err := crypto.UnmarshalEd25519PrivateKey(key)
-	if err != nil {
-		return nil, fmt.Errorf("read device key: %w", err)
-	}
-	return k, nil
 }
 
 func connectionManager(seed bool) (*connmgr.BasicConnMgr, error) {

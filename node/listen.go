@@ -13,6 +13,8 @@ import (
 
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
+
+	"parley/node/reach"
 )
 
 // ListenError says that an address cannot be listened on, and why.
@@ -145,6 +147,12 @@ func rank(announced, addrs []ma.Multiaddr) []ma.Multiaddr {
 	return ranked[:min(len(ranked), MaxAddresses)]
 }
 
+// circuits returns the addresses that lead through seeds, which others are told after all others.
+func circuits(addrs []ma.Multiaddr) []ma.Multiaddr {
+	through := slices.DeleteFunc(slices.Clone(addrs), func(a ma.Multiaddr) bool { return !reach.IsCircuit(a) })
+	return through[:min(len(through), reach.MaxCircuits)]
+}
+
 // How far others can be and still use an address, farthest first.
 const (
 	public = iota
@@ -154,9 +162,8 @@ const (
 )
 
 func distance(a ma.Multiaddr) int {
-	_, err := a.ValueForProtocol(ma.P_CIRCUIT)
 	switch {
-	case err == nil || manet.IsIP6LinkLocal(a) || manet.IsIPUnspecified(a):
+	case reach.IsCircuit(a) || manet.IsIP6LinkLocal(a) || manet.IsIPUnspecified(a):
 		return useless
 	case manet.IsIPLoopback(a):
 		return loopback

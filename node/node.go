@@ -21,6 +21,7 @@ import (
 	"parley/node/internal/book"
 	"parley/node/mailbox"
 	"parley/node/prekey"
+	"parley/node/reach"
 )
 
 // Boxes seals envelopes to devices and opens what was sealed to us. No method shows a plaintext: what is inside is a session packet.
@@ -58,6 +59,7 @@ type Node struct {
 	announced []ma.Multiaddr
 	seeds     []peer.AddrInfo // without ourselves
 
+	ways      *reach.Reach
 	sender    *direct.Sender  // nil until the node serves
 	post      *mailbox.Post   // the same
 	mailboxes *mailbox.Server // nil where the node hosts none
@@ -127,6 +129,7 @@ func assemble(cfg Config, h host.Host, announced []ma.Multiaddr) *Node {
 		absent:    newAbsences(),
 		attempts:  &attempts{},
 	}
+	n.ways = reach.New(h, ways(cfg, h.ID(), announced), func(peer.ID) bool { return true }, n.log)
 	n.keeper = mailbox.NewKeeper(h, n.reach, func(err error) string { return reason(err, cfg.Network.PSK != nil) }, n.log)
 	for _, s := range cfg.Network.Seeds {
 		if s.ID != h.ID() {
@@ -166,6 +169,7 @@ func (n *Node) Run(ctx context.Context, m Messenger) (err error) {
 
 	work, ctx := errgroup.WithContext(ctx)
 	work.Go(func() error { return n.watch(ctx, events, m) })
+	work.Go(func() error { return n.ways.Run(ctx) })
 	work.Go(func() error { return n.keepPublished(ctx) })
 	work.Go(func() error { return n.keepRemembered(ctx) })
 	work.Go(func() error { return n.keepSaved(ctx) })

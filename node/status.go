@@ -135,7 +135,7 @@ func (n *Node) streamReason(device peer.ID, err error) string {
 		return "interrupted"
 	case errors.Is(err, direct.ErrNoBox):
 		return "its key is not known here"
-	case !n.connected(device):
+	case !n.reached(device):
 		return "the connection broke"
 	}
 	return "it could not take the envelopes now"

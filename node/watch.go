@@ -15,6 +15,8 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
 	ma "github.com/multiformats/go-multiaddr"
 	"go.uber.org/zap"
+
+	"parley/node/reach"
 )
 
 // eventQueue is how many events may wait for the watcher: a burst of connections on a seed.
@@ -76,7 +78,7 @@ func (n *Node) identified(p peer.ID, conns []network.Conn, listening []ma.Multia
 	m.Connected(p)
 }
 
-// workingAddresses lists what a peer says it listens on, after the addresses at which we did reach it.
+// workingAddresses lists what a peer says it listens on, after the addresses at which we did reach it. Circuits are found anew each time.
 func workingAddresses(conns []network.Conn, listening []ma.Multiaddr) []ma.Multiaddr {
 	var addrs []ma.Multiaddr
 	for _, c := range conns {
@@ -84,7 +86,7 @@ func workingAddresses(conns []network.Conn, listening []ma.Multiaddr) []ma.Multi
 			addrs = append(addrs, c.RemoteMultiaddr())
 		}
 	}
-	return append(addrs, listening...)
+	return slices.DeleteFunc(append(addrs, listening...), reach.IsCircuit)
 }
 
 // version returns what a peer called its protocol; empty before it has.
@@ -101,6 +103,8 @@ func (n *Node) version(p peer.ID) string {
 func (n *Node) connectedness(p peer.ID, c network.Connectedness) {
 	if c != network.Connected {
 		n.sender.Forget(p)
+	} else {
+		n.sender.Outgrow(p)
 	}
 	if len(n.host.Network().Peers()) == 0 {
 		n.due.all()

@@ -21,7 +21,8 @@ type outgoing struct {
 	header []byte // to be written before the first record; nil then
 	seal   func(envelope []byte) ([]byte, error)
 	since  time.Time
-	over   bool // its key is outdated: nothing more is sealed
+	over   bool        // its key is outdated: nothing more is sealed
+	left   atomic.Bool // there is a better way by now
 
 	// For who reads.
 	acks     *frame.Reader
@@ -39,7 +40,7 @@ func (o *outgoing) reset() { _ = o.stream.Reset() }
 func (o *outgoing) lasts(n int, r renewal) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return !o.over && o.written+n <= r.records && time.Since(o.since) < r.after
+	return !o.over && !o.left.Load() && o.written+n <= r.records && time.Since(o.since) < r.after
 }
 
 // expect notes what is about to be written: an acknowledgement may come before write returns.

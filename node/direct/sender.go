@@ -122,6 +122,21 @@ func (s *Sender) Forget(device peer.ID) {
 	}
 }
 
+// Outgrow lets a stream that goes by way of a relay end with what is written on it: there is a better connection to the device now.
+func (s *Sender) Outgrow(device peer.ID) {
+	s.mu.Lock()
+	l, ok := s.links[device]
+	s.mu.Unlock()
+	if !ok {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.open != nil && l.open.stream.Conn().Stat().Limited {
+		l.open.left.Store(true)
+	}
+}
+
 // link is the way to one device. A call holds writing while it writes, takes reading before it lets go of writing, and so reads
 // its acknowledgements in its turn while the next call writes.
 type link struct {

@@ -84,7 +84,7 @@ func firstOf(ctx context.Context, err error) error {
 
 // openStream opens a stream on a connection that exists.
 func openStream(ctx context.Context, h host.Host, at peer.ID, id protocol.ID) (network.Stream, error) {
-	stream, err := h.NewStream(network.WithNoDial(ctx, "ask a connected host"), at, id)
+	stream, err := h.NewStream(network.WithAllowLimitedConn(network.WithNoDial(ctx, "ask a connected host"), "by any way"), at, id)
 	if err != nil {
 		return nil, fmt.Errorf("open %s stream: %w", id, err)
 	}

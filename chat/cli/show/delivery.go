@@ -177,7 +177,9 @@ func route(r string) string {
 	switch r {
 	case chat.RouteMailbox:
 		return "by mailbox"
-	case chat.RouteDirect, chat.RouteRelayed:
+	case chat.RouteLAN:
+		return "on the same network"
+	case chat.RouteDirect, chat.RoutePunched, chat.RouteRelayed:
 		return r
 	}
 	return Line(r)

@@ -30,7 +30,7 @@ type Question struct {
 
 // Peer asks one peer, and does not dial for it. An error means that there was no whole answer in time.
 func Peer(ctx context.Context, h host.Host, p peer.ID, q Question) (status byte, body []byte, err error) {
-	ctx, cancel := context.WithTimeout(network.WithNoDial(ctx, "ask a connected peer"), q.Timeout)
+	ctx, cancel := context.WithTimeout(network.WithAllowLimitedConn(network.WithNoDial(ctx, "ask a connected peer"), "by any way"), q.Timeout)
 	defer cancel()
 	stream, err := h.NewStream(ctx, p, q.Protocol)
 	if err != nil {

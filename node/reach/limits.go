@@ -1,0 +1,50 @@
+package reach
+
+import (
+	"time"
+
+	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/relay"
+)
+
+const (
+	// CircuitAfter is the head start that direct dials have before a circuit is tried: a handshake at a round trip of 150 ms.
+	CircuitAfter = 500 * time.Millisecond
+	// MaxCircuits is through how many seeds one attempt goes: twice as many as a node stays connected to.
+	MaxCircuits = 6
+	// ReserveTimeout bounds one request for a reservation.
+	ReserveTimeout = 10 * time.Second
+	// ReserveAgain is how long a seed that gave none is left alone; libp2p's hour is longer than people wait.
+	ReserveAgain = 30 * time.Second
+	// EventQueue is how many events of the host may wait: who does not take them in time holds up the host.
+	EventQueue = 256
+	// PunchSoon is the pause before another attempt to punch where the last could not even begin, because one side did not know its own
+	// address yet; it doubles, up to PunchMax.
+	PunchSoon = time.Second
+	// PunchAgain is the pause after an attempt that failed at the routers; it doubles, up to PunchMax. One attempt dials three times, which
+	// routers count.
+	PunchAgain = time.Minute
+	// PunchMax bounds the pauses: routers and addresses change.
+	PunchMax = 15 * time.Minute
+	// PunchTimeout bounds one dial of an attempt.
+	PunchTimeout = 5 * time.Second
+	// MaxPunches is how many attempts go on at once.
+	MaxPunches = 8
+	// MaxObservers is of how many peers it is remembered which address of ours they see.
+	MaxObservers = 16
+)
+
+// Resources bounds what a seed relays.
+func Resources() relay.Resources {
+	return relay.Resources{
+		// An evening's talk. Whoever sends more than that is not punched through, and begins another circuit.
+		Limit:          &relay.RelayLimit{Duration: time.Hour, Data: 64 << 20},
+		ReservationTTL: time.Hour,
+		// As many as a seed's connections (node.SeedConnsHigh), nearly.
+		MaxReservations: 128,
+		MaxCircuits:     32,
+		BufferSize:      4 << 10,
+		// An office or a mobile carrier puts many people behind one address.
+		MaxReservationsPerIP:  64,
+		MaxReservationsPerASN: 128,
+	}
+}

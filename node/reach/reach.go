@@ -1,0 +1,145 @@
+package reach
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/relay"
+	"github.com/libp2p/go-libp2p/p2p/protocol/identify"
+	ma "github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+)
+
+// The ways on which a connection can be.
+const (
+	LAN     = "lan"
+	Direct  = "direct"
+	Punched = "punched"
+	Relayed = "relayed"
+)
+
+// Config says what a node is in its network.
+type Config struct {
+	Open    bool            // everybody can dial it: it needs no circuits
+	Relays  bool            // it relays for others
+	Seeds   []peer.AddrInfo // without itself
+	PortMap bool            // ask the router for a port
+}
+
+// Options returns what the host of a node needs.
+func Options(cfg Config) []libp2p.Option {
+	options := []libp2p.Option{libp2p.EnableRelay()}
+	if cfg.Open {
+		return append(options, libp2p.ForceReachabilityPublic())
+	}
+	if cfg.PortMap {
+		options = append(options, libp2p.NATPortMap())
+	}
+	return options
+}
+
+// Reach works beside a host that was made with Options.
+type Reach struct {
+	host    host.Host
+	cfg     Config
+	log     *zap.Logger
+	relays  func(peer.ID) bool
+	punches *punches
+	seen    *sightings
+}
+
+// New returns what works beside h, once Run runs. relays says for whom a seed relays.
+func New(h host.Host, cfg Config, relays func(peer.ID) bool, log *zap.Logger) *Reach {
+	return &Reach{host: h, cfg: cfg, log: log, relays: relays, punches: newPunches(), seen: newSightings()}
+}
+
+// Run relays and punches until ctx ends.
+func (r *Reach) Run(ctx context.Context) error {
+	if r.cfg.Relays {
+		service, err := relay.New(r.host, relay.WithResources(Resources()), relay.WithACL(members{r}),
+			relay.WithReservationAddressFilter(func(ma.Multiaddr) bool { return true })) // a network may be all on one LAN
+		if err != nil {
+			return fmt.Errorf("start relay: %w", err)
+		}
+		defer func() { _ = service.Close() }() // it only waits for its circuits
+	}
+	work, ctx := errgroup.WithContext(ctx)
+	if !r.cfg.Open {
+		work.Go(func() error { return r.keepReserved(ctx) })
+	}
+	work.Go(func() error { return r.keepPunching(ctx) })
+	return work.Wait()
+}
+
+// members lets a relay serve those for whom its node relays.
+type members struct{ *Reach }
+
+// AllowReserve implements relay.ACLFilter.
+func (m members) AllowReserve(p peer.ID, _ ma.Multiaddr) bool { return m.relays(p) }
+
+// AllowConnect implements relay.ACLFilter.
+func (m members) AllowConnect(from peer.ID, _ ma.Multiaddr, to peer.ID) bool {
+	return m.relays(from) && m.relays(to)
+}
+
+// Circuits returns addresses of a device by way of the seeds, those that are connected first: it has a reservation at one of them, if it has
+// any.
+func (r *Reach) Circuits(device peer.ID) (through []ma.Multiaddr) {
+	var others []ma.Multiaddr
+	for _, seed := range r.cfg.Seeds {
+		if seed.ID == device {
+			continue
+		}
+		if via := r.connectedAt(seed.ID); via != nil {
+			through = append(through, via.Encapsulate(circuit(seed.ID)))
+		} else if len(seed.Addrs) > 0 {
+			others = append(others, seed.Addrs[0].Encapsulate(circuit(seed.ID)))
+		}
+	}
+	through = append(through, others...)
+	return through[:min(len(through), MaxCircuits)]
+}
+
+// connectedAt returns the address at which a peer is connected, not by way of a relay; nil where it is not.
+func (r *Reach) connectedAt(p peer.ID) ma.Multiaddr {
+	for _, c := range r.host.Network().ConnsToPeer(p) {
+		if via := c.RemoteMultiaddr(); !IsCircuit(via) {
+			return via
+		}
+	}
+	return nil
+}
+
+// circuit returns the part of an address that leads through a relay.
+func circuit(through peer.ID) ma.Multiaddr {
+	return ma.Join(ma.StringCast("/p2p/"+through.String()), ma.StringCast("/p2p-circuit"))
+}
+
+// IsCircuit reports whether an address leads through a relay.
+func IsCircuit(a ma.Multiaddr) bool {
+	_, err := a.ValueForProtocol(ma.P_CIRCUIT)
+	return err == nil
+}
+
+// Route says by which way a connection goes.
+func (r *Reach) Route(c network.Conn) string {
+	remote := c.RemoteMultiaddr()
+	switch {
+	case c.Stat().Limited || IsCircuit(remote):
+		return Relayed
+	case r.punches.made(c):
+		return Punched
+	case manet.IsPublicAddr(remote):
+		return Direct
+	}
+	return LAN
+}
+
+// identifies is what a host's identify service is got from.
+type identifies interface{ IDService() identify.IDService }
