@@ -96,7 +96,7 @@ func (f *feed) wake() {
 
 // run hands out and takes acknowledgements until one of the two ends.
 func (f *feed) run() error {
-	ctx, cancel := context.WithCancel(f.server.ctx)
+	ctx, cancel := context.WithCancel(f.server.streams.Context())
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { _ = f.in.Reset() })()
 	var both errgroup.Group

@@ -355,7 +355,7 @@ func TestStop(t *testing.T) {
 		s.server.Stop(s.home, patient)
 		close(stopped)
 	}()
-	s.waits("Bob's stream to end", func() bool { return s.server.Busy() == 1 })
+	s.waits("Bob's stream to end", func() bool { return s.busy() == 1 })
 	close(release)
 	if n := <-stored; n != 1 {
 		t.Error("what the store has taken was not answered")

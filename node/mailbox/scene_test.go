@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -219,6 +220,18 @@ func (s *scene) waits(what string, condition func() bool) {
 			s.Fatalf("waited %s for %s", patient, what)
 		}
 	}
+}
+
+// busy counts the streams of this protocol that are open at the host.
+func (s *scene) busy() (n int) {
+	for _, c := range s.home.Network().Conns() {
+		for _, stream := range c.GetStreams() {
+			if strings.HasPrefix(string(stream.Protocol()), string(protocolOf(""))) {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // verdict is what a host has said, or 0.

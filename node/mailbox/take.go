@@ -24,7 +24,7 @@ func (s *Server) takeDeposits(in *incoming) error {
 		if verdict != Stored { // what may be behind it is not read
 			return nil
 		}
-		if err := s.bytes.Wait(s.ctx, in.from, size); err != nil {
+		if err := s.bytes.Wait(s.streams.Context(), in.from, size); err != nil {
 			return fmt.Errorf("wait for a turn: %w", err)
 		}
 	}
@@ -41,7 +41,7 @@ func (s *Server) takeDeposit(in *incoming, idle time.Duration) (v Verdict, size 
 	if err != nil {
 		return 0, 0, err
 	}
-	if err := s.deposits.Wait(s.ctx, in.from, 1); err != nil {
+	if err := s.deposits.Wait(s.streams.Context(), in.from, 1); err != nil {
 		return 0, 0, fmt.Errorf("wait for a turn: %w", err)
 	}
 	if v, known := s.refused.of(h, time.Now()); known {
@@ -53,7 +53,7 @@ func (s *Server) takeDeposit(in *incoming, idle time.Duration) (v Verdict, size 
 		return 0, 0, fmt.Errorf("read box: %w", unended(err))
 	}
 	defer in.frames.Release(box)
-	if v, err = s.keep(s.ctx, h, box); err != nil {
+	if v, err = s.keep(s.streams.Context(), h, box); err != nil {
 		return 0, 0, err
 	}
 	if v != Stored {
@@ -91,7 +91,7 @@ func (s *Server) takeLanes(in *incoming) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(s.ctx, StoreTimeout)
+	ctx, cancel := context.WithTimeout(s.streams.Context(), StoreTimeout)
 	defer cancel()
 	now := time.Now()
 	s.current.begin(in.from)
