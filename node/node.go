@@ -85,6 +85,10 @@ func New(cfg Config) (*Node, error) {
 	if err := cfg.check(); err != nil {
 		return nil, fmt.Errorf("make node: %w", err)
 	}
+	var err error
+	if cfg.MailboxLimits, err = mailbox.Fill(cfg.MailboxLimits); err != nil {
+		return nil, fmt.Errorf("make node: mailbox limits: %w", err)
+	}
 	announced, err := parseAddresses(cfg.Announce)
 	if err != nil {
 		return nil, err

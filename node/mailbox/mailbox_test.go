@@ -70,7 +70,7 @@ func TestPolicy(t *testing.T) {
 func TestVerdicts(t *testing.T) {
 	s := newScene(t)
 	h := hosting(s.store)
-	h.Quota.Contact.Boxes, h.Quota.Open.Boxes, h.Quota.Mailbox.Boxes, h.Quota.Owners = 3, 1, 4, 1
+	h.Limits.Quota.Contact.Boxes, h.Limits.Quota.Open.Boxes, h.Limits.Quota.Mailbox.Boxes, h.Limits.Quota.Owners = 3, 1, 4, 1
 	s.serve(h)
 	other := mailbox.Lane{Key: mailbox.LaneOf(capability(8)), Class: mailbox.ClassContact}
 	sent := boxes(10, 100)
@@ -150,7 +150,7 @@ func TestGuesser(t *testing.T) {
 func TestNoOracle(t *testing.T) {
 	s := newScene(t)
 	h := hosting(s.store)
-	h.Quota.Mailbox.Boxes = 1
+	h.Limits.Quota.Mailbox.Boxes = 1
 	s.serve(h)
 	s.opens()
 	s.mustLeave([]byte("kept"))

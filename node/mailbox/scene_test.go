@@ -55,7 +55,8 @@ func connect(t testing.TB, from, to host.Host) {
 }
 
 func hosting(store mailbox.Store) mailbox.Hosting {
-	return mailbox.Hosting{Store: store, Quota: mailbox.DefaultQuota(), TimeToLive: mailbox.TimeToLive, Logger: zap.NewNop()}
+	limits := mailbox.Limits{Quota: mailbox.DefaultQuota(), Life: mailbox.TimeToLive}
+	return mailbox.Hosting{Store: store, Limits: limits, Logger: zap.NewNop()}
 }
 
 func newScene(t *testing.T) *scene {

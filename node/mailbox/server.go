@@ -21,11 +21,10 @@ import (
 
 // Hosting is what a host of mailboxes needs.
 type Hosting struct {
-	Store      Store
-	Quota      Quota
-	TimeToLive time.Duration // of boxes
-	Shared     bool          // other hosts use the same store
-	Logger     *zap.Logger
+	Store  Store
+	Limits Limits // whole, as Fill returns them
+	Shared bool   // other hosts use the same store
+	Logger *zap.Logger
 }
 
 // Server is a host: it takes deposits and hands them to their owners.
@@ -109,7 +108,7 @@ func (s *Server) Run(ctx context.Context) error {
 func (s *Server) expire(ctx context.Context, now time.Time) {
 	ctx, cancel := context.WithTimeout(ctx, ExpireTimeout)
 	defer cancel()
-	dropped, err := s.hosting.Store.Expire(ctx, now.Add(-s.hosting.TimeToLive), now.Add(-EmptyLife))
+	dropped, err := s.hosting.Store.Expire(ctx, now.Add(-s.hosting.Limits.Life), now.Add(-EmptyLife))
 	switch {
 	case err != nil && ctx.Err() == nil:
 		s.hosting.Logger.Warn("cannot drop old boxes", zap.Error(err))

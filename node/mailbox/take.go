@@ -69,7 +69,7 @@ func (s *Server) keep(ctx context.Context, h head, box []byte) (Verdict, error) 
 	defer cancel()
 	v, err := s.hosting.Store.Deposit(ctx, Deposit{
 		Owner: h.owner, Host: s.self, Lane: LaneOf(h.capability), ID: h.id, Box: box, At: time.Now(),
-	}, s.hosting.Quota)
+	}, s.hosting.Limits.Quota)
 	if err != nil {
 		return 0, fmt.Errorf("store a box: %w", err)
 	}
@@ -95,7 +95,7 @@ func (s *Server) takeLanes(in *incoming) error {
 	defer cancel()
 	now := time.Now()
 	s.current.begin(in.from)
-	v, err := s.hosting.Store.Open(ctx, in.from, s.self, lanes, s.hosting.Quota, now)
+	v, err := s.hosting.Store.Open(ctx, in.from, s.self, lanes, s.hosting.Limits.Quota, now)
 	s.current.end(in.from, opening{lanes: hash, at: now}, err == nil && v == Stored && len(lanes) > 0)
 	if err != nil {
 		return fmt.Errorf("open a mailbox: %w", err)
@@ -104,8 +104,8 @@ func (s *Server) takeLanes(in *incoming) error {
 	if len(lanes) == 0 {
 		s.endFeed(in.from)
 	}
-	q := s.hosting.Quota.Mailbox
-	return put(in, marshalPolicy(v, Policy{TimeToLive: s.hosting.TimeToLive, Boxes: q.Boxes, Bytes: q.Bytes}), s.patience.write)
+	q := s.hosting.Limits.Quota.Mailbox
+	return put(in, marshalPolicy(v, Policy{TimeToLive: s.hosting.Limits.Life, Boxes: q.Boxes, Bytes: q.Bytes}), s.patience.write)
 }
 
 // openings remembers which lanes owners have named while this host has run.
