@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"go.uber.org/zap"
 
@@ -97,11 +98,11 @@ func (n *Node) knownHosts() (hosts []peer.AddrInfo) {
 }
 
 // newMailboxes returns the host of mailboxes in this node, or nil where it is none.
-func newMailboxes(cfg Config, self peer.ID) *mailbox.Server {
+func newMailboxes(cfg Config, h host.Host) *mailbox.Server {
 	if cfg.Mailboxes == nil {
 		return nil
 	}
-	return mailbox.NewServer(self, mailbox.Hosting{
+	return mailbox.NewServer(h, mailbox.Hosting{
 		Store: cfg.Mailboxes, Limits: cfg.MailboxLimits, Shared: cfg.MailboxShared, Logger: cfg.logger(),
 	})
 }

@@ -127,7 +127,7 @@ func assemble(cfg Config, h host.Host, announced []ma.Multiaddr) *Node {
 		changed:   newPulse(),
 		trouble:   &trouble{},
 		serving:   make(chan struct{}),
-		mailboxes: newMailboxes(cfg, h.ID()),
+		mailboxes: newMailboxes(cfg, h),
 		absent:    newAbsences(),
 		attempts:  &attempts{},
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/libp2p/go-libp2p/p2p/net/connmgr"
 	"go.uber.org/zap"
 
 	"parley/node/mailbox"
@@ -39,7 +40,11 @@ const overTCP, overQUIC = "/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1"
 
 func newHost(t testing.TB, listen string) host.Host {
 	t.Helper()
-	h, err := libp2p.New(libp2p.ListenAddrStrings(listen), libp2p.DisableRelay(), libp2p.DisableMetrics())
+	conns, err := connmgr.NewConnManager(100, 200)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := libp2p.New(libp2p.ListenAddrStrings(listen), libp2p.DisableRelay(), libp2p.DisableMetrics(), libp2p.ConnectionManager(conns))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +86,7 @@ func (s *scene) serve(h mailbox.Hosting) {
 	if s.server != nil {
 		s.server.Stop(s.home, time.Second)
 	}
-	server := mailbox.NewServer(s.home.ID(), h)
+	server := mailbox.NewServer(s.home, h)
 	server.Hurry(patient, patient, 10*time.Millisecond)
 	server.Serve(s.home)
 	s.server = server

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/connmgr"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -31,6 +32,7 @@ type Hosting struct {
 type Server struct {
 	hosting  Hosting
 	self     peer.ID
+	conns    connmgr.ConnManager
 	patience patience
 	buffers  *frame.Pool
 
@@ -47,11 +49,12 @@ type Server struct {
 // patience is how long a host waits for what.
 type patience struct{ first, idle, frame, box, write, ack, poll time.Duration }
 
-// NewServer returns the host self. Serve makes it listen, and Run drops what is too old.
-func NewServer(self peer.ID, h Hosting) *Server {
+// NewServer returns the host of mailboxes that h is. Serve makes it listen, and Run drops what is too old.
+func NewServer(h host.Host, hosting Hosting) *Server {
 	return &Server{
-		hosting: h,
-		self:    self,
+		hosting: hosting,
+		self:    h.ID(),
+		conns:   h.ConnManager(),
 		patience: patience{
 			first: FirstFrame, idle: DepositIdle, frame: WholeFrame, box: WholeBox, write: WriteTimeout, ack: AckTimeout, poll: SharedPoll,
 		},
