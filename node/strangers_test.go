@@ -366,11 +366,12 @@ func (s *siege) knock(address ma.Multiaddr, i int) bool {
 		var holding sync.WaitGroup
 		ctx, cancel := context.WithCancel(context.Background())
 		holding.Go(func() {
+			defer func() { _ = h.Close() }()
 			for ctx.Err() == nil && h.Network().Connectedness(s.home.ID()) == network.Connected {
 				busy.hold(ctx, h, s.home.ID(), func() {})
 			}
 		})
-		s.t.Cleanup(func() { cancel(); holding.Wait(); _ = h.Close() })
+		s.t.Cleanup(func() { cancel(); holding.Wait() })
 		return true
 	}
 	var dialer manet.Dialer
