@@ -5,7 +5,7 @@ FUZZTIME ?= 10s
 BENCH ?= .
 
 # The stories of "make attacks": those that are told more often there.
-ATTACKS ?= TwoCopies|OneDeviceIsNever|APairForTwo|WhoTakesAll|StockFills|RecordedFrames|CorruptedFirst|MutatedRecords|FirstFlightCounts|SaidAfterARestore|Rubbish
+ATTACKS ?= SlowStrangers|StreamChurn|ConnectionFlood|TwoCopies|OneDeviceIsNever|APairForTwo|WhoTakesAll|StockFills|RecordedFrames|CorruptedFirst|MutatedRecords|FirstFlightCounts|SaidAfterARestore|Rubbish
 
 # The program that "make model" runs.
 PROVERIF ?= proverif
@@ -60,8 +60,8 @@ sessions: ## walk sessions at random, SESSIONS_SEEDS times; a walk that fails pr
 sim: ## play SIM_SEEDS towns in which everything goes wrong; one that fails prints the command that repeats it
 	go test -run '^TestNothingIsLostOrShownTwice$$' -count 1 -v -timeout 3h ./chat -args -sim.first '$(SIM_SEED)' -sim.seeds '$(SIM_SEEDS)'
 
-attacks: ## meet every attack on the messenger as often as chat/threats_test.go says for the whole; takes minutes
-	go test -run '$(ATTACKS)' -count 1 -v -timeout 1h ./chat -args -whole
+attacks: ## meet every attack on the messenger and on the node as often as it says for the whole; takes minutes
+	go test -run '$(ATTACKS)' -count 1 -p 1 -v -timeout 1h ./chat ./node -args -whole
 
 kill-campaign: ## kill nodes that talk, KILLS times on each database; a town that fails prints the command that repeats it
 	go test -run '^TestWhoeverIsKilledNothingIsLostOrShownTwice$$' -count 1 -v -timeout 3h ./e2e -args -kills '$(KILLS)' -seed '$(KILL_SEED)'

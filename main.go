@@ -24,9 +24,8 @@ import (
 const version = "0.1.0-dev"
 
 func main() {
-	app := &cli.App{
-		Version: cli.Build(version), Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Start: start, Offline: offline, Probe: probe,
-	}
+	app := &cli.App{Version: cli.Build(version), Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
+	app.Start, app.Offline, app.Probe, app.Limits = start, offline, probe, node.MailboxLimits
 	os.Exit(app.Run(context.Background(), os.Args))
 }
 
@@ -128,7 +127,7 @@ func nodeConfig(h *home.Home, o cli.NodeOptions, db *store.DB, boxes *store.Mail
 	return node.Config{
 		Key: o.Identity.DeviceKey(), Network: network(h), Listen: o.Listen, Announce: o.Announce, Port: h.Node().Port,
 		Seed: o.Seed, MDNS: o.MDNS, Peers: db.Peers(), Mailboxes: boxes.Store(), MailboxShared: boxes.Shared(),
-		Validators: chat.Validators(), Logger: log,
+		MailboxLimits: o.MailboxLimits, Validators: chat.Validators(), Logger: log,
 	}
 }
 
@@ -144,7 +143,7 @@ func chatConfig(h *home.Home, o cli.NodeOptions, db *store.DB, n *node.Node, log
 	return chat.Config{
 		Identity: o.Identity, Name: h.Profile().Name, Network: h.Network().Network, Seeds: h.Network().Seeds, Join: h.Invite(),
 		Links: h, Store: db, Keys: o.Unlocked, Instance: o.Unlocked, OnlyCopy: o.OnlyCopy, Database: db.Engine(),
-		Transport: n, Directory: n, Hosts: n, Logger: log,
+		Transport: n, Directory: n, Hosts: n, Hosting: n.Hosting(), Logger: log,
 		Health: func() (joined bool, trouble string) { return h.Joined() || n.Joined(), n.Warning() },
 	}
 }

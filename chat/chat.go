@@ -34,6 +34,7 @@ type Config struct {
 	Directory Directory
 	Hosts     Hosts                                // nil: nobody keeps mailboxes for us
 	Health    func() (joined bool, trouble string) // what Status says of the network; nil: all is well
+	Hosting   *HostLimits                          // what Status says that this node keeps for others; nil: nothing
 	Logger    *zap.Logger                          // nil: no logs
 	Clock     func() time.Time                     // nil: time.Now
 }
@@ -57,6 +58,7 @@ type Messenger struct {
 	directory Directory
 	hosts     Hosts
 	health    func() (bool, string)
+	hosting   *HostLimits
 	log       *zap.Logger
 
 	keys         *keyring
@@ -108,7 +110,7 @@ func New(cfg Config) *Messenger {
 		identity: cfg.Identity, self: cfg.Account, device: device, name: cfg.Name,
 		network: cfg.Network, seeds: cfg.Seeds, join: cfg.Join, links: cfg.Links, store: cfg.Store, database: cfg.Database,
 		safe: safe{keys: cfg.Keys, self: cfg.Account}, instance: newInstance(cfg.Instance),
-		transport: cfg.Transport, directory: cfg.Directory, hosts: cfg.Hosts, health: cfg.Health, log: cfg.Logger,
+		transport: cfg.Transport, directory: cfg.Directory, hosts: cfg.Hosts, health: cfg.Health, hosting: cfg.Hosting, log: cfg.Logger,
 		keys: &keyring{}, certificates: newMemo(wire.ParseCertificate), accounts: newMemo(wire.ParseAccountRecord),
 		devices: newMemo(wire.ParseDeviceRecord),
 		clock:   clock{wall: cfg.Clock}, elapsed: newElapsed(), outbox: newOutbox(), resolver: newResolver(), arrange: make(chan struct{}, 1), arranged: newGate(), strangers: newBudget(), since: cfg.Clock(),
@@ -306,6 +308,8 @@ type Status struct {
 	Receipts  Receipts // whether those of whom nothing else is said learn that their messages were shown
 	Mailboxes int      // hosts that keep a mailbox for this device
 	Drained   int      // those of them from which everything has been fetched in this run
+
+	Hosting *HostLimits // what this node keeps for others at most; nil: it keeps nothing
 }
 
 // NetworkStatus names the network and says whether we are in.
@@ -322,6 +326,7 @@ func (m *Messenger) Status(ctx context.Context) (Status, error) {
 	joined, trouble := m.health()
 	s := Status{
 		Ready: true, Name: m.name, Account: m.self, Device: m.device, Database: m.database, Since: m.since,
+		Hosting: m.hosting,
 		Trouble: cmp.Or(m.trouble.now(), m.safe.damage.now(), m.secondCopy(), m.restoration(), trouble), Restored: m.restored,
 		Network: NetworkStatus{
 			Name: m.network.Name, Fingerprint: m.network.Fingerprint(), Private: m.network.PSK != nil, Joined: joined, Seeds: len(m.seeds),

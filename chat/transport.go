@@ -72,6 +72,28 @@ type Keeping = struct {
 	Lanes []Lane
 }
 
+// HostLimits is what a node keeps for others at most, in boxes and in bytes of them.
+type HostLimits = struct {
+	Quota Quota
+	Life  time.Duration // how long a box waits for its owner
+}
+
+// Quota is how much a node keeps for others: what comes by one way into a mailbox, from a contact, by a link and from strangers; of one
+// mailbox; of all of them; how many of these there may be; and what each has for sure.
+type Quota = struct {
+	Contact, Link, Open Room
+	Mailbox             Room
+	Host                Room
+	Owners              int
+	Sure                Room
+}
+
+// Room is a number of boxes and a number of bytes.
+type Room = struct {
+	Boxes int
+	Bytes int64
+}
+
 // Lane is one way into a mailbox of ours: who has the capability that Key is the SHA-256 of may deposit, within the quota of its class.
 type Lane = struct {
 	Key   [32]byte

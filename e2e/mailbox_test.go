@@ -151,6 +151,57 @@ func TestOneHostOfThreeIsEnoughForAThousandMessages(t *testing.T) {
 	c.finish(restTime)
 }
 
+// An operator allows two boxes from one contact. Alice is told why the rest waits with her, twenty more texts are no reason to try twenty times
+// more, and what the host has taken is Bob's, also where the operator allows still less.
+func TestAFullMailboxIsToldAndEmptied(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	host := w.hosts(1, engines()["sqlite"])[0]
+	host.node.stop()
+	host.options = append(host.options, "--mailbox-limits", "contact-boxes=2,life=7d")
+	host.start()
+	if status := host.ok("status"); !strings.Contains(status, "16MiB in 2 boxes from one contact") {
+		t.Errorf("the operator is not shown the limits: %s", status)
+	}
+	people := w.friends([]*person{host}, engines()["sqlite"], "Alice", "Bob")
+	alice, bob := people[0], people[1]
+	bob.node.stop()
+	sent := 0
+	for ; alice.run("send", "bob", fmt.Sprint("text ", sent), "--wait", "sent", "--timeout", "15s").code == 0; sent++ {
+		if sent > 2 {
+			t.Fatalf("the host has taken %d texts", sent)
+		}
+	}
+	last := messages(t, alice.ok("history", "bob", "--json"))[sent]
+	for i := range 20 {
+		alice.ok("send", "bob", fmt.Sprint("text ", sent+1+i))
+	}
+	var info struct {
+		State   string
+		Devices []struct {
+			Attempts int
+			Reason   string
+		}
+	}
+	if err := json.Unmarshal([]byte(alice.ok("info", last.ID, "--json")), &info); err != nil || len(info.Devices) != 1 {
+		t.Fatalf("%+v, %v", info, err)
+	}
+	if d := info.Devices[0]; info.State != string(chat.StateQueued) || d.Attempts > 10 || !strings.Contains(d.Reason, "its mailbox takes no more from us until it is emptied") {
+		t.Errorf("Alice is told: %+v", info)
+	}
+	kept := host.boxes()
+	host.node.stop()
+	host.options[len(host.options)-1] = "contact-boxes=1,owners=1"
+	host.start()
+	if now := host.boxes(); now != kept {
+		t.Errorf("the host keeps %d boxes, and has taken %d", now, kept)
+	}
+	bob.start()
+	await(t, patience, "Bob has all of it", func() bool {
+		return len(messages(t, bob.ok("history", "alice", "--json", "--limit", "0"))) == sent+21
+	})
+}
+
 // Nobody but their author can keep them: they are queued, which is what people are told, and why.
 func TestWithoutHostsMessagesWaitWithTheirAuthorWhoIsToldWhy(t *testing.T) {
 	t.Parallel()

@@ -121,6 +121,8 @@ func TestMistakesAreToldInOneLineWithAHintThatWorks(t *testing.T) {
 		"lines under one id":      {args: []string{"send", "--lines", "bob", "--id", "x"}, code: 2, says: "exclude"},
 		"a line that is no text":  {args: []string{"send", "--lines", "bob"}, stdin: "\xff\n", code: 2, says: "line 1"},
 		"both about mailboxes":    {args: []string{"up", "--mailbox", "--no-mailbox"}, code: 2, says: "exclude"},
+		"no limit of mailboxes":   {args: []string{"up", "--mailbox", "--mailbox-limits", "mailboxes=1GiB"}, code: 2, says: `no limit "mailboxes", but contact`},
+		"limit that cannot be":    {args: []string{"up", "--mailbox", "--mailbox-limits", "host=1GiB,sure=1GiB"}, code: 2, says: "more than host has"},
 		"second up":               {args: []string{"up"}, code: 3, says: "running"},
 		"chat without a terminal": {args: []string{"chat", "bob"}, code: 2, says: "terminal"},
 	} {

@@ -68,10 +68,9 @@ type Config struct {
 	PortMap  bool     // ask the router for a port that others can dial
 	Peers    PeerBook // nil: nothing is remembered
 
-	Mailboxes     mailbox.Store // of the mailboxes that this node hosts for others; nil: it hosts none
-	MailboxQuota  mailbox.Quota // zero: mailbox.DefaultQuota
-	MailboxLife   time.Duration // how long a box waits to be fetched; zero: mailbox.TimeToLive
-	MailboxShared bool          // other nodes host on the same store
+	Mailboxes     mailbox.Store  // of the mailboxes that this node hosts for others; nil: it hosts none
+	MailboxLimits mailbox.Limits // what is zero: as usual; see MailboxLimits
+	MailboxShared bool           // other nodes host on the same store
 
 	// Validators holds one validator for each noun that records may have.
 	Validators map[string]Validator

@@ -112,7 +112,10 @@ func resourceManager() (network.ResourceManager, error) {
 			Streams: SystemStreams, StreamsInbound: SystemStreams, StreamsOutbound: SystemStreams,
 			Memory: SystemMemory, FD: SystemFiles,
 		},
-		Transient: rcmgr.ResourceLimits{Conns: TransientConns, ConnsInbound: TransientConns, ConnsOutbound: TransientConns, FD: TransientConns},
+		Transient: rcmgr.ResourceLimits{
+			Conns: TransientConns, ConnsInbound: TransientConns, ConnsOutbound: TransientConns, FD: TransientConns,
+			Streams: TransientStreams, StreamsInbound: TransientStreams, StreamsOutbound: TransientStreams,
+		},
 		PeerDefault: rcmgr.ResourceLimits{
 			Conns: PeerConns, ConnsInbound: PeerConns, ConnsOutbound: PeerConns, FD: PeerConns,
 			Streams: 2 * PeerStreams, StreamsInbound: PeerStreams, StreamsOutbound: PeerStreams, Memory: PeerMemory,

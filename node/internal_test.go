@@ -411,3 +411,34 @@ func TestAttemptsEnd(t *testing.T) {
 		t.Error("an attempt after the end was not made at once")
 	}
 }
+
+// TestConnectionsFromFewAddresses admits few of 5,000 connections from three addresses, which all say nothing, and leaves room for
+// somebody else's.
+func TestConnectionsFromFewAddresses(t *testing.T) {
+	m, err := resourceManager()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = m.Close() })
+	open := func(address string) bool {
+		conn, err := m.OpenConnection(network.DirInbound, true, addresses(t, "/ip4/"+address+"/tcp/4101")[0])
+		if err == nil {
+			t.Cleanup(conn.Done)
+		}
+		return err == nil
+	}
+	admitted := 0
+	for i := range 5_000 {
+		if open(fmt.Sprintf("5.9.1.%d", i%3)) {
+			admitted++
+		}
+	}
+	if admitted > 3*AddressConns {
+		t.Errorf("%d of them are admitted", admitted)
+	}
+	for i := range 2 * AddressConns {
+		if !open(fmt.Sprintf("5.9.2.%d", i)) {
+			t.Fatalf("the newcomer %d is not", i)
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"go.uber.org/zap"
 
@@ -22,6 +23,18 @@ type Keeping = mailbox.Keeping
 
 // KeptMailbox says how one of them is doing.
 type KeptMailbox = mailbox.Kept
+
+// MailboxLimits returns limits of a host with what is usual in the place of what is zero. The error says, in words of an operator, what cannot
+// be; New refuses the same.
+func MailboxLimits(said mailbox.Limits) (mailbox.Limits, error) { return mailbox.Fill(said) }
+
+// Hosting returns what this node keeps for others at most; nil where it hosts no mailboxes.
+func (n *Node) Hosting() *mailbox.Limits {
+	if n.mailboxes == nil {
+		return nil
+	}
+	return &n.cfg.MailboxLimits
+}
 
 // Keep says which mailboxes this device keeps from now on, at most mailbox.MaxKept. The node opens them, hands what is deposited there to
 // Messenger.Collect, and closes those that are not named any more, if their hosts can be reached. It does not wait for the network.
@@ -85,18 +98,11 @@ func (n *Node) knownHosts() (hosts []peer.AddrInfo) {
 }
 
 // newMailboxes returns the host of mailboxes in this node, or nil where it is none.
-func newMailboxes(cfg Config, self peer.ID) *mailbox.Server {
+func newMailboxes(cfg Config, h host.Host) *mailbox.Server {
 	if cfg.Mailboxes == nil {
 		return nil
 	}
-	h := mailbox.Hosting{
-		Store: cfg.Mailboxes, Quota: cfg.MailboxQuota, TimeToLive: cfg.MailboxLife, Shared: cfg.MailboxShared, Logger: cfg.logger(),
-	}
-	if h.Quota == (mailbox.Quota{}) {
-		h.Quota = mailbox.DefaultQuota()
-	}
-	if h.TimeToLive == 0 {
-		h.TimeToLive = mailbox.TimeToLive
-	}
-	return mailbox.NewServer(self, h)
+	return mailbox.NewServer(h, mailbox.Hosting{
+		Store: cfg.Mailboxes, Limits: cfg.MailboxLimits, Shared: cfg.MailboxShared, Logger: cfg.logger(),
+	})
 }

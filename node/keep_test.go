@@ -243,8 +243,8 @@ func TestKnownToBeAway(t *testing.T) {
 // TestReasons says in one line why neither the device nor its mailboxes have taken a letter.
 func TestReasons(t *testing.T) {
 	p := newPost(t, 2, func(i int, c *node.Config) {
-		c.MailboxQuota = mailbox.DefaultQuota()
-		c.MailboxQuota.Contact.Boxes, c.MailboxQuota.Mailbox.Boxes, c.MailboxQuota.Open.Boxes = 2-i, 1+i, 0
+		q := &c.MailboxLimits.Quota
+		q.Contact.Boxes, q.Mailbox.Boxes, q.Open.Boxes = 2-i, 1+i, 1
 	})
 	p.keeps()
 	p.alice.Learn(p.bob.ID(), p.bob.Config.Listen)
@@ -264,6 +264,7 @@ func TestReasons(t *testing.T) {
 	p.hosts[1].Stop()
 	nodetest.WaitFor(t, "Alice to notice", func() bool { return !p.alice.Sees(second) })
 	expect("connection refused; its mailbox is full, its mailbox host is not reachable")
+	p.fillOpenLane(1)
 	p.hosts = p.hosts[1:] // Alice has a wrong capability for the host that is left, which leaves the lane of strangers
 	p.hosts[0].Start()
 	expect("connection refused; its mailbox takes no more from us until it is emptied")
@@ -272,6 +273,17 @@ func TestReasons(t *testing.T) {
 	boxes[0].Host, boxes[1].Host = p.alice.ID(), p.alice.ID() // who hosts none: said once of both
 	if _, err := p.alice.Deliver(nodetest.Context(t), nodetest.PeerID(t, p.bob.Config.Key), boxes, letter); err == nil || !strings.HasSuffix(err.Error(), "refused; its mailbox is closed to us") {
 		t.Errorf("%v", err)
+	}
+}
+
+// fillOpenLane leaves a stranger's box in Bob's mailbox at a host.
+func (p *post) fillOpenLane(i int) {
+	p.t.Helper()
+	v, err := p.stores[i].Deposit(p.t.Context(), mailbox.Deposit{
+		Owner: nodetest.PeerID(p.t, p.bob.Config.Key), Host: nodetest.PeerID(p.t, p.hosts[i].Config.Key), ID: mailbox.DepositID{2}, Box: []byte("rubbish"), At: time.Now(),
+	}, mailbox.DefaultQuota())
+	if err != nil || v != mailbox.Stored {
+		p.t.Fatalf("%d, %v", v, err)
 	}
 }
 

@@ -110,12 +110,17 @@ const (
 // What strangers can make the host hold: the resource manager's limits. A node accepts up to three quarters of its connections,
 // so that it can always dial out itself.
 const (
-	SystemConns    = 512
-	SystemConnsIn  = 384
-	SystemStreams  = 4096
-	SystemMemory   = 1 << 30 // bytes reserved: each stream counts with its whole receive window of 256 KiB, however little is in it
-	SystemFiles    = 512     // file descriptors: one per TCP connection
-	TransientConns = 64      // connections whose handshake has not ended
+	SystemConns   = 512
+	SystemConnsIn = 384
+	SystemStreams = 4096
+	SystemMemory  = 1 << 30 // bytes reserved: each stream counts with its whole receive window of 256 KiB, however little is in it
+	SystemFiles   = 512     // file descriptors: one per TCP connection
+	// TransientConns is the most connections whose handshake has not ended: what a few addresses can keep silent (AddressConns each) leaves
+	// room for newcomers, and there is always some for those whom we dial.
+	TransientConns = 256
+	// TransientStreams is the most streams that have not said what they are for, which they may keep to themselves for 10 s: a crowd of 50
+	// peers that hold ten each, four times over.
+	TransientStreams = 2048
 	// PeerConns is the most connections of one peer: one per transport and direction, twice.
 	PeerConns = 8
 	// PeerStreams is the most streams that one peer may open: a dozen are in use at most.

@@ -87,6 +87,10 @@ func New(cfg Config) (*Node, error) {
 	if err := cfg.check(); err != nil {
 		return nil, fmt.Errorf("make node: %w", err)
 	}
+	var err error
+	if cfg.MailboxLimits, err = mailbox.Fill(cfg.MailboxLimits); err != nil {
+		return nil, fmt.Errorf("make node: mailbox limits: %w", err)
+	}
 	announced, err := parseAddresses(cfg.Announce)
 	if err != nil {
 		return nil, err
@@ -125,7 +129,7 @@ func assemble(cfg Config, h host.Host, announced []ma.Multiaddr) *Node {
 		changed:   newPulse(),
 		trouble:   &trouble{},
 		serving:   make(chan struct{}),
-		mailboxes: newMailboxes(cfg, h.ID()),
+		mailboxes: newMailboxes(cfg, h),
 		absent:    newAbsences(),
 		attempts:  &attempts{},
 	}

@@ -88,6 +88,44 @@ type statusShape struct {
 	Receipts  chat.Receipts `json:"receipts"`
 	Mailboxes int           `json:"mailboxes"`
 	Drained   int           `json:"drained_mailboxes"`
+	Hosting   *hostingShape `json:"hosting,omitempty"`
+}
+
+type hostingShape struct {
+	Contact roomShape     `json:"contact"`
+	Link    roomShape     `json:"link"`
+	Open    roomShape     `json:"open"`
+	Mailbox roomShape     `json:"mailbox"`
+	Host    roomShape     `json:"host"`
+	Owners  int           `json:"owners"`
+	Sure    roomShape     `json:"sure"`
+	Life    time.Duration `json:"life_ns"`
+}
+
+type roomShape struct {
+	Boxes int   `json:"boxes"`
+	Bytes int64 `json:"bytes"`
+}
+
+func shapeHosting(l *chat.HostLimits) *hostingShape {
+	if l == nil {
+		return nil
+	}
+	q := l.Quota
+	return &hostingShape{
+		Contact: roomShape(q.Contact), Link: roomShape(q.Link), Open: roomShape(q.Open), Mailbox: roomShape(q.Mailbox), Host: roomShape(q.Host),
+		Owners: q.Owners, Sure: roomShape(q.Sure), Life: l.Life,
+	}
+}
+
+func (s *hostingShape) parse() *chat.HostLimits {
+	if s == nil {
+		return nil
+	}
+	return &chat.HostLimits{Life: s.Life, Quota: chat.Quota{
+		Contact: chat.Room(s.Contact), Link: chat.Room(s.Link), Open: chat.Room(s.Open), Mailbox: chat.Room(s.Mailbox), Host: chat.Room(s.Host),
+		Owners: s.Owners, Sure: chat.Room(s.Sure),
+	}}
 }
 
 func shapeStatus(s chat.Status) statusShape {
@@ -96,7 +134,7 @@ func shapeStatus(s chat.Status) statusShape {
 		Peers: s.Peers, Seeds: s.Seeds, Addresses: notNull(s.Addresses), Reachable: s.Reachable, Queued: s.Queued,
 		OldestQueue: stamp{s.OldestQueue}, Database: s.Database, Contacts: s.Contacts, Verified: s.Verified, Requests: s.Requests,
 		Trouble: s.Trouble, Restored: s.Restored, LastEvent: s.LastEvent, Since: stamp{s.Since},
-		Receipts: s.Receipts, Mailboxes: s.Mailboxes, Drained: s.Drained,
+		Receipts: s.Receipts, Mailboxes: s.Mailboxes, Drained: s.Drained, Hosting: shapeHosting(s.Hosting),
 	}
 }
 
@@ -107,7 +145,7 @@ func (s statusShape) parse() (chat.Status, error) {
 		Network: chat.NetworkStatus(s.Network), Peers: s.Peers, Seeds: s.Seeds, Addresses: s.Addresses, Reachable: s.Reachable,
 		Queued: s.Queued, OldestQueue: s.OldestQueue.Time, Database: s.Database, Contacts: s.Contacts, Verified: s.Verified,
 		Requests: s.Requests, Trouble: s.Trouble, Restored: s.Restored, LastEvent: s.LastEvent, Since: s.Since.Time,
-		Receipts: s.Receipts, Mailboxes: s.Mailboxes, Drained: s.Drained,
+		Receipts: s.Receipts, Mailboxes: s.Mailboxes, Drained: s.Drained, Hosting: s.Hosting.parse(),
 	}
 	return status, r.err
 }

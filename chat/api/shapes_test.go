@@ -141,7 +141,10 @@ func TestTheStatePasses(t *testing.T) {
 			Since: drawTime(t, "since"),
 		}
 		passes(t, s, shapeStatus, statusShape.parse)
-		s.OldestQueue = drawTime(t, "oldest")
+		s.OldestQueue, s.Hosting = drawTime(t, "oldest"), &chat.HostLimits{Life: time.Duration(n), Quota: chat.Quota{
+			Contact: chat.Room{Boxes: 1, Bytes: 2}, Link: chat.Room{Boxes: 3, Bytes: 4}, Open: chat.Room{Boxes: 5, Bytes: 6},
+			Mailbox: chat.Room{Boxes: 7, Bytes: 8}, Host: chat.Room{Boxes: 9, Bytes: int64(n)}, Owners: 10, Sure: chat.Room{Boxes: 11, Bytes: 12},
+		}}
 		passes(t, s, shapeStatus, statusShape.parse)
 		passes(t, chat.Peer{
 			ID: drawDevice(t), Address: name, Route: chat.RouteRelayed, Seed: true, Since: drawTime(t, "since"), RTT: time.Duration(n),

@@ -28,6 +28,8 @@ type App struct {
 	Start func(ctx context.Context, h *home.Home, o NodeOptions) (Node, error)
 	// Offline opens the home's database for reading only, whether a node runs or not.
 	Offline func(ctx context.Context, h *home.Home, u *home.Unlocked) (Reader, error)
+	// Limits returns limits of what a node keeps for others, with what is usual in the place of what is zero. The error says what cannot be.
+	Limits func(said chat.HostLimits) (chat.HostLimits, error)
 	// Probe tries once to reach a node of the network that the home's invite leads to. The error says why there is none.
 	Probe func(ctx context.Context, h *home.Home) error
 }
@@ -64,6 +66,7 @@ type NodeOptions struct {
 	Log      LogOptions
 
 	MailboxDatabase string // where they are kept, "sqlite:PATH" or "postgres://…"; empty: beside the home's own database
+	MailboxLimits   chat.HostLimits
 }
 
 // LogOptions is where and how a node logs.

@@ -163,6 +163,9 @@ func (a *App) nodeOptions(c *cli.Context, h *home.Home) (o NodeOptions, err erro
 	if err := o.mailbox(c, h); err != nil {
 		return o, err
 	}
+	if o.MailboxLimits, err = a.mailboxLimits(c); err != nil {
+		return o, err
+	}
 	o.Log, err = a.logOptions(c)
 	return o, err
 }
@@ -178,12 +181,35 @@ func (o *NodeOptions) mailbox(c *cli.Context, h *home.Home) (err error) {
 	}
 	o.Mailbox = (o.Mailbox || c.Bool("mailbox")) && !c.Bool("no-mailbox")
 	o.MailboxDatabase, err = databaseURL(c, "mailbox-database", "PARLEY_MAILBOX_DATABASE_URL", "PARLEY_MAILBOX_DATABASE_URL_FILE")
-	if err == nil && c.String("mailbox-database") != "" && !o.Mailbox {
-		err = &chat.Error{
-			Code: chat.CodeConfig, Detail: "a database for mailboxes is named, and this node keeps none", Try: "parley up --mailbox",
-		}
+	if err != nil {
+		return err
 	}
-	return err
+	said := ""
+	switch {
+	case o.Mailbox:
+	case c.String("mailbox-database") != "":
+		said = "a database for mailboxes is named"
+	case len(c.StringSlice("mailbox-limits")) > 0:
+		said = "limits of mailboxes are named"
+	}
+	if said != "" {
+		return &chat.Error{Code: chat.CodeConfig, Detail: said + ", and this node keeps none", Try: "parley up --mailbox"}
+	}
+	return nil
+}
+
+// mailboxLimits says how much the node keeps for others at most.
+func (a *App) mailboxLimits(c *cli.Context) (l chat.HostLimits, err error) {
+	if said := list(c, "mailbox-limits", "PARLEY_MAILBOX_LIMITS", nil); said != nil {
+		l, err = argv.Limits(said)
+	}
+	if err == nil {
+		l, err = a.Limits(l)
+	}
+	if err != nil {
+		return l, argv.Usage("mailbox limits: "+err.Error(), "parley up --help")
+	}
+	return l, nil
 }
 
 // list returns the values of a repeatable flag, or those between commas in the environment.

@@ -266,3 +266,32 @@ func TestASeedKeepsMailboxesUnlessItIsTold(t *testing.T) {
 	t.Setenv("PARLEY_MAILBOX_DATABASE_URL_FILE", "/none")
 	alice.fails(3, "cannot read the database URL", "up")
 }
+
+// TestLimitsOfMailboxes says what may be kept here, with a flag before the environment, and shows it.
+func TestLimitsOfMailboxes(t *testing.T) {
+	w := newWorld(t)
+	alice := w.person("Alice")
+	alice.ok("init", "--name", "Alice", "--no-passphrase")
+	for _, test := range []struct {
+		args  []string
+		env   string
+		shows string
+	}{
+		{nil, "", "64MiB in 0 boxes for each"},
+		{nil, "mailbox=1GiB,life=36h", "1GiB in 0 boxes for each, for 36h"},
+		{[]string{"--mailbox-limits", "mailbox-boxes=7, owners=1", "--mailbox-limits", "host=1TiB"}, "mailbox=1GiB", "1TiB in 0 boxes for 1 device at most, 64MiB in 7 boxes for each"},
+	} {
+		t.Setenv("PARLEY_MAILBOX_LIMITS", test.env)
+		alice.up(test.args...)
+		if status := alice.ok("status"); !strings.Contains(status, test.shows) {
+			t.Errorf("%q, %q: %s", test.args, test.env, status)
+		}
+		alice.node.stop()
+		alice.node.wait()
+	}
+	t.Setenv("PARLEY_MAILBOX_LIMITS", "host-boxes=1")
+	alice.fails(2, "mailbox limits: host has room for 1 boxes", "up")
+	alice.fails(2, "mailbox limits: mailbox is", "up", "--mailbox-limits", "mailbox=64MB")
+	t.Setenv("PARLEY_MAILBOX_LIMITS", "")
+	alice.fails(3, "limits of mailboxes are named, and this node keeps none", "up", "--no-mailbox", "--mailbox-limits", "life=1d")
+}

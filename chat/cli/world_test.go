@@ -81,6 +81,24 @@ func (n *node) Stop() error {
 	return nil
 }
 
+// fill stands for what a node makes of limits.
+func fill(l chat.HostLimits) (chat.HostLimits, error) {
+	if l.Quota.Host.Boxes == 1 {
+		return l, errors.New("host has room for 1 boxes")
+	}
+	if l.Quota.Mailbox.Bytes == 0 {
+		l.Quota.Mailbox.Bytes = 64 << 20
+	}
+	return l, nil
+}
+
+func hosting(o cli.NodeOptions) *chat.HostLimits {
+	if !o.Mailbox {
+		return nil
+	}
+	return &o.MailboxLimits
+}
+
 func (w *world) start(ctx context.Context, h *home.Home, o cli.NodeOptions) (cli.Node, error) {
 	w.mu.Lock()
 	w.asked = append(w.asked, o)
@@ -93,7 +111,7 @@ func (w *world) start(ctx context.Context, h *home.Home, o cli.NodeOptions) (cli
 	m := chat.New(chat.Config{
 		Identity: o.Identity, Name: h.Profile().Name, Network: h.Network().Network, Seeds: h.Network().Seeds, Join: h.Invite(), Links: h,
 		Store: w.store(h.Dir()), Keys: o.Unlocked, Instance: o.Unlocked, OnlyCopy: o.OnlyCopy, Database: "memory", Transport: port, Directory: port, Hosts: port,
-		Health: func() (bool, string) { return h.Joined() || len(port.Peers()) > 0, "" },
+		Health: func() (bool, string) { return h.Joined() || len(port.Peers()) > 0, "" }, Hosting: hosting(o),
 	})
 	if err := m.Resume(ctx); err != nil {
 		return nil, err
@@ -123,6 +141,7 @@ func (w *world) app() *cli.App {
 	return &cli.App{
 		Version: cli.VersionInfo{Version: "0.1.0", Go: "go1.26"},
 		Start:   w.start,
+		Limits:  fill,
 		Offline: func(_ context.Context, h *home.Home, u *home.Unlocked) (cli.Reader, error) {
 			return reader{chat.New(chat.Config{Identity: u.Identity, Network: h.Network().Network, Store: w.store(h.Dir()), Keys: u})}, nil
 		},

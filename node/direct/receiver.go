@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"sync"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/host"
@@ -14,6 +12,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"parley/node/internal/frame"
+	"parley/node/internal/inbound"
 	"parley/node/internal/pace"
 )
 
@@ -32,14 +31,7 @@ type Receiver struct {
 	contact   func(peer.ID) bool
 	envelopes *pace.Pace
 	patience  patience
-
-	ctx    context.Context // ends what handlers do
-	cancel context.CancelFunc
-
-	mu      sync.Mutex
-	open    map[network.Stream]struct{}
-	stopped bool
-	running sync.WaitGroup
+	streams   *inbound.Streams
 }
 
 // patience is how long a receiver waits for what.
@@ -48,7 +40,6 @@ type patience struct{ first, whole, write time.Duration }
 // NewReceiver returns a receiver that opens streams with boxes and hands the envelopes to receive. contact says whose streams are opened
 // also while strangers use up what is for all. Serve makes it listen.
 func NewReceiver(receive Receive, boxes Boxes, contact func(peer.ID) bool) *Receiver {
-	ctx, cancel := context.WithCancel(context.Background())
 	return &Receiver{
 		receive:   receive,
 		boxes:     boxes,
@@ -59,94 +50,23 @@ func NewReceiver(receive Receive, boxes Boxes, contact func(peer.ID) bool) *Rece
 		contact:   contact,
 		envelopes: pace.New(EnvelopesPerSecond, EnvelopeBurst),
 		patience:  patience{first: FirstFrame, whole: WholeFrame, write: WriteTimeout},
-		ctx:       ctx,
-		cancel:    cancel,
-		open:      make(map[network.Stream]struct{}),
+		streams:   inbound.New(Service),
 	}
 }
 
 // Serve answers streams that come in at h, until Stop.
-func (r *Receiver) Serve(h host.Host) { h.SetStreamHandler(Protocol, r.handle) }
+func (r *Receiver) Serve(h host.Host) {
+	h.SetStreamHandler(Protocol, r.streams.Handler(r.mayOpen, r.serve))
+}
 
 // Stop ends the receiver at h: streams that wait end at once, a batch that the messenger has is still acknowledged if that takes
 // no longer than grace. It returns when no handler runs.
-func (r *Receiver) Stop(h host.Host, grace time.Duration) {
-	h.RemoveStreamHandler(Protocol)
-	r.mu.Lock()
-	r.stopped = true
-	for s := range r.open {
-		_ = s.CloseRead()
-	}
-	r.mu.Unlock()
-	defer time.AfterFunc(grace, r.abort).Stop()
-	r.running.Wait()
-	r.cancel()
-}
-
-// abort ends the handlers that outlived their grace.
-func (r *Receiver) abort() {
-	r.cancel()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for s := range r.open {
-		_ = s.Reset()
-	}
-}
+func (r *Receiver) Stop(h host.Host, grace time.Duration) { r.streams.Stop(h, grace, Protocol) }
 
 // mayOpen takes a stream from what a peer may open: who floods us does not use up what is for all, and a crowd of strangers not what is for
 // contacts.
 func (r *Receiver) mayOpen(from peer.ID) bool {
 	return r.keys.Allow(from) && (r.allKeys.Allow("") || r.contact(from) && r.ownKeys.Allow(""))
-}
-
-// handle serves one stream, from the first look at who it is to its end.
-func (r *Receiver) handle(s network.Stream) {
-	from := s.Conn().RemotePeer()
-	if err := s.Scope().SetService(Service); err != nil {
-		_ = s.ResetWithError(network.StreamResourceLimitExceeded)
-		return
-	}
-	if !r.mayOpen(from) {
-		_ = s.ResetWithError(network.StreamRateLimited)
-		return
-	}
-	if !r.enter(s) {
-		_ = s.ResetWithError(network.StreamShutdown)
-		return
-	}
-	defer r.leave(s)
-	if err := r.serve(&incoming{
-		stream: s, from: from, frames: frame.NewReader(s, s.Scope(), r.buffers, HeaderSize),
-	}); err != nil {
-		_ = s.Reset()
-		return
-	}
-	_ = s.Close()
-}
-
-// enter counts a stream in, unless the receiver has stopped.
-func (r *Receiver) enter(s network.Stream) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.stopped {
-		return false
-	}
-	r.open[s] = struct{}{}
-	r.running.Add(1)
-	return true
-}
-
-func (r *Receiver) stopping() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.stopped
-}
-
-func (r *Receiver) leave(s network.Stream) {
-	r.mu.Lock()
-	delete(r.open, s)
-	r.mu.Unlock()
-	r.running.Done()
 }
 
 // incoming is one stream of a sender.
@@ -161,20 +81,19 @@ type incoming struct {
 
 // serve takes the header, and then batch after batch. A sender that has sent a first record may be silent as long as its connection
 // lives.
-func (r *Receiver) serve(in *incoming) error {
+func (r *Receiver) serve(s network.Stream) error {
+	in := &incoming{stream: s, from: s.Conn().RemotePeer(), frames: frame.NewReader(s, s.Scope(), r.buffers, HeaderSize)}
 	defer in.frames.Close()
 	if err := r.begin(in); err != nil {
 		return err
 	}
 	for idle := r.patience.first; ; idle = 0 {
 		batch, held, err := r.batch(in, idle)
-		if errors.Is(err, io.EOF) || err != nil && r.stopping() {
-			err, batch = nil, nil // a reset would overtake the last acknowledgement
-		} else if err == nil {
+		if err == nil {
 			err = r.take(in, batch)
 		}
-		in.stream.Scope().ReleaseMemory(held)
-		if err != nil || batch == nil {
+		s.Scope().ReleaseMemory(held)
+		if err != nil {
 			return err
 		}
 	}
@@ -220,10 +139,10 @@ var errEmpty = errors.New("it is empty")
 
 // take hands a batch to the messenger and acknowledges it.
 func (r *Receiver) take(in *incoming, batch [][]byte) error {
-	if err := r.envelopes.Wait(r.ctx, in.from, len(batch)); err != nil {
+	if err := r.envelopes.Wait(r.streams.Context(), in.from, len(batch)); err != nil {
 		return fmt.Errorf("wait for a turn: %w", err)
 	}
-	tags, err := r.receive(r.ctx, in.from, batch)
+	tags, err := r.receive(r.streams.Context(), in.from, batch)
 	if err != nil {
 		return fmt.Errorf("receive %d envelopes: %w", len(batch), err)
 	}

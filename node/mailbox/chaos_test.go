@@ -161,7 +161,7 @@ func (s *scene) tries(ctx context.Context, box []byte) (int, error) {
 // dies ends the host without grace, and begins another on what it has stored.
 func (s *scene) dies(store mailbox.Store) {
 	s.server.Stop(s.home, 0)
-	server := mailbox.NewServer(s.home.ID(), hosting(store))
+	server := mailbox.NewServer(s.home, hosting(store))
 	server.Hurry(patient, patient, time.Second)
 	server.Serve(s.home)
 	s.server = server

@@ -82,15 +82,8 @@ func (s *Server) Feeds() int {
 	return len(s.feeds)
 }
 
-// Busy counts the streams that are served.
-func (s *Server) Busy() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.open)
-}
-
 // Expire drops what is too old at a time.
-func (s *Server) Expire(now time.Time) { s.expire(s.ctx, now) }
+func (s *Server) Expire(now time.Time) { s.expire(s.streams.Context(), now) }
 
 // Impatient makes a keeper renew silent streams soon.
 func (k *Keeper) Impatient(silence time.Duration) { k.silence = silence }

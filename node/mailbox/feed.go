@@ -51,12 +51,16 @@ func (s *Server) feedOwner(in *incoming) error {
 	return f.run()
 }
 
+// tagOwner marks the connections of owners that fetch.
+const tagOwner = "mailbox owner"
+
 // begin takes the place of an older stream of the same owner.
 func (s *Server) begin(f *feed) {
 	s.endFeed(f.in.from)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.feeds[f.in.from] = f
+	s.conns.TagPeer(f.in.from, tagOwner, OwnerWorth)
 }
 
 func (s *Server) end(f *feed) {
@@ -64,6 +68,7 @@ func (s *Server) end(f *feed) {
 	defer s.mu.Unlock()
 	if s.feeds[f.in.from] == f {
 		delete(s.feeds, f.in.from)
+		s.conns.UntagPeer(f.in.from, tagOwner)
 	}
 }
 
@@ -96,7 +101,7 @@ func (f *feed) wake() {
 
 // run hands out and takes acknowledgements until one of the two ends.
 func (f *feed) run() error {
-	ctx, cancel := context.WithCancel(f.server.ctx)
+	ctx, cancel := context.WithCancel(f.server.streams.Context())
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { _ = f.in.Reset() })()
 	var both errgroup.Group

@@ -105,7 +105,7 @@ func TestHostileFrames(t *testing.T) {
 			t.Errorf("%s instead of a box: the host says %x and ends with %v", name, said, err)
 		}
 	}
-	s.waits("the host to be idle", func() bool { return s.server.Busy() == 0 })
+	s.waits("the host to be idle", func() bool { return s.busy() == 0 })
 	if kept := s.store.Kept(s.bob.ID()); kept.Boxes != 0 {
 		t.Errorf("%d boxes of rubbish are kept", kept.Boxes)
 	}
@@ -273,11 +273,11 @@ func TestDeclaredBoxesCostNothing(t *testing.T) {
 		box := frame.Append(nil, make([]byte, mailbox.MaxBox))
 		write(stream, append(frames(head), box[:1000]...))
 	}
-	s.waits("the streams", func() bool { return s.server.Busy() > 100 })
+	s.waits("the streams", func() bool { return s.busy() > 100 })
 	runtime.GC()
 	runtime.ReadMemStats(&after)
 	grown := int64(after.HeapAlloc) - int64(before.HeapAlloc)
-	if s.Logf("%d streams hold %d KiB", s.server.Busy(), grown>>10); grown > 100<<20/2 {
+	if s.Logf("%d streams hold %d KiB", s.busy(), grown>>10); grown > 100<<20/2 {
 		t.Errorf("200 streams hold %d MiB for boxes that were not sent", grown>>20)
 	}
 }

@@ -87,7 +87,7 @@ func TestKeeperSaysWhy(t *testing.T) {
 	says("the host is not reachable: no answer in time")
 	away.Store(false)
 	h := hosting(s.store)
-	h.Quota.Owners = 0
+	h.Limits.Quota.Owners = 0
 	s.serve(h)
 	says("the host has no room for another mailbox")
 	s.server.Stop(s.home, time.Second)

@@ -119,6 +119,9 @@ const (
 	Memory = 64 << 20
 	// PeerMemory is what the streams of one peer may hold, in bytes: one of the largest boxes for each.
 	PeerMemory = 12 << 20
+	// OwnerWorth is what the connection of an owner that fetches is worth to the host when it has too many: more than a stranger's (0) and a
+	// DHT server's (5), and less than those of contacts, which it never closes: mailboxes are made by whoever asks.
+	OwnerWorth = 50
 	// ReadBuffer is what a host reads ahead, in bytes, and FetchBuffer what an owner does, who takes many boxes at once.
 	ReadBuffer  = 4 << 10
 	FetchBuffer = 64 << 10

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"parley/node/mailbox"
@@ -70,7 +71,7 @@ func TestPolicy(t *testing.T) {
 func TestVerdicts(t *testing.T) {
 	s := newScene(t)
 	h := hosting(s.store)
-	h.Quota.Contact.Boxes, h.Quota.Open.Boxes, h.Quota.Mailbox.Boxes, h.Quota.Owners = 3, 1, 4, 1
+	h.Limits.Quota.Contact.Boxes, h.Limits.Quota.Open.Boxes, h.Limits.Quota.Mailbox.Boxes, h.Limits.Quota.Owners = 3, 1, 4, 1
 	s.serve(h)
 	other := mailbox.Lane{Key: mailbox.LaneOf(capability(8)), Class: mailbox.ClassContact}
 	sent := boxes(10, 100)
@@ -150,7 +151,7 @@ func TestGuesser(t *testing.T) {
 func TestNoOracle(t *testing.T) {
 	s := newScene(t)
 	h := hosting(s.store)
-	h.Quota.Mailbox.Boxes = 1
+	h.Limits.Quota.Mailbox.Boxes = 1
 	s.serve(h)
 	s.opens()
 	s.mustLeave([]byte("kept"))
@@ -254,7 +255,7 @@ func TestFleet(t *testing.T) {
 	s.serve(h)
 	s.opens()
 	away := newHost(t, overTCP)
-	neighbour := mailbox.NewServer(away.ID(), h)
+	neighbour := mailbox.NewServer(away, h)
 	neighbour.Hurry(patient, patient, time.Hour)
 	neighbour.Serve(away)
 	connect(t, s.alice, away)
@@ -355,7 +356,7 @@ func TestStop(t *testing.T) {
 		s.server.Stop(s.home, patient)
 		close(stopped)
 	}()
-	s.waits("Bob's stream to end", func() bool { return s.server.Busy() == 1 })
+	s.waits("Bob's stream to end", func() bool { return s.busy() == 1 })
 	close(release)
 	if n := <-stored; n != 1 {
 		t.Error("what the store has taken was not answered")
@@ -367,4 +368,22 @@ func TestStop(t *testing.T) {
 	if n, err := s.leave(s.alice, s.capability, []byte("too late")); n != 0 || err == nil {
 		t.Error("a host that has stopped takes deposits")
 	}
+}
+
+// TestOwnersAreWorthMore lets a host that has too many connections keep Bob's, as long as he fetches.
+func TestOwnersAreWorthMore(t *testing.T) {
+	s := newScene(t)
+	s.opens()
+	worth := func(h host.Host) int {
+		if info := s.home.ConnManager().GetTagInfo(h.ID()); info != nil {
+			return info.Value
+		}
+		return 0
+	}
+	stop := s.fetches(newDesk())
+	if bob, alice := worth(s.bob), worth(s.alice); bob <= alice {
+		t.Errorf("Bob's connection is worth %d, Alice's %d", bob, alice)
+	}
+	_ = stop()
+	s.waits("Bob to be one like others", func() bool { return worth(s.bob) == worth(s.alice) })
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/libp2p/go-libp2p/p2p/net/connmgr"
 	"go.uber.org/zap"
 
 	"parley/node/mailbox"
@@ -38,7 +40,11 @@ const overTCP, overQUIC = "/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1"
 
 func newHost(t testing.TB, listen string) host.Host {
 	t.Helper()
-	h, err := libp2p.New(libp2p.ListenAddrStrings(listen), libp2p.DisableRelay(), libp2p.DisableMetrics())
+	conns, err := connmgr.NewConnManager(100, 200)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := libp2p.New(libp2p.ListenAddrStrings(listen), libp2p.DisableRelay(), libp2p.DisableMetrics(), libp2p.ConnectionManager(conns))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +60,8 @@ func connect(t testing.TB, from, to host.Host) {
 }
 
 func hosting(store mailbox.Store) mailbox.Hosting {
-	return mailbox.Hosting{Store: store, Quota: mailbox.DefaultQuota(), TimeToLive: mailbox.TimeToLive, Logger: zap.NewNop()}
+	limits := mailbox.Limits{Quota: mailbox.DefaultQuota(), Life: mailbox.TimeToLive}
+	return mailbox.Hosting{Store: store, Limits: limits, Logger: zap.NewNop()}
 }
 
 func newScene(t *testing.T) *scene {
@@ -79,7 +86,7 @@ func (s *scene) serve(h mailbox.Hosting) {
 	if s.server != nil {
 		s.server.Stop(s.home, time.Second)
 	}
-	server := mailbox.NewServer(s.home.ID(), h)
+	server := mailbox.NewServer(s.home, h)
 	server.Hurry(patient, patient, 10*time.Millisecond)
 	server.Serve(s.home)
 	s.server = server
@@ -219,6 +226,18 @@ func (s *scene) waits(what string, condition func() bool) {
 			s.Fatalf("waited %s for %s", patient, what)
 		}
 	}
+}
+
+// busy counts the streams of this protocol that are open at the host.
+func (s *scene) busy() (n int) {
+	for _, c := range s.home.Network().Conns() {
+		for _, stream := range c.GetStreams() {
+			if strings.HasPrefix(string(stream.Protocol()), string(protocolOf(""))) {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // verdict is what a host has said, or 0.

@@ -2,12 +2,13 @@ package mailbox
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/connmgr"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -15,22 +16,23 @@ import (
 	"go.uber.org/zap"
 
 	"parley/node/internal/frame"
+	"parley/node/internal/inbound"
 	"parley/node/internal/pace"
 )
 
 // Hosting is what a host of mailboxes needs.
 type Hosting struct {
-	Store      Store
-	Quota      Quota
-	TimeToLive time.Duration // of boxes
-	Shared     bool          // other hosts use the same store
-	Logger     *zap.Logger
+	Store  Store
+	Limits Limits // whole, as Fill returns them
+	Shared bool   // other hosts use the same store
+	Logger *zap.Logger
 }
 
 // Server is a host: it takes deposits and hands them to their owners.
 type Server struct {
 	hosting  Hosting
 	self     peer.ID
+	conns    connmgr.ConnManager
 	patience patience
 	buffers  *frame.Pool
 
@@ -38,25 +40,21 @@ type Server struct {
 
 	refused *memory // lanes that were refused lately
 	current *openings
-	ctx     context.Context // ends what handlers do
-	cancel  context.CancelFunc
+	streams *inbound.Streams
 
-	mu      sync.Mutex
-	open    map[network.Stream]struct{}
-	feeds   map[peer.ID]*feed
-	stopped bool
-	running sync.WaitGroup
+	mu    sync.Mutex
+	feeds map[peer.ID]*feed
 }
 
 // patience is how long a host waits for what.
 type patience struct{ first, idle, frame, box, write, ack, poll time.Duration }
 
-// NewServer returns the host self. Serve makes it listen, and Run drops what is too old.
-func NewServer(self peer.ID, h Hosting) *Server {
-	ctx, cancel := context.WithCancel(context.Background())
+// NewServer returns the host of mailboxes that h is. Serve makes it listen, and Run drops what is too old.
+func NewServer(h host.Host, hosting Hosting) *Server {
 	return &Server{
-		hosting: h,
-		self:    self,
+		hosting: hosting,
+		self:    h.ID(),
+		conns:   h.ConnManager(),
 		patience: patience{
 			first: FirstFrame, idle: DepositIdle, frame: WholeFrame, box: WholeBox, write: WriteTimeout, ack: AckTimeout, poll: SharedPoll,
 		},
@@ -68,9 +66,7 @@ func NewServer(self peer.ID, h Hosting) *Server {
 		fetches:  pace.New(FetchesPerSecond, FetchBurst),
 		refused:  newMemory(),
 		current:  newOpenings(),
-		ctx:      ctx,
-		cancel:   cancel,
-		open:     make(map[network.Stream]struct{}),
+		streams:  inbound.New(Service),
 		feeds:    make(map[peer.ID]*feed),
 	}
 }
@@ -95,28 +91,7 @@ func (s *Server) Serve(h host.Host) {
 // Stop ends the host at h: streams that wait end at once, and what the store is asked may take no longer than grace. It returns when no
 // handler runs.
 func (s *Server) Stop(h host.Host, grace time.Duration) {
-	for id := range s.handlers() {
-		h.RemoveStreamHandler(id)
-	}
-	s.mu.Lock()
-	s.stopped = true
-	for stream := range s.open {
-		_ = stream.CloseRead()
-	}
-	s.mu.Unlock()
-	defer time.AfterFunc(grace, s.abort).Stop()
-	s.running.Wait()
-	s.cancel()
-}
-
-// abort ends the handlers that outlived their grace.
-func (s *Server) abort() {
-	s.cancel()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for stream := range s.open {
-		_ = stream.Reset()
-	}
+	s.streams.Stop(h, grace, slices.Collect(maps.Keys(s.handlers()))...)
 }
 
 // Run drops boxes and mailboxes that are too old, now and again until ctx ends.
@@ -136,7 +111,7 @@ func (s *Server) Run(ctx context.Context) error {
 func (s *Server) expire(ctx context.Context, now time.Time) {
 	ctx, cancel := context.WithTimeout(ctx, ExpireTimeout)
 	defer cancel()
-	dropped, err := s.hosting.Store.Expire(ctx, now.Add(-s.hosting.TimeToLive), now.Add(-EmptyLife))
+	dropped, err := s.hosting.Store.Expire(ctx, now.Add(-s.hosting.Limits.Life), now.Add(-EmptyLife))
 	switch {
 	case err != nil && ctx.Err() == nil:
 		s.hosting.Logger.Warn("cannot drop old boxes", zap.Error(err))
@@ -147,30 +122,13 @@ func (s *Server) expire(ctx context.Context, now time.Time) {
 
 // answer makes a handler of what is done on a stream of somebody who may begin one.
 func (s *Server) answer(may func(peer.ID) bool, do func(*incoming) error) network.StreamHandler {
-	return func(stream network.Stream) {
-		from := stream.Conn().RemotePeer()
-		if err := stream.Scope().SetService(Service); err != nil {
-			_ = stream.ResetWithError(network.StreamResourceLimitExceeded)
-			return
+	return s.streams.Handler(may, func(stream network.Stream) error {
+		in := &incoming{
+			Stream: stream, from: stream.Conn().RemotePeer(), frames: frame.NewReader(stream, stream.Scope(), s.buffers, 1),
 		}
-		if !may(from) {
-			_ = stream.ResetWithError(network.StreamRateLimited)
-			return
-		}
-		if !s.enter(stream) {
-			_ = stream.ResetWithError(network.StreamShutdown)
-			return
-		}
-		defer s.leave(stream)
-		in := &incoming{Stream: stream, from: from, frames: frame.NewReader(stream, stream.Scope(), s.buffers, 1)}
 		defer in.frames.Close()
-		err := do(in)
-		if err != nil && !errors.Is(err, io.EOF) && !s.stopping() { // a reset would overtake the last verdict
-			_ = stream.Reset()
-			return
-		}
-		_ = stream.Close()
-	}
+		return do(in)
+	})
 }
 
 // incoming is one stream of a peer.
@@ -197,28 +155,3 @@ func put(stream network.Stream, payload []byte, within time.Duration) error {
 
 // frameRoom is how many bytes the length of a frame takes at most here.
 const frameRoom = 3
-
-// enter counts a stream in, unless the host has stopped.
-func (s *Server) enter(stream network.Stream) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.stopped {
-		return false
-	}
-	s.open[stream] = struct{}{}
-	s.running.Add(1)
-	return true
-}
-
-func (s *Server) leave(stream network.Stream) {
-	s.mu.Lock()
-	delete(s.open, stream)
-	s.mu.Unlock()
-	s.running.Done()
-}
-
-func (s *Server) stopping() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.stopped
-}

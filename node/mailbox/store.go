@@ -63,8 +63,10 @@ type Lease struct {
 	Bytes int         // and together so many, but at least one box
 }
 
-// Quota is how much may be kept. Each is of boxes and of bytes of boxes.
-type Quota struct {
+// Quota is how much may be kept. Each is of boxes and of bytes of boxes. Where it gets smaller than what is kept, nothing goes: nothing more
+// comes in until there is room again. (Quota, Room and Limits are aliases of unnamed structs, so that who asks people for them can name the
+// same types without importing this package.)
+type Quota = struct {
 	Contact, Link, Open Room // of one lane
 	Mailbox             Room // of one owner, all lanes together
 	Host                Room // of all owners together
@@ -73,9 +75,15 @@ type Quota struct {
 }
 
 // Room is a number of boxes and a number of bytes.
-type Room struct {
+type Room = struct {
 	Boxes int
 	Bytes int64
+}
+
+// Limits is what a host keeps, and for how long.
+type Limits = struct {
+	Quota Quota
+	Life  time.Duration // of a box
 }
 
 // Store keeps boxes until their owners have them. Several hosts may share one: any of them hands out what any of them took. What it says is

@@ -24,7 +24,7 @@ func (s *Server) takeDeposits(in *incoming) error {
 		if verdict != Stored { // what may be behind it is not read
 			return nil
 		}
-		if err := s.bytes.Wait(s.ctx, in.from, size); err != nil {
+		if err := s.bytes.Wait(s.streams.Context(), in.from, size); err != nil {
 			return fmt.Errorf("wait for a turn: %w", err)
 		}
 	}
@@ -41,7 +41,7 @@ func (s *Server) takeDeposit(in *incoming, idle time.Duration) (v Verdict, size 
 	if err != nil {
 		return 0, 0, err
 	}
-	if err := s.deposits.Wait(s.ctx, in.from, 1); err != nil {
+	if err := s.deposits.Wait(s.streams.Context(), in.from, 1); err != nil {
 		return 0, 0, fmt.Errorf("wait for a turn: %w", err)
 	}
 	if v, known := s.refused.of(h, time.Now()); known {
@@ -53,7 +53,7 @@ func (s *Server) takeDeposit(in *incoming, idle time.Duration) (v Verdict, size 
 		return 0, 0, fmt.Errorf("read box: %w", unended(err))
 	}
 	defer in.frames.Release(box)
-	if v, err = s.keep(s.ctx, h, box); err != nil {
+	if v, err = s.keep(s.streams.Context(), h, box); err != nil {
 		return 0, 0, err
 	}
 	if v != Stored {
@@ -69,7 +69,7 @@ func (s *Server) keep(ctx context.Context, h head, box []byte) (Verdict, error) 
 	defer cancel()
 	v, err := s.hosting.Store.Deposit(ctx, Deposit{
 		Owner: h.owner, Host: s.self, Lane: LaneOf(h.capability), ID: h.id, Box: box, At: time.Now(),
-	}, s.hosting.Quota)
+	}, s.hosting.Limits.Quota)
 	if err != nil {
 		return 0, fmt.Errorf("store a box: %w", err)
 	}
@@ -91,11 +91,11 @@ func (s *Server) takeLanes(in *incoming) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(s.ctx, StoreTimeout)
+	ctx, cancel := context.WithTimeout(s.streams.Context(), StoreTimeout)
 	defer cancel()
 	now := time.Now()
 	s.current.begin(in.from)
-	v, err := s.hosting.Store.Open(ctx, in.from, s.self, lanes, s.hosting.Quota, now)
+	v, err := s.hosting.Store.Open(ctx, in.from, s.self, lanes, s.hosting.Limits.Quota, now)
 	s.current.end(in.from, opening{lanes: hash, at: now}, err == nil && v == Stored && len(lanes) > 0)
 	if err != nil {
 		return fmt.Errorf("open a mailbox: %w", err)
@@ -104,8 +104,8 @@ func (s *Server) takeLanes(in *incoming) error {
 	if len(lanes) == 0 {
 		s.endFeed(in.from)
 	}
-	q := s.hosting.Quota.Mailbox
-	return put(in, marshalPolicy(v, Policy{TimeToLive: s.hosting.TimeToLive, Boxes: q.Boxes, Bytes: q.Bytes}), s.patience.write)
+	q := s.hosting.Limits.Quota.Mailbox
+	return put(in, marshalPolicy(v, Policy{TimeToLive: s.hosting.Limits.Life, Boxes: q.Boxes, Bytes: q.Bytes}), s.patience.write)
 }
 
 // openings remembers which lanes owners have named while this host has run.

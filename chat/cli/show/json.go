@@ -201,6 +201,7 @@ type Status struct {
 	Receipts    string        `json:"receipts"`
 	Mailboxes   int           `json:"mailboxes"`
 	Drained     int           `json:"drained_mailboxes"`
+	Hosting     *Hosting      `json:"hosting,omitempty"`
 }
 
 // StatusNetwork is the network of a node.
@@ -219,6 +220,6 @@ func OneStatus(s chat.Status) Status {
 		Network: StatusNetwork(s.Network), Peers: s.Peers, Seeds: s.Seeds, Addresses: list(s.Addresses), Reachable: s.Reachable,
 		Queued: s.Queued, OldestQueue: Stamp(s.OldestQueue), Contacts: s.Contacts, Verified: s.Verified, Requests: s.Requests,
 		Database: s.Database, Trouble: s.Trouble, Restored: s.Restored, LastEvent: s.LastEvent, Since: Stamp(s.Since),
-		Receipts: string(s.Receipts), Mailboxes: s.Mailboxes, Drained: s.Drained,
+		Receipts: string(s.Receipts), Mailboxes: s.Mailboxes, Drained: s.Drained, Hosting: oneHosting(s.Hosting),
 	}
 }

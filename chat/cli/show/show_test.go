@@ -261,13 +261,20 @@ func TestTablesForPeople(t *testing.T) {
 		Ready: true, Since: noon(), Name: "Alice", Account: account, Network: chat.NetworkStatus{Name: "home", Fingerprint: "K7QD4", Seeds: 2},
 		Peers: 3, Seeds: 1, Addresses: []string{"/ip4/192.168.1.2/tcp/4101", "/ip6/::1/tcp/4101"}, Database: "sqlite", Trouble: "the disk is full",
 		Contacts: 3, Verified: 2, Requests: 1, Mailboxes: 3, Drained: 2, Receipts: chat.ReceiptsOff,
+		Hosting: &chat.HostLimits{Life: 30 * 24 * time.Hour, Quota: chat.Quota{
+			Contact: chat.Room{Boxes: 2500, Bytes: 16 << 20}, Link: chat.Room{Boxes: 200, Bytes: 2 << 20}, Open: chat.Room{Boxes: 64, Bytes: 1000},
+			Mailbox: chat.Room{Boxes: 10_000, Bytes: 64 << 20}, Host: chat.Room{Boxes: 200_000, Bytes: 1 << 30}, Owners: 256, Sure: chat.Room{Boxes: 500, Bytes: 1536 << 10},
+		}},
 	}
 	if err := show.WriteStatus(&out, status); err != nil {
 		t.Fatal(err)
 	}
 	want = "ready      yes, since Tue 24 Nov 12:00\nidentity   Alice " + account.Short() + "\nnetwork    home K7QD4, not joined yet, still trying\n" +
 		"peers      3, 1 of 2 seeds\naddress    /ip4/192.168.1.2/tcp/4101\n           /ip6/::1/tcp/4101\n           none of them is public\n" +
-		"people     3 contacts, 2 verified ✔, 1 request\nwaiting    0 messages\nmailboxes  3 (2 drained)\nreceipts   off: others do not learn what you have read\ndatabase   sqlite\ntrouble    the disk is full\n"
+		"people     3 contacts, 2 verified ✔, 1 request\nwaiting    0 messages\nmailboxes  3 (2 drained)\n" +
+		"hosting    1GiB in 200000 boxes for 256 devices at most, 64MiB in 10000 boxes for each, for 30d\n" +
+		"           of that 16MiB in 2500 boxes from one contact, 2MiB in 200 boxes by one link, 1000B in 64 boxes from all strangers; " +
+		"1536KiB in 500 boxes are each device's for sure\nreceipts   off: others do not learn what you have read\ndatabase   sqlite\ntrouble    the disk is full\n"
 	if d := cmp.Diff(want, out.String()); d != "" {
 		t.Error(d)
 	}

@@ -31,6 +31,7 @@ func WriteStatus(out io.Writer, s chat.Status) error {
 	fmt.Fprintf(&b, "people     %s\n", people(s))
 	fmt.Fprintf(&b, "waiting    %s\n", waiting(s))
 	fmt.Fprintf(&b, "mailboxes  %s\n", mailboxes(s))
+	writeHosting(&b, s.Hosting)
 	if s.Receipts == chat.ReceiptsOff {
 		fmt.Fprintln(&b, "receipts   off: others do not learn what you have read")
 	}

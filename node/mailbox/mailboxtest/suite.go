@@ -28,6 +28,7 @@ func TestStore(t *testing.T, open func() mailbox.Store) {
 		{"sizes count as numbers do", bytesCount},
 		{"what is sure is there whatever others do", sure},
 		{"there are so many mailboxes and no more", owners},
+		{"limits that shrink let nothing more in and drop nothing", shrinks},
 		{"boxes come as they were, the oldest first", oldestFirst},
 		{"a lease is bounded", leaseBounds},
 		{"what is on its way is skipped", skips},
@@ -345,5 +346,45 @@ func owners(s *scene) {
 	s.mustOpen(erin, s.home, s.alice)
 	if v := s.open(s.dave, s.home); v != mailbox.Stored {
 		s.Errorf("closing what is not open: verdict %d", v)
+	}
+}
+
+// shrinks makes each limit smaller than what is kept: nothing more comes in, all of it is handed out, and what makes room is used again.
+// Owners who are there stay, and can change their lanes.
+func shrinks(s *scene) {
+	for name, c := range map[string]struct {
+		shrink func()
+		want   mailbox.Verdict
+	}{
+		"a lane":    {func() { s.quota.Contact.Boxes = 2 }, mailbox.LaneFull},
+		"a mailbox": {func() { s.quota.Mailbox.Bytes = 25 }, mailbox.MailboxFull},
+		"the host":  {func() { s.quota.Host.Boxes, s.quota.Sure.Boxes, s.quota.Owners = 2, 1, 1 }, mailbox.HostFull},
+	} {
+		s.quota = mailbox.DefaultQuota()
+		s.mustOpen(s.bob, s.home, s.alice)
+		for range 4 {
+			s.expect(mailbox.Stored, s.box(10))
+		}
+		c.shrink()
+		s.expect(c.want, s.box(10))
+		s.mustOpen(s.bob, s.home, s.alice, Lane(2, mailbox.ClassLink))
+		boxes := s.lease()
+		if len(boxes) != 4 {
+			s.Errorf("%s: %d boxes of 4 are handed out", name, len(boxes))
+		}
+		s.delete(s.bob, idsOf(boxes[:2])...)
+		s.expect(c.want, s.box(10))
+		s.delete(s.bob, idsOf(boxes[2:])...)
+		s.expect(mailbox.Stored, s.box(10))
+		s.open(s.bob, s.home)
+	}
+	s.quota = mailbox.DefaultQuota()
+	s.mustOpen(s.bob, s.home, s.alice)
+	s.mustOpen(s.dave, s.home, s.alice)
+	s.quota.Owners = 1
+	s.mustOpen(s.bob, s.home, s.alice, Lane(2, mailbox.ClassLink))
+	s.expect(mailbox.Stored, s.box(10, forOwner(s.dave)))
+	if v := s.open(Peer(3), s.home, s.alice); v != mailbox.HostFull {
+		s.Errorf("a third mailbox where there is room for one: verdict %d", v)
 	}
 }
