@@ -126,7 +126,7 @@ func probe(ctx context.Context, h *home.Home) error {
 func nodeConfig(h *home.Home, o cli.NodeOptions, db *store.DB, boxes *store.Mailbox, log *zap.Logger) node.Config {
 	return node.Config{
 		Key: o.Identity.DeviceKey(), Network: network(h), Listen: o.Listen, Announce: o.Announce, Port: h.Node().Port,
-		Seed: o.Seed, MDNS: o.MDNS, Peers: db.Peers(), Mailboxes: boxes.Store(), MailboxShared: boxes.Shared(),
+		Seed: o.Seed, MDNS: o.MDNS, PortMap: o.PortMap, Peers: db.Peers(), Mailboxes: boxes.Store(), MailboxShared: boxes.Shared(),
 		MailboxLimits: o.MailboxLimits, Validators: chat.Validators(), Logger: log,
 	}
 }

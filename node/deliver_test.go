@@ -117,7 +117,7 @@ func TestNotAccepted(t *testing.T) {
 	}
 	var accepted []string
 	for i, h := range handed {
-		if h.Acked == bob.Inbox.Refuses(all[i]) || h.Route != "direct" {
+		if h.Acked == bob.Inbox.Refuses(all[i]) || h.Route != "lan" {
 			t.Errorf("letter %d: %+v", i, h)
 		}
 		if h.Acked {
@@ -274,7 +274,7 @@ func TestPeers(t *testing.T) {
 		t.Fatalf("%d peers", len(peers))
 	}
 	p := peers[0]
-	if p.ID != seed.ID() || !p.Seed || p.Route != "direct" || p.Address != seed.Config.Listen[0] || time.Since(p.Since) > time.Minute {
+	if p.ID != seed.ID() || !p.Seed || p.Route != "lan" || p.Address != seed.Config.Listen[0] || time.Since(p.Since) > time.Minute {
 		t.Errorf("got %+v", p)
 	}
 	nodetest.WaitFor(t, "a round trip", func() bool { return alice.Peers()[0].RTT > 0 })

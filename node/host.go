@@ -19,6 +19,7 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
 	"github.com/libp2p/go-libp2p/x/rate"
 	ma "github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
 
 	"parley/node/direct"
 	"parley/node/directory"
@@ -80,7 +81,11 @@ func newHost(cfg Config, listen, announced []ma.Multiaddr) (host.Host, error) {
 // ways is what the node is for those who want to reach it.
 func ways(cfg Config, self peer.ID, announced []ma.Multiaddr) reach.Config {
 	seeds := slices.DeleteFunc(slices.Clone(cfg.Network.Seeds), func(s peer.AddrInfo) bool { return s.ID == self })
-	return reach.Config{Open: cfg.Seed || len(announced) > 0, Relays: cfg.Seed, PortMap: cfg.PortMap, Seeds: seeds}
+	onlyHere := len(cfg.Listen) > 0 && !slices.ContainsFunc(cfg.Listen, func(s string) bool {
+		a, err := ma.NewMultiaddr(s)
+		return err == nil && !manet.IsIPLoopback(a)
+	})
+	return reach.Config{Open: cfg.Seed || len(announced) > 0, Relays: cfg.Seed, PortMap: cfg.PortMap && !onlyHere, Seeds: seeds}
 }
 
 func listenOption(listen []ma.Multiaddr) libp2p.Option {

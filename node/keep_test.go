@@ -150,7 +150,7 @@ func TestThereIsNoNeed(t *testing.T) {
 	p := newPost(t, 1)
 	p.keeps()
 	handed, err := p.send(letters(300)...)
-	if err != nil || len(handed) != 300 || handed[299].Route != "direct" || !handed[299].Acked || handed[299].Holders != nil {
+	if err != nil || len(handed) != 300 || handed[299].Route != "lan" || !handed[299].Acked || handed[299].Holders != nil {
 		t.Errorf("%d letters were handed over, %v", len(handed), err)
 	}
 	if all := p.stores[0].All(); all.Boxes != 0 {
@@ -235,7 +235,7 @@ func TestKnownToBeAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.alice.Knows(p.bob)
-	if handed, err := p.send(letters(1)...); err != nil || handed[0].Route != "direct" {
+	if handed, err := p.send(letters(1)...); err != nil || handed[0].Route != "lan" {
 		t.Errorf("%+v, %v", handed, err)
 	}
 }

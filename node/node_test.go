@@ -62,7 +62,7 @@ func send(t *testing.T, from, to *nodetest.Device, text string) {
 	if err != nil {
 		t.Fatalf("%s to %s: %v", from.Name, to.Name, err)
 	}
-	if len(handed) != 1 || handed[0].Route != chat.RouteDirect || !handed[0].Acked {
+	if len(handed) != 1 || handed[0].Route != chat.RouteLAN || !handed[0].Acked {
 		t.Fatalf("%s to %s: handed %+v", from.Name, to.Name, handed)
 	}
 	if !slices.Contains(to.Inbox.Envelopes(), text) {

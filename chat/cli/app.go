@@ -61,6 +61,7 @@ type NodeOptions struct {
 	Announce []string // multiaddrs; empty: what the node finds out
 	Database string   // "sqlite:PATH" or "postgres://…"
 	MDNS     bool     // look for nodes on the local network
+	PortMap  bool     // ask the router for a port that others can dial
 	OnlyCopy bool     // no other copy of this device is at work: begin anew with everybody
 	Mailbox  bool     // keep envelopes for devices of the network that are away
 	Log      LogOptions

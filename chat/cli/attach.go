@@ -154,6 +154,10 @@ func (a *App) nodeOptions(c *cli.Context, h *home.Home) (o NodeOptions, err erro
 	if o.MDNS, err = enabled("PARLEY_NODE_MDNS", true); err != nil {
 		return o, err
 	}
+	if o.PortMap, err = enabled("PARLEY_NODE_PORT_MAP", true); err != nil {
+		return o, err
+	}
+	o.PortMap = o.PortMap && c.Command.Name == "up" && !c.Bool("no-port-map") // a router takes longer to answer than a single command to end
 	o.Seed = o.Seed || c.Bool("seed")
 	o.MDNS = o.MDNS && !c.Bool("no-mdns")
 	o.OnlyCopy = c.Bool("only-copy")

@@ -195,7 +195,7 @@ func TestUpTakesFlagsBeforeEnvironmentBeforeHome(t *testing.T) {
 		return w.started()
 	}
 	o := run()
-	if o.Seed || !o.MDNS || o.Listen != nil || o.Announce != nil || o.Log.Level != "warn" || o.Log.Format != "json" {
+	if o.Seed || !o.MDNS || !o.PortMap || o.Listen != nil || o.Announce != nil || o.Log.Level != "warn" || o.Log.Format != "json" {
 		t.Errorf("defaults: %+v", o)
 	}
 	if want := "sqlite:" + filepath.Join(alice.home, "parley.db"); o.Database != want {
@@ -216,7 +216,7 @@ func TestUpTakesFlagsBeforeEnvironmentBeforeHome(t *testing.T) {
 		t.Errorf("flags: %+v", o)
 	}
 	t.Setenv("PARLEY_DATABASE_URL_FILE", "")
-	if o = run("--no-mdns"); o.Database != "postgres://alice@localhost/flag" || o.MDNS {
+	if o = run("--no-mdns", "--no-port-map"); o.Database != "postgres://alice@localhost/flag" || o.MDNS || o.PortMap {
 		t.Errorf("the database was not remembered: %+v", o)
 	}
 	t.Setenv("PARLEY_DATABASE_URL", "sqlite:/elsewhere")

@@ -35,6 +35,7 @@ func (a *App) upCommand() *cli.Command {
 				Usage: "keep no more than `LIMITS`, as in mailbox=64MiB,mailbox-boxes=10000,owners=256,life=30d: of one contact, link or mailbox, of " +
 					"open (all strangers of one mailbox), of the host; what is sure for each; how many owners; for how long [$PARLEY_MAILBOX_LIMITS]",
 			},
+			&cli.BoolFlag{Name: "no-port-map", Usage: "do not ask the router for a port that others can dial [$PARLEY_NODE_PORT_MAP=false]"},
 			&cli.BoolFlag{Name: "no-mdns", Usage: "do not look for nodes on the local network [$PARLEY_NODE_MDNS=false]"},
 			&cli.BoolFlag{Name: "only-copy", Usage: "begin anew with every contact, because no other copy of this device is at work any more"},
 			&cli.StringFlag{Name: "log-level", Usage: "debug, info, warn or error [$PARLEY_LOG_LEVEL]", DefaultText: "warn"},
