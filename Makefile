@@ -22,6 +22,9 @@ SIM_TEST_SEEDS ?= 300
 # How many networks "make eclipse" builds, with ten records each.
 ECLIPSE_WORLDS ?= 10
 
+# How often each pair of "make rig" meets.
+RIG_ROUNDS ?= 20
+
 # How many kills "make kill-campaign" makes on each database, and the seed of its first town of 60.
 KILLS ?= 1000
 KILL_SEED ?= 1
@@ -66,6 +69,9 @@ attacks: ## meet every attack on the messenger and on the node as often as it sa
 kill-campaign: ## kill nodes that talk, KILLS times on each database; a town that fails prints the command that repeats it
 	go test -run '^TestWhoeverIsKilledNothingIsLostOrShownTwice$$' -count 1 -v -timeout 3h ./e2e -args -kills '$(KILLS)' -seed '$(KILL_SEED)'
 	go test -run '^TestPostgresRestartedAgainAndAgainUnderLoadLosesNothing$$' -count 1 -v -timeout 1h ./e2e -args -kills '$(KILLS)'
+
+rig: ## let nodes meet across real routers in network namespaces, RIG_ROUNDS times each pair; needs root
+	go test -run '^TestTheRig$$' -count 1 -v -timeout 1h ./e2e -args -rounds '$(RIG_ROUNDS)'
 
 eclipse: ## surround records with Sybils in ECLIPSE_WORLDS networks of 300 servers, and look for them; half a minute each
 	go test -run '^TestRecordAmongSybils$$' -count 1 -v -timeout 3h ./node -args -worlds '$(ECLIPSE_WORLDS)'

@@ -38,6 +38,9 @@ func program(t testing.TB) string {
 }
 
 var built = sync.OnceValues(func() (string, error) {
+	if path := os.Getenv("PARLEY_TEST_PROGRAM"); path != "" { // a test that plays in another process has built it
+		return path, nil
+	}
 	root, err := moduleRoot()
 	if err != nil {
 		return "", err

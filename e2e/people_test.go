@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -55,6 +56,8 @@ type person struct {
 	*world
 	name     string
 	home     string
+	under    []string // a command that every command of theirs is run under
+	address  string   // listens there
 	port     int
 	quic     bool     // listens with QUIC instead of TCP
 	database string   // URL, given to the first up and remembered by the home; empty: the default
@@ -66,7 +69,7 @@ type person struct {
 // person returns somebody who has nothing yet but a name.
 func (w *world) person(name string) *person {
 	w.Helper()
-	return &person{world: w, name: name, home: filepath.Join(w.dir, strings.ToLower(name)), port: freePort(w)}
+	return &person{world: w, name: name, home: filepath.Join(w.dir, strings.ToLower(name)), address: "127.0.0.1", port: freePort(w)}
 }
 
 // seed returns the owner of a new network, whose node serves it. The node runs.
@@ -143,12 +146,16 @@ func onBothEngines(t *testing.T, scene func(t *testing.T, engine func(testing.TB
 // listen is the address of a person's node.
 func (p *person) listen() string {
 	if p.quic {
-		return fmt.Sprintf("/ip4/127.0.0.1/udp/%d/quic-v1", p.port)
+		return fmt.Sprintf("/ip4/%s/udp/%d/quic-v1", p.address, p.port)
 	}
-	return fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", p.port)
+	return fmt.Sprintf("/ip4/%s/tcp/%d", p.address, p.port)
 }
 
-func (p *person) args(args ...string) []string { return append([]string{"--home", p.home}, args...) }
+// words are those of a whole command line.
+func (p *person) words(args ...string) (name string, rest []string) {
+	all := slices.Concat(p.under, []string{p.parley, "--home", p.home}, args)
+	return all[0], all[1:]
+}
 
 func (p *person) env() []string {
 	return p.world.env(append([]string{"PARLEY_NODE_LISTEN=" + p.listen()}, p.environ...)...)
@@ -162,7 +169,8 @@ func (p *person) run(args ...string) result {
 
 func (p *person) runWith(stdin io.Reader, args ...string) result {
 	p.Helper()
-	return command(p, p.env(), stdin, p.parley, p.args(args...)...)
+	name, words := p.words(args...)
+	return command(p, p.env(), stdin, name, words...)
 }
 
 // ok runs a command that must succeed, and returns what it printed.
@@ -188,7 +196,8 @@ func (p *person) fails(code int, args ...string) result {
 // background starts a command that goes on.
 func (p *person) background(args ...string) *process {
 	p.Helper()
-	process := launch(p, p.env(), p.parley, p.args(args...)...)
+	name, words := p.words(args...)
+	process := launch(p, p.env(), name, words...)
 	p.logs = append(p.logs, process)
 	return process
 }
