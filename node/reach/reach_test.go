@@ -137,7 +137,7 @@ func TestPunchesComeWithPauses(t *testing.T) {
 		for time.Since(begin) < time.Hour {
 			if p.begin(device, time.Now()) {
 				at = append(at, time.Since(begin).Round(time.Second))
-				err := error(holepunch.ErrHolePunchActive)
+				var err error = holepunch.ErrHolePunchActive
 				switch {
 				case len(at) > 3:
 					err = errRefused{}
