@@ -15,9 +15,13 @@ import (
 
 var pointCount = flag.Int("points", 0, "how many kills TestWhoeverIsKilledAtAPointLosesNothing makes on each database; 0: one at each point")
 
-// stuck is how long a system call keeps its thread when the kill is to come right after it, though it was made: longer than a kill takes. Those
-// that are not the one are kept as long, one after another.
-const stuck = "100ms"
+const (
+	// stuck is how long a call keeps its thread, whether it was made or not: longer than it takes to see that and to kill. Calls that are
+	// not the one are kept as long, one after another.
+	stuck = 200 * time.Millisecond
+	// moment is what passes between the call and the kill: enough for a promise that others give too early to reach somebody.
+	moment = 30 * time.Millisecond
+)
 
 // A point is a place in the life of a node, as the system sees it: before or after a call on one kind of file. Nothing in the program
 // knows of it.
@@ -149,7 +153,7 @@ func (w *pointTown) strike(s strike) {
 	w.Logf("%s was killed %s; %v", s.does, s.name, time.Since(begin).Round(time.Millisecond))
 }
 
-// settle waits until everybody is up and what is said is shown.
+// settle waits until everybody is up and the talk goes on. What is missing then, the ledger knows in the end.
 func (w *pointTown) settle() {
 	w.Helper()
 	for _, p := range []*person{w.host, w.author, w.reader} {
@@ -158,8 +162,10 @@ func (w *pointTown) settle() {
 		}
 	}
 	l := w.talk.fromAlice
-	said := l.acceptedCount()
-	await(w, restTime, "something new is shown and ticked", func() bool { return l.acceptedCount() > said && l.shownCount() > said && l.tickedCount() > said })
+	said, shown, ticked := l.acceptedCount(), l.shownCount(), l.tickedCount()
+	await(w, restTime, "the talk goes on", func() bool {
+		return l.acceptedCount() > said && l.shownCount() > shown && l.tickedCount() > ticked
+	})
 }
 
 // log is what SQLite writes and syncs in a commit.
@@ -210,9 +216,9 @@ func (p *person) killAt(at point) {
 	p.Helper()
 	var on []string
 	await(p, patience, p.name+" has something to be killed at", func() bool { on = at.at(p); return len(on) > 0 })
-	inject := at.call + ":error=EIO:signal=KILL" // with the error, the call is not made
-	if at.after != nil {
-		inject = at.call + ":delay_exit=" + stuck
+	inject, seen := fmt.Sprintf("%s:delay_exit=%d", at.call, stuck.Microseconds()), at.after
+	if seen == nil { // with an error, the call is not made
+		inject, seen = inject+":error=EIO", regexp.MustCompile("EIO")
 	}
 	args := []string{"-f", "-qqq", "-s", "64", "-e", "signal=none", "-e", "trace=" + at.call, "-e", "inject=" + inject, "-p", strconv.Itoa(p.node.pid())}
 	for _, name := range on {
@@ -221,7 +227,8 @@ func (p *person) killAt(at point) {
 	tracer := launch(p, os.Environ(), "strace", args...)
 	defer tracer.kill()
 	await(p, patience, fmt.Sprintf("%s is killed %s", p.name, at.name), func() bool {
-		if at.after != nil && at.after.MatchString(tracer.stderr.String()) {
+		if seen.MatchString(tracer.stderr.String()) {
+			<-time.After(moment)
 			p.node.kill()
 		}
 		return !p.node.running()
