@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,9 +14,11 @@ import (
 const (
 	// diskSize is how large the disk of somebody is who has a small one, in bytes: a home and some minutes of talk.
 	diskSize = 24 << 20
-	// fills is how often it runs full.
+	// fills is how often it runs full on every day.
 	fills = 3
 )
+
+var fillCount = flag.Int("fills", fills, "how often TestFullDiskIsSaidAndLosesNothing fills the disk")
 
 // onSmallDisk gives somebody a home on a disk of its own. That takes a mount, and so privileges.
 func (p *person) onSmallDisk() {
@@ -74,7 +77,7 @@ func TestFullDiskIsSaidAndLosesNothing(t *testing.T) {
 	c := listen(t, alice, bob)
 	enough := make(chan struct{})
 	c.chatters(longestSilence, enough)
-	for range fills {
+	for range *fillCount {
 		empty := alice.fill()
 		await(t, patience, "Alice's node says that its disk is full", func() bool {
 			s, err := c.alice.client.Status(c.ctx)
@@ -91,6 +94,10 @@ func TestFullDiskIsSaidAndLosesNothing(t *testing.T) {
 	}
 	close(enough)
 	c.finish(restTime)
+	if said := strings.Count(alice.node.stderr.String(), "the note beside the database is behind"); said > *fillCount {
+		t.Errorf("the log says %d times that the disk is full", said)
+	}
+	t.Logf("full %d times, %d messages", *fillCount, c.fromAlice.acceptedCount()+c.fromBob.acceptedCount())
 	if s := alice.status(); s.Trouble != "" || !alice.node.running() {
 		t.Errorf("with room again the node says %q", s.Trouble)
 	}
