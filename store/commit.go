@@ -188,6 +188,7 @@ func (c *committer) transact(batch []*update) (ran int, err error) {
 		case verdictFinal:
 			return ran, c.engine.explain(err)
 		case verdictLost:
+			c.session.broken = true
 			c.drop()
 			if committing {
 				return ran, unknown(c.engine.explain(err))

@@ -33,6 +33,7 @@ type sqliteDB struct {
 	logged, checkpointed int
 	checkpointing        atomic.Bool
 	checkpoints          sync.WaitGroup
+	suspect              atomic.Bool // a connection has met an error of the disk since the log was last brought home
 }
 
 // openSQLite prepares the file; connections come later.
@@ -134,7 +135,28 @@ func (e *sqliteDB) writer(ctx context.Context) (*session, error) {
 		return nil, errors.Join(err, lock.Close())
 	}
 	s.leave = func() { lock.Close() }
+	if err := e.bringHome(s); err != nil {
+		s.broken = true
+		s.close()
+		return nil, e.explain(err)
+	}
 	return s, nil
+}
+
+// bringHome copies what is in the log into the file, and lets the log begin again. When a sync fails the system may go on to show what it has
+// not written, and never write it: a new connection takes that for committed, and what is appended to it would go with it when the power does.
+// What is written once more into the file is synced like everything. After a start nothing is known of an error, and nobody is held up.
+func (e *sqliteDB) bringHome(s *session) error {
+	was := e.suspect.Load()
+	err := s.conn.Raw(func(c any) error {
+		_, _, err := c.(driver.Conn).Raw().WALCheckpoint("main", sqlite3.CHECKPOINT_RESTART)
+		return err
+	})
+	if err != nil && was {
+		return err
+	}
+	e.suspect.Store(false)
+	return nil
 }
 
 // reader implements engine.
@@ -172,7 +194,18 @@ func (e *sqliteDB) session(ctx context.Context, db *sql.DB) (*session, error) {
 	if err != nil {
 		return nil, e.explain(err)
 	}
-	return &session{conn: conn, stmts: map[string]*sql.Stmt{}}, nil
+	s := &session{conn: conn, stmts: map[string]*sql.Stmt{}}
+	s.giveUp = func() { e.giveUp(conn) }
+	return s, nil
+}
+
+// giveUp lets a connection go as it is. The last one to close would copy the log into the file, by files of which a sync may have failed.
+func (e *sqliteDB) giveUp(conn *sql.Conn) {
+	e.suspect.Store(true)
+	_ = conn.Raw(func(c any) error {
+		_, err := c.(driver.Conn).Raw().Config(sqlite3.DBCONFIG_NO_CKPT_ON_CLOSE, true)
+		return err
+	})
 }
 
 // committed implements engine: it starts a checkpoint beside the commits when the log has grown enough.
