@@ -50,9 +50,6 @@ func TestWhoeverIsKilledNothingIsLostOrShownTwice(t *testing.T) {
 	})
 }
 
-// campaign reports whether more is played than on every day.
-func campaign() bool { return *killCount > townKills }
-
 // figures are what came of a town, or of several.
 type figures struct {
 	kills, stops, messages int

@@ -49,11 +49,11 @@ type disk struct {
 	cut      int                 // the call at which the power fails; 0: none
 	off      bool
 	fault    fault
-	faulty   int // the call from which on it comes; 0: none
-	times    int // how often it comes
+	faulty   int         // the call from which on it comes; 0: none
+	times    int         // how often it comes
 	met      atomic.Bool // it is over
-	opened   int // how often the database itself was opened
-	trusted  int // syncs of files whose sync had failed
+	opened   int         // how often the database itself was opened
+	trusted  int         // syncs of files whose sync had failed
 }
 
 // A fault is what a disk says that fails.
