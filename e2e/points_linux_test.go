@@ -108,9 +108,7 @@ type pointTown struct {
 
 // Everybody is killed at every point, in the middle of everything that he does.
 func TestWhoeverIsKilledAtAPointLosesNothing(t *testing.T) {
-	if _, err := exec.LookPath("strace"); err != nil {
-		t.Skip("nodes are killed at a system call by strace, which is not here: apt-get install strace")
-	}
+	needsTracer(t)
 	onBothEngines(t, func(t *testing.T, engine func(testing.TB) string) {
 		engineName := filepath.Base(t.Name())
 		all, n := strikes(engineName), max(*pointCount, len(points()[engineName]))
@@ -216,15 +214,11 @@ func (p *person) killAt(at point) {
 	p.Helper()
 	var on []string
 	await(p, patience, p.name+" has something to be killed at", func() bool { on = at.at(p); return len(on) > 0 })
-	inject, seen := fmt.Sprintf("%s:delay_exit=%d", at.call, stuck.Microseconds()), at.after
+	inject, seen := fmt.Sprintf("delay_exit=%d", stuck.Microseconds()), at.after
 	if seen == nil { // with an error, the call is not made
 		inject, seen = inject+":error=EIO", regexp.MustCompile("EIO")
 	}
-	args := []string{"-f", "-qqq", "-s", "64", "-e", "signal=none", "-e", "trace=" + at.call, "-e", "inject=" + inject, "-p", strconv.Itoa(p.node.pid())}
-	for _, name := range on {
-		args = append(args, "-P", name)
-	}
-	tracer := launch(p, os.Environ(), "strace", args...)
+	tracer := p.inject(at.call, inject, on...)
 	defer tracer.kill()
 	await(p, patience, fmt.Sprintf("%s is killed %s", p.name, at.name), func() bool {
 		if seen.MatchString(tracer.stderr.String()) {
@@ -233,4 +227,23 @@ func (p *person) killAt(at point) {
 		}
 		return !p.node.running()
 	})
+}
+
+// inject does something to every system call of a kind that a node makes on some files, until the process that does it is stopped. That writes
+// down each of them.
+func (p *person) inject(call, what string, on ...string) *process {
+	p.Helper()
+	args := []string{"-f", "-qqq", "-s", "64", "-e", "signal=none", "-e", "trace=" + call, "-e", "inject=" + call + ":" + what, "-p", strconv.Itoa(p.node.pid())}
+	for _, name := range on {
+		args = append(args, "-P", name)
+	}
+	return launch(p, os.Environ(), "strace", args...)
+}
+
+// needsTracer skips a test where system calls cannot be tampered with.
+func needsTracer(t testing.TB) {
+	t.Helper()
+	if r, err := exec.Command("strace", "-qqq", "-o", os.DevNull, "true").CombinedOutput(); err != nil {
+		t.Skipf("this takes strace, and the right to use it (apt-get install strace): %v %s", err, r)
+	}
 }
