@@ -16,11 +16,12 @@ import (
 var pointCount = flag.Int("points", 0, "how many kills TestWhoeverIsKilledAtAPointLosesNothing makes on each database; 0: one at each point")
 
 const (
-	// stuck is how long a call keeps its thread, whether it was made or not: longer than it takes to see that and to kill. Calls that are
-	// not the one are kept as long, one after another.
-	stuck = 200 * time.Millisecond
-	// moment is what passes between the call and the kill: enough for a promise that others give too early to reach somebody.
-	moment = 30 * time.Millisecond
+	// stuck is how long a call keeps its thread that was made: longer than it takes to see that and to kill. Calls that are not the one are
+	// kept as long, one after another, and nodes give up what takes seconds.
+	stuck = 60 * time.Millisecond
+	// stuckBefore is how long one does that was not made, and moment is what passes until the kill: enough for a promise that others give too
+	// early to reach somebody.
+	stuckBefore, moment = 200 * time.Millisecond, 30 * time.Millisecond
 )
 
 // A point is a place in the life of a node, as the system sees it: before or after a call on one kind of file. Nothing in the program
@@ -216,13 +217,15 @@ func (p *person) killAt(at point) {
 	await(p, patience, p.name+" has something to be killed at", func() bool { on = at.at(p); return len(on) > 0 })
 	inject, seen := fmt.Sprintf("delay_exit=%d", stuck.Microseconds()), at.after
 	if seen == nil { // with an error, the call is not made
-		inject, seen = inject+":error=EIO", regexp.MustCompile("EIO")
+		inject, seen = fmt.Sprintf("error=EIO:delay_exit=%d", stuckBefore.Microseconds()), regexp.MustCompile("EIO")
 	}
 	tracer := p.inject(at.call, inject, on...)
 	defer tracer.kill()
 	await(p, patience, fmt.Sprintf("%s is killed %s", p.name, at.name), func() bool {
 		if seen.MatchString(tracer.stderr.String()) {
-			<-time.After(moment)
+			if at.after == nil {
+				<-time.After(moment)
+			}
 			p.node.kill()
 		}
 		return !p.node.running()

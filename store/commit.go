@@ -188,7 +188,6 @@ func (c *committer) transact(batch []*update) (ran int, err error) {
 		case verdictFinal:
 			return ran, c.engine.explain(err)
 		case verdictLost:
-			c.session.broken = true
 			c.drop()
 			if committing {
 				return ran, unknown(c.engine.explain(err))
@@ -205,7 +204,7 @@ func (c *committer) transact(batch []*update) (ran int, err error) {
 
 // connect makes sure that there is a session, with the owner's lock.
 func (c *committer) connect(ctx context.Context) (err error) {
-	if c.session != nil && c.session.broken {
+	if c.session != nil && (c.session.broken || c.engine.suspects()) {
 		c.drop()
 	}
 	if c.session == nil {

@@ -24,6 +24,8 @@ type connections interface {
 	// reader lends a connection for one view; done takes it back.
 	reader(ctx context.Context) (*session, error)
 	done(*session)
+	// suspects reports whether no connection is to be trusted any more, so that the one that writes has to be replaced.
+	suspects() bool
 	// committed is told after every commit.
 	committed()
 	close() error

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -33,7 +34,11 @@ type sqliteDB struct {
 	logged, checkpointed int
 	checkpointing        atomic.Bool
 	checkpoints          sync.WaitGroup
-	suspect              atomic.Bool // a connection has met an error of the disk since the log was last brought home
+
+	// What is known of the log: whether it was renewed since we began (the committing leader's), and whether a sync has failed after that.
+	renewed  bool
+	unsynced atomic.Bool
+	rewrite  func(path string) error // rewriteFile; tests stand in between
 }
 
 // openSQLite prepares the file; connections come later.
@@ -50,7 +55,7 @@ func openSQLite(path string) (*sqliteDB, error) {
 	if err != nil {
 		return nil, explainFile(path, err)
 	}
-	e := &sqliteDB{path: path, readers: make(chan *session, readSessions)}
+	e := &sqliteDB{path: path, readers: make(chan *session, readSessions), rewrite: rewriteFile}
 	for range readSessions {
 		e.readers <- nil
 	}
@@ -92,8 +97,9 @@ func (e *sqliteDB) dsn() string {
 func (e *sqliteDB) setUpWriter(c *sqlite3.Conn) error {
 	c.WALHook(func(c *sqlite3.Conn, schema string, pages int) error {
 		e.logged = pages
-		if pages >= maxWALPages {
-			_, _, _ = c.WALCheckpoint(schema, sqlite3.CHECKPOINT_PASSIVE) // its failure would fail a commit that is durable already
+		if pages >= maxWALPages && !e.suspects() {
+			_, _, err := c.WALCheckpoint(schema, sqlite3.CHECKPOINT_PASSIVE)
+			_ = e.note(err) // it would fail a commit that is durable already
 		}
 		return nil
 	})
@@ -130,33 +136,84 @@ func (e *sqliteDB) writer(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := e.session(ctx, e.writes)
-	if err != nil {
+	if err := e.renew(ctx); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
-	s.leave = func() { lock.Close() }
-	if err := e.bringHome(s); err != nil {
-		s.broken = true
-		s.close()
-		return nil, e.explain(err)
+	s, err := e.session(ctx, e.writes)
+	if err != nil {
+		return nil, errors.Join(e.note(err), lock.Close())
 	}
+	s.leave = func() { lock.Close() }
 	return s, nil
 }
 
-// bringHome copies what is in the log into the file, and lets the log begin again. When a sync fails the system may go on to show what it has
-// not written, and never write it: a new connection takes that for committed, and what is appended to it would go with it when the power does.
-// What is written once more into the file is synced like everything. After a start nothing is known of an error, and nobody is held up.
-func (e *sqliteDB) bringHome(s *session) error {
-	was := e.suspect.Load()
-	err := s.conn.Raw(func(c any) error {
-		_, _, err := c.(driver.Conn).Raw().WALCheckpoint("main", sqlite3.CHECKPOINT_RESTART)
-		return err
-	})
-	if err != nil && was {
+// renew writes the log once more, and lets every connection read it again. When a sync fails, the system goes on to show what it has not written,
+// and never writes it: SQLite would take it for written, in the log and in the file, and what is promised after that would go with it when the
+// power does. What is written again is synced like everything, and what the file lacks is copied from the log again once its index is gone, which
+// goes with the last connection. After a start nobody knows whether a sync had failed in the process before.
+func (e *sqliteDB) renew(ctx context.Context) error {
+	if e.renewed && !e.unsynced.Load() {
+		return nil
+	}
+	taken := 0
+	defer func() {
+		for range taken {
+			e.readers <- nil
+		}
+	}()
+	for ; taken < readSessions; taken++ {
+		select {
+		case s := <-e.readers:
+			if s != nil {
+				s.close()
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	if err := e.rewrite(e.path + "-wal"); err != nil {
+		return fmt.Errorf("write the log again: %w", err)
+	}
+	e.renewed = true
+	e.unsynced.Store(false)
+	return nil
+}
+
+// rewriteFile puts the same bytes into a file, where there is one, and syncs it.
+func rewriteFile(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
 		return err
 	}
-	e.suspect.Store(false)
-	return nil
+	defer f.Close()
+	b := make([]byte, 1<<20)
+	for at := int64(0); ; {
+		n, err := f.ReadAt(b, at)
+		if _, err := f.WriteAt(b[:n], at); err != nil {
+			return err
+		}
+		at += int64(n)
+		if err == io.EOF {
+			return f.Sync()
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// suspects implements engine.
+func (e *sqliteDB) suspects() bool { return e.unsynced.Load() }
+
+// note remembers that a sync has failed, and returns the error.
+func (e *sqliteDB) note(err error) error {
+	if errors.Is(err, sqlite3.IOERR_FSYNC) || errors.Is(err, sqlite3.IOERR_DIR_FSYNC) {
+		e.unsynced.Store(true)
+	}
+	return err
 }
 
 // reader implements engine.
@@ -194,14 +251,14 @@ func (e *sqliteDB) session(ctx context.Context, db *sql.DB) (*session, error) {
 	if err != nil {
 		return nil, e.explain(err)
 	}
-	s := &session{conn: conn, stmts: map[string]*sql.Stmt{}}
-	s.giveUp = func() { e.giveUp(conn) }
-	return s, nil
+	return &session{conn: conn, stmts: map[string]*sql.Stmt{}, ending: func() { e.ending(conn) }}, nil
 }
 
-// giveUp lets a connection go as it is. The last one to close would copy the log into the file, by files of which a sync may have failed.
-func (e *sqliteDB) giveUp(conn *sql.Conn) {
-	e.suspect.Store(true)
+// ending keeps a connection that is not to be trusted from copying the log into the file, as the last one does.
+func (e *sqliteDB) ending(conn *sql.Conn) {
+	if !e.unsynced.Load() {
+		return
+	}
 	_ = conn.Raw(func(c any) error {
 		_, err := c.(driver.Conn).Raw().Config(sqlite3.DBCONFIG_NO_CKPT_ON_CLOSE, true)
 		return err
@@ -225,6 +282,9 @@ func (e *sqliteDB) committed() {
 
 // checkpoint copies what is in the log into the file, without making anybody wait. What it cannot do, the next one does.
 func (e *sqliteDB) checkpoint() {
+	if e.suspects() {
+		return
+	}
 	s, err := e.reader(context.Background())
 	if err != nil {
 		return
@@ -234,12 +294,13 @@ func (e *sqliteDB) checkpoint() {
 		_, _, err := c.(driver.Conn).Raw().WALCheckpoint("main", sqlite3.CHECKPOINT_PASSIVE)
 		return err
 	})
-	s.broken = err != nil
+	s.broken = e.note(err) != nil
 }
 
 // judge implements engine. After an error of the disk nobody knows what the system kept of what was written: a new connection
 // reads it again, the old one would not.
 func (e *sqliteDB) judge(_ *session, err error) verdict {
+	_ = e.note(err)
 	for _, code := range []error{sqlite3.IOERR, sqlite3.CORRUPT, sqlite3.NOTADB, sqlite3.CANTOPEN, sqlite3.PROTOCOL} {
 		if errors.Is(err, code) {
 			return verdictLost

@@ -19,10 +19,10 @@ type session struct {
 	pipeline func(context.Context, []statement) error
 	// doubt returns, once, why the last commit may not be durable though the database said yes; nil where it never says so.
 	doubt func() error
-	// broken is set when a transaction could not be ended, or the connection is not to be trusted: it must not be used again.
+	// broken is set when a transaction could not be ended: the connection must not be used again.
 	broken bool
-	// giveUp is called before a broken connection is closed, which else may write and sync a last time; nil where it does not.
-	giveUp func()
+	// ending is called before the connection is closed, which may write and sync a last time; nil where nothing is to be said about that.
+	ending func()
 }
 
 // exec runs a statement that returns no rows, and returns how many rows it changed.
@@ -129,8 +129,8 @@ func (s *session) close() {
 	for _, stmt := range s.stmts {
 		stmt.Close()
 	}
-	if s.broken && s.giveUp != nil {
-		s.giveUp()
+	if s.ending != nil {
+		s.ending()
 	}
 	_ = s.conn.Raw(func(any) error { return driver.ErrBadConn }) // takes it out of the pool
 	s.conn.Close()
