@@ -145,7 +145,7 @@ func (w *pointTown) strike(s strike) {
 		await(w, restTime, "the host keeps something", func() bool { return l.postedCount() > kept })
 	}
 	if s.back {
-		w.reader.up()
+		w.reader.start() // and not only up: what it will write to must be there
 	}
 	s.who(w).killAt(s.point)
 	w.settle()
@@ -157,7 +157,7 @@ func (w *pointTown) settle() {
 	w.Helper()
 	for _, p := range []*person{w.host, w.author, w.reader} {
 		if !p.node.running() {
-			p.up()
+			p.start()
 		}
 	}
 	l := w.talk.fromAlice
