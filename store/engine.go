@@ -24,8 +24,6 @@ type connections interface {
 	// reader lends a connection for one view; done takes it back.
 	reader(ctx context.Context) (*session, error)
 	done(*session)
-	// suspects reports whether no connection is to be trusted any more, so that the one that writes has to be replaced.
-	suspects() bool
 	// committed is told after every commit.
 	committed()
 	close() error
@@ -34,6 +32,8 @@ type connections interface {
 type interpreter interface {
 	// judge says what an error on a session means for its transaction.
 	judge(s *session, err error) verdict
+	// suspects reports whether no connection is to be trusted any more, so that the one that writes has to be replaced.
+	suspects() bool
 	// explain makes an error for people of what can happen to anybody at any time (a full disk); others it returns as they are.
 	explain(err error) error
 	// explainOpen makes an error for people of what opening has met.
