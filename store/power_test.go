@@ -295,6 +295,7 @@ func (d *disk) comesBack(t *testing.T, path string) {
 			t.Fatal(err)
 		}
 	}
+	d.platters = nil // they take room
 	if err := os.WriteFile(path+"-shm", bytes.Repeat([]byte("rubbish "), 4096), 0o600); err != nil {
 		t.Fatal(err)
 	}
