@@ -33,6 +33,7 @@ type sqliteDB struct {
 	// The pages in the log after the last commit, and when the last checkpoint was started: both the committing leader's.
 	logged, checkpointed int
 	checkpointing        atomic.Bool
+	checkpointDue        atomic.Bool // the last one has failed
 	checkpoints          sync.WaitGroup
 
 	// What is known of the log: whether it was renewed since we began (the committing leader's), and whether a sync has failed after that.
@@ -270,17 +271,28 @@ func (e *sqliteDB) committed() {
 	if e.logged < e.checkpointed {
 		e.checkpointed = 0 // the log starts again
 	}
-	if e.logged-e.checkpointed < checkpointPages || !e.checkpointing.CompareAndSwap(false, true) {
+	if e.logged-e.checkpointed < checkpointPages && !e.checkpointDue.Load() {
 		return
 	}
-	e.checkpointed = e.logged
+	if e.startCheckpoint() {
+		e.checkpointed = e.logged
+	}
+}
+
+// startCheckpoint starts a checkpoint beside everything else, unless one is under way.
+func (e *sqliteDB) startCheckpoint() bool {
+	if !e.checkpointing.CompareAndSwap(false, true) {
+		return false
+	}
 	e.checkpoints.Go(func() {
 		defer e.checkpointing.Store(false)
 		e.checkpoint()
 	})
+	return true
 }
 
-// checkpoint copies what is in the log into the file, without making anybody wait. What it cannot do, the next one does.
+// checkpoint copies what is in the log into the file, without making anybody wait. What it cannot do, the next one does, which comes soon: a log
+// that is not copied grows until it has taken the room that its copy wants.
 func (e *sqliteDB) checkpoint() {
 	if e.suspects() {
 		return
@@ -295,12 +307,16 @@ func (e *sqliteDB) checkpoint() {
 		return err
 	})
 	s.broken = e.note(err) != nil
+	e.checkpointDue.Store(s.broken)
 }
 
 // judge implements engine. After an error of the disk nobody knows what the system kept of what was written: a new connection
 // reads it again, the old one would not.
 func (e *sqliteDB) judge(_ *session, err error) verdict {
 	_ = e.note(err)
+	if errors.Is(err, sqlite3.FULL) { // a log that begins again wants no room, and without a commit nobody asks for that
+		e.startCheckpoint()
+	}
 	for _, code := range []error{sqlite3.IOERR, sqlite3.CORRUPT, sqlite3.NOTADB, sqlite3.CANTOPEN, sqlite3.PROTOCOL} {
 		if errors.Is(err, code) {
 			return verdictLost

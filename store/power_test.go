@@ -532,3 +532,28 @@ func TestWhatComesAfterAFailedSyncIsKept(t *testing.T) {
 		}
 	}
 }
+
+// A disk without room for a checkpoint may have it a moment later: the log does not grow by another 16 MiB until the next one is tried.
+func TestCheckpointThatFailedIsMadeUpForSoon(t *testing.T) {
+	d := newDisk(t, 1)
+	db := d.database(t, strings.TrimPrefix(storetest.SQLite(t), "sqlite:"))
+	defer db.Close()
+	e := db.engine.(*sqliteDB)
+	for n, again := range []func() error{
+		func() error { return write(db, 2) },
+		func() error { e.judge(nil, sqlite3.FULL); return nil }, // where commits fail as well
+	} {
+		if err := write(db, 10+n); err != nil {
+			t.Fatal(err)
+		}
+		d.fault, d.faulty, d.times = faults()[2], d.calls+1, 1
+		e.checkpoint()
+		if !e.checkpointDue.Load() {
+			t.Fatal("a checkpoint without room has succeeded")
+		}
+		if err := again(); err != nil {
+			t.Fatal(err)
+		}
+		await(t, "the checkpoint is made up for", func() bool { return !e.checkpointDue.Load() })
+	}
+}
