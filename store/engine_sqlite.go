@@ -314,7 +314,7 @@ func (e *sqliteDB) checkpoint() {
 // reads it again, the old one would not.
 func (e *sqliteDB) judge(_ *session, err error) verdict {
 	_ = e.note(err)
-	if errors.Is(err, sqlite3.FULL) { // a log that begins again wants no room, and without a commit nobody asks for that
+	if errors.Is(err, sqlite3.FULL) || errors.Is(err, sqlite3.IOERR) { // the disk may be full: a log that begins again wants no room, and without a commit nobody asks for that
 		e.startCheckpoint()
 	}
 	for _, code := range []error{sqlite3.IOERR, sqlite3.CORRUPT, sqlite3.NOTADB, sqlite3.CANTOPEN, sqlite3.PROTOCOL} {
