@@ -71,8 +71,14 @@ func TestOfTwoStartsAtOnceOneGetsIt(t *testing.T) {
 			t.Run(fmt.Sprint(track), func(t *testing.T) {
 				t.Parallel()
 				first, second := newWorld(t).twice(engine)
+				taken := 0
 				for n := track; n < *raceCount; n += raceTracks {
-					race(t, n, first.up(), second.up())
+					if race(t, n, first.up(), second.up()) {
+						taken++
+					}
+				}
+				if t.Logf("the second took over %d times", taken); taken == 0 {
+					t.Error("nobody has taken over")
 				}
 			})
 		}
@@ -97,8 +103,9 @@ func (w *world) twice(engine func(testing.TB) string) (first, second *person) {
 	return first, &again
 }
 
-// race waits until one of two nodes has won. In three races of four it is killed at once, and the other one takes over.
-func race(t *testing.T, n int, a, b *process) {
+// race waits until one of two nodes has won. In three races of four it is killed at once, and the other one takes over: race reports whether it
+// did. On a machine that is too busy to kill at once it may have been refused before.
+func race(t *testing.T, n int, a, b *process) (taken bool) {
 	isReady := func(p *process) bool { return strings.Contains(p.stderr.String(), "parley: ready") }
 	await(t, patience, "one of two is ready", func() bool { return isReady(a) || isReady(b) })
 	first, second := a, b
@@ -108,14 +115,18 @@ func race(t *testing.T, n int, a, b *process) {
 	if isReady(second) {
 		t.Errorf("race %d: both are ready", n)
 	}
-	if n/raceTracks%4 < 3 {
+	kills := n/raceTracks%4 < 3 && second.running()
+	if kills {
 		first.kill()
-		second.says(second.stderr, "parley: ready")
-	} else if code := second.wait(); code != 3 || isReady(second) || !first.running() {
-		t.Errorf("race %d: the second ended with %d", n, code)
+	}
+	await(t, patience, "the second is ready or refused", func() bool { return isReady(second) || !second.running() })
+	taken = isReady(second)
+	if taken && !kills || !taken && second.wait() != 3 || !kills && !first.running() {
+		t.Errorf("race %d: killed %v, taken over %v", n, kills, taken)
 	}
 	first.kill()
 	second.kill()
+	return taken
 }
 
 func TestSecondInitChangesNothing(t *testing.T) {
