@@ -156,20 +156,11 @@ func (e *sqliteDB) renew(ctx context.Context) error {
 	if e.renewed && !e.unsynced.Load() {
 		return nil
 	}
-	taken := 0
-	defer func() {
-		for range taken {
-			e.readers <- nil
-		}
-	}()
-	for ; taken < readSessions; taken++ {
-		select {
-		case s := <-e.readers:
-			if s != nil {
-				s.close()
-			}
-		case <-ctx.Done():
-			return ctx.Err()
+	if e.unsynced.Load() { // at the start there are no readers, but the one that migrates
+		restore, err := e.endReaders(ctx)
+		defer restore()
+		if err != nil {
+			return err
 		}
 	}
 	if err := e.rewrite(e.path + "-wal"); err != nil {
@@ -178,6 +169,27 @@ func (e *sqliteDB) renew(ctx context.Context) error {
 	e.renewed = true
 	e.unsynced.Store(false)
 	return nil
+}
+
+// endReaders waits for the views under way, and closes the connections that read. restore lets new ones begin.
+func (e *sqliteDB) endReaders(ctx context.Context) (restore func(), err error) {
+	taken := 0
+	restore = func() {
+		for range taken {
+			e.readers <- nil
+		}
+	}
+	for ; taken < readSessions; taken++ {
+		select {
+		case s := <-e.readers:
+			if s != nil {
+				s.close()
+			}
+		case <-ctx.Done():
+			return restore, ctx.Err()
+		}
+	}
+	return restore, nil
 }
 
 // rewriteFile puts the same bytes into a file, where there is one, and syncs it.
