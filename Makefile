@@ -25,9 +25,17 @@ ECLIPSE_WORLDS ?= 10
 # How often each pair of "make rig" meets.
 RIG_ROUNDS ?= 20
 
-# How many kills "make kill-campaign" makes on each database, and the seed of its first town of 60.
+# How many kills "make kill-campaign" makes on each database, and the seed of its first town of 60; how many at named points of a node's life;
+# and how often PostgreSQL ends.
 KILLS ?= 1000
 KILL_SEED ?= 1
+POINTS ?= 132
+STOPS ?= 300
+
+# How often "make faults" cuts the power, breaks a disk in the store, and does so under a node; and how many races of two starts it runs.
+CUTS ?= 300
+FILLS ?= 100
+RACES ?= 1000
 
 .DEFAULT_GOAL := help
 
@@ -68,7 +76,13 @@ attacks: ## meet every attack on the messenger and on the node as often as it sa
 
 kill-campaign: ## kill nodes that talk, KILLS times on each database; a town that fails prints the command that repeats it
 	go test -run '^TestWhoeverIsKilledNothingIsLostOrShownTwice$$' -count 1 -v -timeout 3h ./e2e -args -kills '$(KILLS)' -seed '$(KILL_SEED)'
-	go test -run '^TestPostgresRestartedAgainAndAgainUnderLoadLosesNothing$$' -count 1 -v -timeout 1h ./e2e -args -kills '$(KILLS)'
+	go test -run '^TestWhoeverIsKilledAtAPointLosesNothing$$' -count 1 -v -timeout 1h ./e2e -args -points '$(POINTS)'
+	go test -run '^TestPostgresRestartedAgainAndAgainUnderLoadLosesNothing$$' -count 1 -v -timeout 1h ./e2e -args -stops '$(STOPS)'
+
+faults: ## cut the power, break and fill disks, and start nodes twice, as often as the variables above say; takes half an hour
+	go test -run '^(TestPowerFails|TestDiskFailsUnderLoad)$$' -count 1 -v -timeout 1h ./store -args -cuts '$(CUTS)'
+	go test -run '^(TestFullDiskIsSaidAndLosesNothing|TestBrokenDiskIsSaidAndLosesNothing)$$' -count 1 -v -timeout 1h ./e2e -args -fills '$(FILLS)'
+	go test -run '^TestOfTwoStartsAtOnceOneGetsIt$$' -count 1 -v -parallel 10 -timeout 1h ./e2e -args -races '$(RACES)'
 
 rig: ## let nodes meet across real routers in network namespaces, RIG_ROUNDS times each pair; needs root
 	go test -run '^TestTheRig$$' -count 1 -v -timeout 1h ./e2e -args -rounds '$(RIG_ROUNDS)'
@@ -91,4 +105,4 @@ tidy: ## complain where go.mod is not tidy, and change nothing
 clean: ## remove what was built
 	rm -rf bin
 
-.PHONY: help build demo test lint fuzz sessions sim attacks kill-campaign eclipse model bench tidy clean
+.PHONY: help build demo test lint fuzz sessions sim attacks kill-campaign faults eclipse model bench tidy clean

@@ -155,6 +155,7 @@ func (m *Messenger) keepInstance(ctx context.Context) error {
 	if m.instance.file == nil {
 		return nil
 	}
+	behind := false
 	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
@@ -167,10 +168,17 @@ func (m *Messenger) keepInstance(ctx context.Context) error {
 		case <-timer.C:
 		}
 		timer.Stop()
-		if err := m.instance.save(); err != nil {
-			m.log.Warn("the note beside the database is behind", zap.Error(err))
+		err := m.instance.save()
+		if err != nil {
 			poke(m.instance.moved)
 		}
+		switch was := behind; {
+		case err != nil && !was: // a disk stays full for hours: one line says so
+			m.log.Warn("the note beside the database is behind", zap.Error(err))
+		case err == nil && was:
+			m.log.Warn("the note beside the database is up to date again")
+		}
+		behind = err != nil
 	}
 	return nil
 }

@@ -10,6 +10,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
 	"parley/chat"
 	"parley/chat/chattest"
 )
@@ -114,5 +117,31 @@ func TestTheEndOfTroubleIsNoticed(t *testing.T) {
 		}); err != nil {
 			t.Fatal(err)
 		}
+	})
+}
+
+// A disk that is full for a night leaves two lines in the log, not one a second.
+func TestAFullDiskIsLoggedOnceAndItsEndOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		core, logs := observer.New(zap.WarnLevel)
+		s := chattest.NewScene(t, 1)
+		s.Log = zap.New(core)
+		alice, bob := s.Started("Alice", chattest.NewMemStore()), s.Person("Bob", chattest.NewMemStore())
+		alice.Befriend(bob)
+		for night := range 2 {
+			alice.Keys.Break(errors.New("no space left on device"))
+			for range 100 {
+				alice.Say(bob, "are you there?")
+				time.Sleep(time.Minute)
+			}
+			alice.Keys.Break(nil)
+			time.Sleep(time.Minute)
+			for what, n := range map[string]int{"is behind": night + 1, "is up to date again": night + 1} {
+				if logged := logs.FilterMessageSnippet(what).Len(); logged != n {
+					t.Errorf("after %d nights the log says %d times that the note %s", night+1, logged, what)
+				}
+			}
+		}
+		alice.Stop()
 	})
 }

@@ -31,7 +31,7 @@ func largePackages() map[string]packageBudget {
 	return map[string]packageBudget{
 		"chat":  {48, 10200, "the messenger itself: one file per thing that it does, of which who may write to us is three, mailboxes are five (ours, what lets others in, what they bring, acknowledging it, where a message is), and what seals its rows is the half of the store that may know them"},
 		"node":  {16, 2700, "the host and its life-cycle, and when a device's mailboxes get what it does not take; beyond that, reachability becomes node/reach"},
-		"store": {25, 3300, "one small file per aggregate, two engines, and the mailboxes that several hosts may share"},
+		"store": {25, 3450, "one small file per aggregate, two engines, of which SQLite needs help when a disk fails, and the mailboxes that several hosts may share"},
 
 		"node/mailbox": {12, 2300, "four protocols on one store, and all three sides of them: host, owner and depositor"},
 

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,9 +14,11 @@ import (
 const (
 	// diskSize is how large the disk of somebody is who has a small one, in bytes: a home and some minutes of talk.
 	diskSize = 24 << 20
-	// fills is how often it runs full.
+	// fills is how often it runs full on every day.
 	fills = 3
 )
+
+var fillCount = flag.Int("fills", fills, "how often TestFullDiskIsSaidAndLosesNothing fills the disk, and TestBrokenDiskIsSaidAndLosesNothing breaks it")
 
 // onSmallDisk gives somebody a home on a disk of its own. That takes a mount, and so privileges.
 func (p *person) onSmallDisk() {
@@ -74,15 +77,12 @@ func TestFullDiskIsSaidAndLosesNothing(t *testing.T) {
 	c := listen(t, alice, bob)
 	enough := make(chan struct{})
 	c.chatters(longestSilence, enough)
-	for range fills {
+	for range *fillCount {
 		empty := alice.fill()
 		await(t, patience, "Alice's node says that its disk is full", func() bool {
 			s, err := c.alice.client.Status(c.ctx)
 			return err == nil && strings.Contains(s.Trouble, "no space left")
 		})
-		if r := alice.run("status"); r.code != 0 || !strings.Contains(r.stdout, "no space left") {
-			t.Errorf("status does not show the trouble: %s", r)
-		}
 		empty()
 		said, heard := c.fromAlice.acceptedCount(), c.fromBob.shownCount()
 		await(t, restTime, "both are heard again", func() bool {
@@ -91,7 +91,45 @@ func TestFullDiskIsSaidAndLosesNothing(t *testing.T) {
 	}
 	close(enough)
 	c.finish(restTime)
+	if said := strings.Count(alice.node.stderr.String(), "the note beside the database is behind"); said > *fillCount {
+		t.Errorf("the log says %d times that the disk is full", said)
+	}
+	t.Logf("full %d times, %d messages", *fillCount, c.fromAlice.acceptedCount()+c.fromBob.acceptedCount())
 	if s := alice.status(); s.Trouble != "" || !alice.node.running() {
 		t.Errorf("with room again the node says %q", s.Trouble)
+	}
+}
+
+// Syncs and writes of Alice's database fail for a while, again and again. Her node says so, promises nothing that it cannot keep, and goes on by
+// itself with files that it has opened anew.
+func TestBrokenDiskIsSaidAndLosesNothing(t *testing.T) {
+	needsTracer(t)
+	t.Parallel()
+	_, alice, bob := newWorld(t).aliceAndBob(engines()["sqlite"])
+	c := listen(t, alice, bob)
+	enough := make(chan struct{})
+	c.chatters(longestSilence, enough)
+	faults := [][2]string{{"fdatasync", "error=EIO"}, {"pwrite64", "error=EIO"}, {"fdatasync", "error=EIO:when=1"}, {"pwrite64", "error=ENOSPC"}}
+	for n := range *fillCount + 1 {
+		fault := faults[n%len(faults)]
+		tracer := alice.inject(fault[0], fault[1], alice.log()...)
+		await(t, patience, "a call fails", func() bool { return strings.Contains(tracer.stderr.String(), "INJECTED") })
+		if !strings.Contains(fault[1], "when") {
+			await(t, patience, "Alice's node says that its database fails", func() bool {
+				s, err := c.alice.client.Status(c.ctx)
+				return err == nil && s.Trouble != ""
+			})
+		}
+		tracer.stop()
+		said, heard := c.fromAlice.acceptedCount(), c.fromBob.shownCount()
+		await(t, restTime, "both are heard again", func() bool {
+			return c.fromAlice.acceptedCount() >= said+20 && c.fromBob.shownCount() >= heard+20
+		})
+	}
+	close(enough)
+	c.finish(restTime)
+	t.Logf("broken %d times, %d messages", *fillCount+1, c.fromAlice.acceptedCount()+c.fromBob.acceptedCount())
+	if s := alice.status(); s.Trouble != "" || !alice.node.running() {
+		t.Errorf("with a whole disk the node says %q", s.Trouble)
 	}
 }

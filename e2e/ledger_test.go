@@ -21,6 +21,7 @@ type ledger struct {
 	shown     []sighting // in the order of their coming
 	ticked    map[string]bool
 	posted    map[string]bool // the author was told that others keep it for the reader
+	found     map[string]bool // the author was told that it has arrived, and the reader's node had it when it was asked after that
 }
 
 // sighting is a message that a reader was shown.
@@ -30,7 +31,10 @@ type sighting struct {
 }
 
 func newLedger() *ledger {
-	return &ledger{texts: map[string][sha256.Size]byte{}, accepted: map[string]bool{}, ticked: map[string]bool{}, posted: map[string]bool{}}
+	return &ledger{
+		texts: map[string][sha256.Size]byte{}, accepted: map[string]bool{}, ticked: map[string]bool{}, posted: map[string]bool{},
+		found: map[string]bool{},
+	}
 }
 
 // idOf returns the id of a text: its first word.
@@ -78,10 +82,32 @@ func (l *ledger) post(text string) {
 	l.posted[idOf(text)] = true
 }
 
+// toFind returns the ids of texts of which the author was told that they have arrived, and which nobody has found yet.
+func (l *ledger) toFind() (ids []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for id := range l.ticked {
+		if !l.found[id] {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// find notes that the reader's node has texts.
+func (l *ledger) find(ids []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, id := range ids {
+		l.found[id] = true
+	}
+}
+
 func (l *ledger) acceptedCount() int { return l.count(func() int { return len(l.accepted) }) }
 func (l *ledger) shownCount() int    { return l.count(func() int { return len(l.shown) }) }
 func (l *ledger) tickedCount() int   { return l.count(func() int { return len(l.ticked) }) }
 func (l *ledger) postedCount() int   { return l.count(func() int { return len(l.posted) }) }
+func (l *ledger) foundCount() int    { return l.count(func() int { return len(l.found) }) }
 
 func (l *ledger) count(n func() int) int {
 	l.mu.Lock()
@@ -135,6 +161,17 @@ func (l *ledger) check(t testing.TB) {
 	}
 	if len(found) > 10 {
 		t.Errorf("and %d more", len(found)-10)
+	}
+}
+
+// A tick that is true is found at the reader's node while both talk; one that is ahead of it is not.
+func TestATickAheadOfTheReaderIsFound(t *testing.T) {
+	t.Parallel()
+	_, alice, bob := newWorld(t).aliceAndBob(engines()["sqlite"])
+	alice.ok("send", "bob", "a1 said", "--wait", "delivered")
+	lacks, err := bob.end("Alice").lacks(t.Context(), []string{"a1", "a2"})
+	if err != nil || !slices.Equal(lacks, []string{"a2"}) {
+		t.Errorf("Bob lacks %q, %v", lacks, err)
 	}
 }
 

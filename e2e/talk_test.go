@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -15,8 +17,12 @@ import (
 	"parley/chat/api"
 )
 
-// retryPause is how long an end waits for its node to come back before it asks again.
-const retryPause = 50 * time.Millisecond
+const (
+	// retryPause is how long an end waits for its node to come back before it asks again.
+	retryPause = 50 * time.Millisecond
+	// findPause is how often an end is asked for what its author believes to have arrived.
+	findPause = 300 * time.Millisecond
+)
 
 // end is one side of a conversation, at the local API of a person's node. It survives the death of the node.
 type end struct {
@@ -116,6 +122,57 @@ func (e *end) follow(ctx context.Context, heard, said *ledger) error {
 	}
 }
 
+// findTicked asks the node again and again, while others talk and are killed, for the texts whose author was told that they have arrived.
+// Whoever asks after the tick finds the text: there is nothing to wait for but a node that is away.
+func (e *end) findTicked(ctx context.Context, heard *ledger) error {
+	for {
+		select {
+		case <-time.After(findPause):
+		case <-ctx.Done():
+			return nil
+		}
+		ids := heard.toFind()
+		lacks, err := e.lacks(ctx, ids)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			if err := again(ctx, err); err != nil {
+				return fmt.Errorf("find what was ticked: %w", err)
+			}
+		case len(lacks) > 0:
+			return fmt.Errorf("%d texts were ticked, and %s does not have them: %.200q", len(lacks), e.person.name, lacks)
+		default:
+			heard.find(ids)
+		}
+	}
+}
+
+// lacks returns which of some texts of the other one the node does not have. It looks at the newest first.
+func (e *end) lacks(ctx context.Context, ids []string) ([]string, error) {
+	missing := map[string]bool{}
+	for _, id := range ids {
+		missing[id] = true
+	}
+	var before chat.MessageID
+	for len(missing) > 0 {
+		page, err := e.client.History(ctx, e.with, before, chat.MaxPage)
+		if err != nil {
+			return nil, err
+		}
+		if len(page) == 0 {
+			break
+		}
+		for _, m := range page {
+			if !m.Mine {
+				delete(missing, idOf(m.Text))
+			}
+		}
+		before = page[0].ID
+	}
+	return slices.Sorted(maps.Keys(missing)), nil
+}
+
 // again waits a moment where an error means that the node is away, or has no room for now, and returns every other one.
 func again(ctx context.Context, err error) error {
 	if code := chat.CodeOf(err); code != chat.CodeUnavailable && code != chat.CodeLimit {
@@ -171,6 +228,8 @@ func listen(t testing.TB, alice, bob *person) *conversation {
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.listening.Go(func() { c.note(c.alice.follow(c.ctx, c.fromBob, c.fromAlice)) })
 	c.listening.Go(func() { c.note(c.bob.follow(c.ctx, c.fromAlice, c.fromBob)) })
+	c.listening.Go(func() { c.note(c.alice.findTicked(c.ctx, c.fromBob)) })
+	c.listening.Go(func() { c.note(c.bob.findTicked(c.ctx, c.fromAlice)) })
 	t.Cleanup(c.end)
 	return c
 }

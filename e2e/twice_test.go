@@ -1,15 +1,23 @@
 package e2e
 
 import (
+	"flag"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"parley/store/storetest"
 )
+
+// raceCount is how many races of two starts there are on each engine; a quarter of them takes as long as the second one waits.
+var raceCount = flag.Int("races", 20, "how many races of two starts TestOfTwoStartsAtOnceOneGetsIt runs on each database")
+
+// raceTracks is how many races run at once.
+const raceTracks = 5
 
 // lockWait is about how long a second up waits for the first one to end.
 const lockWait = 3 * time.Second
@@ -53,6 +61,72 @@ func TestSecondNodeOnOneDatabaseIsRefused(t *testing.T) {
 			alice.start()
 		})
 	}
+}
+
+// Two nodes are started at once on one home, or on one PostgreSQL with a copy of the home each. Never do both get ready: the second one is
+// refused, or takes over when the first one is killed.
+func TestOfTwoStartsAtOnceOneGetsIt(t *testing.T) {
+	onBothEngines(t, func(t *testing.T, engine func(testing.TB) string) {
+		for track := range raceTracks {
+			t.Run(fmt.Sprint(track), func(t *testing.T) {
+				t.Parallel()
+				first, second := newWorld(t).twice(engine)
+				taken := 0
+				for n := track; n < *raceCount; n += raceTracks {
+					if race(t, n, first.up(), second.up()) {
+						taken++
+					}
+				}
+				if t.Logf("the second took over %d times", taken); taken == 0 {
+					t.Error("nobody has taken over")
+				}
+			})
+		}
+	})
+}
+
+// twice returns somebody who is there twice: with two ports, and with two homes where the database is elsewhere.
+func (w *world) twice(engine func(testing.TB) string) (first, second *person) {
+	first = w.person("Alice")
+	first.database = engine(w)
+	first.ok("init", "--name", "Alice", "--no-passphrase")
+	first.start()
+	first.node.stop()
+	again := *first
+	again.port = freePort(w)
+	if first.database != "" {
+		again.home = filepath.Join(w.dir, "copy")
+		if r := command(w, w.env(), nil, "cp", "-a", first.home, again.home); r.code != 0 {
+			w.Fatal(r)
+		}
+	}
+	return first, &again
+}
+
+// race waits until one of two nodes has won. In three races of four it is killed at once, and the other one takes over: race reports whether it
+// did. On a machine that is too busy to kill at once it may have been refused before.
+func race(t *testing.T, n int, a, b *process) (taken bool) {
+	isReady := func(p *process) bool { return strings.Contains(p.stderr.String(), "parley: ready") }
+	await(t, patience, "one of two is ready", func() bool { return isReady(a) || isReady(b) })
+	first, second := a, b
+	if isReady(b) {
+		first, second = b, a
+	}
+	if isReady(second) {
+		t.Errorf("race %d: both are ready", n)
+	}
+	kills := n/raceTracks%4 < 3 && second.running()
+	if kills {
+		first.kill()
+	}
+	await(t, patience, "the second is ready or refused", func() bool { return isReady(second) || !second.running() })
+	taken = isReady(second)
+	if taken && !kills || !taken && second.wait() != 3 || !kills && !first.running() {
+		t.Errorf("race %d: killed %v, taken over %v", n, kills, taken)
+	}
+	first.kill()
+	second.kill()
+	return taken
 }
 
 func TestSecondInitChangesNothing(t *testing.T) {

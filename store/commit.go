@@ -204,7 +204,7 @@ func (c *committer) transact(batch []*update) (ran int, err error) {
 
 // connect makes sure that there is a session, with the owner's lock.
 func (c *committer) connect(ctx context.Context) (err error) {
-	if c.session != nil && c.session.broken {
+	if c.session != nil && (c.session.broken || c.engine.suspects()) {
 		c.drop()
 	}
 	if c.session == nil {

@@ -3,17 +3,12 @@ package store
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 
 	"github.com/libp2p/go-libp2p/core/peer"
-	"github.com/ncruces/go-sqlite3"
-	"github.com/ncruces/go-sqlite3/driver"
-	"github.com/ncruces/go-sqlite3/vfs"
 
 	"parley/chat"
 	"parley/node/mailbox"
@@ -199,78 +194,4 @@ func insertedOnce(t *testing.T, db *DB, n int) bool {
 		return true
 	}
 	return err == nil
-}
-
-// brittle is a file system that fails to sync when it is told to.
-type brittle struct {
-	vfs.VFS
-	fails  atomic.Bool
-	opened atomic.Int64 // how often the database itself was opened
-}
-
-type brittleFile struct {
-	vfs.File
-	on *brittle
-}
-
-func (b *brittle) OpenFilename(name *vfs.Filename, flags vfs.OpenFlag) (vfs.File, vfs.OpenFlag, error) {
-	f, flags, err := b.VFS.(vfs.VFSFilename).OpenFilename(name, flags)
-	if err != nil {
-		return nil, flags, err
-	}
-	if flags&vfs.OPEN_MAIN_DB != 0 {
-		b.opened.Add(1)
-	}
-	return brittleFile{f, b}, flags, nil
-}
-
-func (f brittleFile) Sync(flags vfs.SyncFlag) error {
-	if f.on.fails.Load() {
-		return sqlite3.IOERR_FSYNC
-	}
-	return f.File.Sync(flags)
-}
-
-func (f brittleFile) SharedMemory() vfs.SharedMemory {
-	return f.File.(vfs.FileSharedMemory).SharedMemory()
-}
-
-// After a failed fsync nobody knows what the disk has. The connection that believes to know is not used again.
-func TestDiskFails(t *testing.T) {
-	disk := &brittle{VFS: vfs.Find("")}
-	name := fmt.Sprintf("brittle %p", disk)
-	vfs.Register(name, disk)
-	defer vfs.Unregister(name)
-	path := strings.TrimPrefix(storetest.SQLite(t), "sqlite:")
-	e, err := openSQLite(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	e.writes.Close()
-	if e.writes, err = driver.Open(e.dsn()+"&vfs="+strings.ReplaceAll(name, " ", "%20"), e.setUpWriter); err != nil {
-		t.Fatal(err)
-	}
-	e.writes.SetMaxIdleConns(0)
-	db := &DB{engine: e, committer: committer{engine: e}, patience: ViewTimeout}
-	defer db.Close()
-	if err := db.start(bg()); err != nil {
-		t.Fatal(err)
-	}
-
-	if err := write(db, 1); err != nil {
-		t.Fatal(err)
-	}
-	before := disk.opened.Load()
-	disk.fails.Store(true)
-	toldAs(t, write(db, 2), chat.CodeUnavailable, "database unreachable")
-	disk.fails.Store(false)
-	if err := write(db, 3); err != nil {
-		t.Errorf("after the disk works again: %v", err)
-	}
-	if disk.opened.Load() == before {
-		t.Error("the connection that met the error is still in use")
-	}
-	if !has(t, db, 1) || !has(t, db, 3) { // what became of 2 is what nobody knows
-		t.Error("what was acknowledged is gone")
-	}
 }

@@ -34,6 +34,12 @@
 // connection, or the disk, failed while the commit was under way. Then nobody knows, the code is chat.CodeUnavailable, and the
 // caller tries again with the same unique ids; a deposit has such an id, too.
 //
+// # When the disk fails
+//
+// After a sync that failed the system may show what it has not written, and never write it. SQLite does not know that, so no connection is
+// used again that was there: the log is written once more, by files that are new, and read again (engine_sqlite.go). The same is done at
+// each start, because the process before may have met such an error. A disk that is full is none: what is there can still be read.
+//
 // # When the server goes
 //
 // A server that ends, starts, has become a standby or says nothing for 30 s is away: what is asked of it fails with

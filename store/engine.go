@@ -32,6 +32,8 @@ type connections interface {
 type interpreter interface {
 	// judge says what an error on a session means for its transaction.
 	judge(s *session, err error) verdict
+	// suspects reports whether no connection is to be trusted any more, so that the one that writes has to be replaced.
+	suspects() bool
 	// explain makes an error for people of what can happen to anybody at any time (a full disk); others it returns as they are.
 	explain(err error) error
 	// explainOpen makes an error for people of what opening has met.

@@ -189,6 +189,9 @@ func (e *postgresDB) done(s *session) {
 	s.conn.Close()
 }
 
+// suspects implements engine: the server sees to its own disk.
+func (e *postgresDB) suspects() bool { return false }
+
 // committed implements engine: the server does its own checkpoints.
 func (e *postgresDB) committed() {}
 

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -32,7 +33,13 @@ type sqliteDB struct {
 	// The pages in the log after the last commit, and when the last checkpoint was started: both the committing leader's.
 	logged, checkpointed int
 	checkpointing        atomic.Bool
+	checkpointDue        atomic.Bool // the last one has failed
 	checkpoints          sync.WaitGroup
+
+	// What is known of the log: whether it was renewed since we began (the committing leader's), and whether a sync has failed after that.
+	renewed  bool
+	unsynced atomic.Bool
+	rewrite  func(path string) error // rewriteFile; tests stand in between
 }
 
 // openSQLite prepares the file; connections come later.
@@ -49,7 +56,7 @@ func openSQLite(path string) (*sqliteDB, error) {
 	if err != nil {
 		return nil, explainFile(path, err)
 	}
-	e := &sqliteDB{path: path, readers: make(chan *session, readSessions)}
+	e := &sqliteDB{path: path, readers: make(chan *session, readSessions), rewrite: rewriteFile}
 	for range readSessions {
 		e.readers <- nil
 	}
@@ -91,8 +98,9 @@ func (e *sqliteDB) dsn() string {
 func (e *sqliteDB) setUpWriter(c *sqlite3.Conn) error {
 	c.WALHook(func(c *sqlite3.Conn, schema string, pages int) error {
 		e.logged = pages
-		if pages >= maxWALPages {
-			_, _, _ = c.WALCheckpoint(schema, sqlite3.CHECKPOINT_PASSIVE) // its failure would fail a commit that is durable already
+		if pages >= maxWALPages && !e.suspects() {
+			_, _, err := c.WALCheckpoint(schema, sqlite3.CHECKPOINT_PASSIVE)
+			_ = e.note(err) // it would fail a commit that is durable already
 		}
 		return nil
 	})
@@ -129,12 +137,96 @@ func (e *sqliteDB) writer(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := e.renew(ctx); err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
 	s, err := e.session(ctx, e.writes)
 	if err != nil {
-		return nil, errors.Join(err, lock.Close())
+		return nil, errors.Join(e.note(err), lock.Close())
 	}
 	s.leave = func() { lock.Close() }
 	return s, nil
+}
+
+// renew writes the log once more, and lets every connection read it again. When a sync fails, the system goes on to show what it has not written,
+// and never writes it: SQLite would take it for written, in the log and in the file, and what is promised after that would go with it when the
+// power does. What is written again is synced like everything, and what the file lacks is copied from the log again once its index is gone, which
+// goes with the last connection. After a start nobody knows whether a sync had failed in the process before.
+func (e *sqliteDB) renew(ctx context.Context) error {
+	if e.renewed && !e.unsynced.Load() {
+		return nil
+	}
+	if e.unsynced.Load() { // at the start there are no readers, but the one that migrates
+		restore, err := e.endReaders(ctx)
+		defer restore()
+		if err != nil {
+			return err
+		}
+	}
+	if err := e.rewrite(e.path + "-wal"); err != nil {
+		return fmt.Errorf("write the log again: %w", err)
+	}
+	e.renewed = true
+	e.unsynced.Store(false)
+	return nil
+}
+
+// endReaders waits for the views under way, and closes the connections that read. restore lets new ones begin.
+func (e *sqliteDB) endReaders(ctx context.Context) (restore func(), err error) {
+	taken := 0
+	restore = func() {
+		for range taken {
+			e.readers <- nil
+		}
+	}
+	for ; taken < readSessions; taken++ {
+		select {
+		case s := <-e.readers:
+			if s != nil {
+				s.close()
+			}
+		case <-ctx.Done():
+			return restore, ctx.Err()
+		}
+	}
+	return restore, nil
+}
+
+// rewriteFile puts the same bytes into a file, where there is one, and syncs it.
+func rewriteFile(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	b := make([]byte, 1<<20)
+	for at := int64(0); ; {
+		n, err := f.ReadAt(b, at)
+		if _, err := f.WriteAt(b[:n], at); err != nil {
+			return err
+		}
+		at += int64(n)
+		if err == io.EOF {
+			return f.Sync()
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// suspects implements engine.
+func (e *sqliteDB) suspects() bool { return e.unsynced.Load() }
+
+// note remembers that a sync has failed, and returns the error.
+func (e *sqliteDB) note(err error) error {
+	if errors.Is(err, sqlite3.IOERR_FSYNC) || errors.Is(err, sqlite3.IOERR_DIR_FSYNC) {
+		e.unsynced.Store(true)
+	}
+	return err
 }
 
 // reader implements engine.
@@ -172,7 +264,18 @@ func (e *sqliteDB) session(ctx context.Context, db *sql.DB) (*session, error) {
 	if err != nil {
 		return nil, e.explain(err)
 	}
-	return &session{conn: conn, stmts: map[string]*sql.Stmt{}}, nil
+	return &session{conn: conn, stmts: map[string]*sql.Stmt{}, ending: func() { e.ending(conn) }}, nil
+}
+
+// ending keeps a connection that is not to be trusted from copying the log into the file, as the last one does.
+func (e *sqliteDB) ending(conn *sql.Conn) {
+	if !e.unsynced.Load() {
+		return
+	}
+	_ = conn.Raw(func(c any) error {
+		_, err := c.(driver.Conn).Raw().Config(sqlite3.DBCONFIG_NO_CKPT_ON_CLOSE, true)
+		return err
+	})
 }
 
 // committed implements engine: it starts a checkpoint beside the commits when the log has grown enough.
@@ -180,18 +283,32 @@ func (e *sqliteDB) committed() {
 	if e.logged < e.checkpointed {
 		e.checkpointed = 0 // the log starts again
 	}
-	if e.logged-e.checkpointed < checkpointPages || !e.checkpointing.CompareAndSwap(false, true) {
+	if e.logged-e.checkpointed < checkpointPages && !e.checkpointDue.Load() {
 		return
 	}
-	e.checkpointed = e.logged
+	if e.startCheckpoint() {
+		e.checkpointed = e.logged
+	}
+}
+
+// startCheckpoint starts a checkpoint beside everything else, unless one is under way.
+func (e *sqliteDB) startCheckpoint() bool {
+	if !e.checkpointing.CompareAndSwap(false, true) {
+		return false
+	}
 	e.checkpoints.Go(func() {
 		defer e.checkpointing.Store(false)
 		e.checkpoint()
 	})
+	return true
 }
 
-// checkpoint copies what is in the log into the file, without making anybody wait. What it cannot do, the next one does.
+// checkpoint copies what is in the log into the file, without making anybody wait. What it cannot do, the next one does, which comes soon: a log
+// that is not copied grows until it has taken the room that its copy wants.
 func (e *sqliteDB) checkpoint() {
+	if e.suspects() {
+		return
+	}
 	s, err := e.reader(context.Background())
 	if err != nil {
 		return
@@ -201,12 +318,17 @@ func (e *sqliteDB) checkpoint() {
 		_, _, err := c.(driver.Conn).Raw().WALCheckpoint("main", sqlite3.CHECKPOINT_PASSIVE)
 		return err
 	})
-	s.broken = err != nil
+	s.broken = e.note(err) != nil
+	e.checkpointDue.Store(s.broken)
 }
 
 // judge implements engine. After an error of the disk nobody knows what the system kept of what was written: a new connection
 // reads it again, the old one would not.
 func (e *sqliteDB) judge(_ *session, err error) verdict {
+	_ = e.note(err)
+	if errors.Is(err, sqlite3.FULL) || errors.Is(err, sqlite3.IOERR) { // the disk may be full: a log that begins again wants no room, and without a commit nobody asks for that
+		e.startCheckpoint()
+	}
 	for _, code := range []error{sqlite3.IOERR, sqlite3.CORRUPT, sqlite3.NOTADB, sqlite3.CANTOPEN, sqlite3.PROTOCOL} {
 		if errors.Is(err, code) {
 			return verdictLost

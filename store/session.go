@@ -23,6 +23,8 @@ type session struct {
 	words map[string]map[string]bool
 	// broken is set when a transaction could not be ended: the connection must not be used again.
 	broken bool
+	// ending is called before the connection is closed, which may write and sync a last time; nil where nothing is to be said about that.
+	ending func()
 }
 
 // exec runs a statement that returns no rows, and returns how many rows it changed.
@@ -144,6 +146,9 @@ func (s *session) close() {
 	}
 	for _, stmt := range s.stmts {
 		stmt.Close()
+	}
+	if s.ending != nil {
+		s.ending()
 	}
 	_ = s.conn.Raw(func(any) error { return driver.ErrBadConn }) // takes it out of the pool
 	s.conn.Close()

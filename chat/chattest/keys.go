@@ -63,7 +63,7 @@ func (k *Keys) Replaced() int {
 	return k.replaced
 }
 
-// Break makes ReplaceKeystore fail from now on; nil mends it.
+// Break makes ReplaceKeystore and SaveInstance fail from now on, as where the disk is full; nil mends it.
 func (k *Keys) Break(err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -81,6 +81,9 @@ func (k *Keys) Instance() ([]byte, error) {
 func (k *Keys) SaveInstance(note []byte) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if k.broken != nil {
+		return k.broken
+	}
 	k.note = bytes.Clone(note)
 	k.notes++
 	return nil

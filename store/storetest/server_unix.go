@@ -29,7 +29,9 @@ cd "$2" || exit 1
 "$1/pg_ctl" start -w -t 60 -s -D "$2/data" -l "$2/log" -o "-k $2 -c listen_addresses= $3" || exit 1
 echo ready
 read line || line=gone
-"$1/pg_ctl" stop -w -s -m fast -D "$2/data"
+mode=fast
+[ "$line" != crash ] || mode=immediate
+"$1/pg_ctl" stop -w -s -m $mode -D "$2/data"
 [ "$line" != gone ] || rm -rf "$2"
 `
 
@@ -81,7 +83,15 @@ func (s *Server) Stop(t testing.TB) {
 	}
 }
 
-// Start starts the server again after Stop, with its data and under the same URL.
+// Crash ends the server in the middle of everything: it writes nothing more, and recovers from its log at the next start.
+func (s *Server) Crash(t testing.TB) {
+	t.Helper()
+	if err := s.release("crash\n"); err != nil {
+		t.Fatalf("crash PostgreSQL: %v", err)
+	}
+}
+
+// Start starts the server again after Stop or Crash, with its data and under the same URL.
 func (s *Server) Start(t testing.TB) {
 	t.Helper()
 	if err := s.run(); err != nil {

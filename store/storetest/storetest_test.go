@@ -65,6 +65,15 @@ func TestServerStopsAndStartsWithItsData(t *testing.T) {
 	if err := admin(url, "INSERT INTO kept VALUES (1)"); err != nil {
 		t.Errorf("after a restart: %v", err)
 	}
+	s.Crash(t)
+	s.Start(t)
+	if err := until(url, "SELECT COUNT(*) = 1 FROM kept"); err != nil {
+		t.Errorf("after a crash: %v", err)
+	}
+	log, err := os.ReadFile(filepath.Join(s.folder, "log"))
+	if err != nil || !strings.Contains(string(log), "not properly shut down") {
+		t.Errorf("the server has not crashed: %v", err)
+	}
 }
 
 // What a pair has acknowledged is there when one of them is gone, and the same URL leads to the other.
