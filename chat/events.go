@@ -203,7 +203,7 @@ func (m *Messenger) reasonFor(ctx context.Context, message Message) (reason stri
 			reason = "the recipient's device has not been found yet"
 		}
 		for _, d := range devices {
-			reason = cmp.Or(reason, m.outbox.reason(d.device))
+			reason = cmp.Or(reason, about(m.outbox.reason(d.device), message.State != StateQueued))
 		}
 		return nil
 	})

@@ -67,6 +67,7 @@ func (m *Messenger) waitsOf(tx Tx, row MessageRow) (waits []Waiting, err error) 
 		if len(rows) == 1 && rows[0].Row == row.Row {
 			w := m.outbox.waiting(d.device)
 			w.Holders = rows[0].Holders
+			w.Reason = about(w.Reason, len(w.Holders) > 0)
 			waits = append(waits, w)
 		}
 	}
@@ -77,6 +78,14 @@ func (m *Messenger) waitsOf(tx Tx, row MessageRow) (waits []Waiting, err error) 
 		}
 	}
 	return waits, err
+}
+
+// about turns what the last attempt at a device ran into to one of its messages: mailboxes that keep others may not have this one yet.
+func about(reason string, held bool) string {
+	if reason == errStored.Error() && !held {
+		return "the device is away"
+	}
+	return reason
 }
 
 // before returns the id right before r.

@@ -114,7 +114,7 @@ func (a *App) root() *cli.App {
 		},
 		Action: a.noCommand,
 		Commands: tamed([]*cli.Command{
-			a.initCommand(), a.upCommand(), a.chatCommand(), a.statusCommand(), a.whoamiCommand(), a.passphraseCommand(), a.lockCommand(),
+			a.initCommand(), a.upCommand(), a.chatCommand(), a.statusCommand(), a.doctorCommand(), a.whoamiCommand(), a.passphraseCommand(), a.lockCommand(),
 			a.versionCommand(),
 			a.netCommand(), a.peersCommand(), a.mailboxCommand(),
 			a.contactCommand(),

@@ -25,8 +25,8 @@ func TestSendWaitsForExactlyTheStateThatItNames(t *testing.T) {
 	if sent["state"] != "sent" {
 		t.Errorf("it is %v", sent["state"])
 	}
-	r := alice.run("", "send", "bob", "and this", "--wait", "delivered", "--timeout", "200ms", "--json")
-	alice.wantMistake(r, 7, "sent, not delivered within 200ms: the device is away, and its mailboxes keep it. Others keep it for the recipient's device until")
+	r := alice.run("", "send", "bob", "and this", "--wait", "delivered", "--timeout", "2s", "--json")
+	alice.wantMistake(r, 7, "sent, not delivered within 2s: the device is away, and its mailboxes keep it. Others keep it for the recipient's device until")
 	id := fmt.Sprint(sent["id"])
 	if out := alice.ok("info", id); !strings.Contains(out, "state    sent: another node holds it") || !strings.Contains(out, "held by "+host.ID.String()) ||
 		!strings.Contains(out, "device   "+w.device(bob).String()+": sent, by mailbox") || !strings.Contains(out, "to       Bob\n") {

@@ -1,0 +1,192 @@
+// Package doctor says what is well with a node and what is not, and for everything that is not which command helps. [Examine] looks at facts
+// and asks nobody: so everything that it can say is tested.
+package doctor
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"parley/chat"
+	"parley/chat/home"
+)
+
+// Level is how bad a finding is.
+type Level string
+
+// The levels. OK asks for nothing.
+const (
+	OK   Level = "ok"
+	Warn Level = "warn" // it works, and could be better, or may stop to
+	Fail Level = "fail" // something does not work
+)
+
+// Finding is one thing that was looked at. Codes are part of the interface to scripts, and never change.
+type Finding struct {
+	Code  string
+	Level Level
+	Text  string // one line
+	Try   string // the command that helps, without the program's name; empty where nothing is to be done
+}
+
+// Facts is what is known of a node and its machine.
+type Facts struct {
+	Sealing home.Sealing
+	Up      bool           // a node runs; what follows is said of it
+	Status  chat.Status    // by itself
+	Peers   []chat.Peer    // that are connected
+	Own     chat.Mailboxes // who keeps something for it
+	Free    uint64         // bytes on the disk of the home
+	Files   uint64         // descriptors that a process may have
+	Now     time.Time
+}
+
+// Examine looks at everything, in an order in which people would: from themselves to the network to their messages.
+func Examine(f Facts) []Finding {
+	findings := []Finding{identity(f), node(f)}
+	if f.Up {
+		findings = append(findings, database(f), network(f), seeds(f), reach(f), contacts(f), mailboxes(f), delivery(f))
+	}
+	return append(findings, disk(f), files(f))
+}
+
+// Worst returns the worst level of some findings.
+func Worst(findings []Finding) Level {
+	worst := OK
+	for _, f := range findings {
+		if f.Level == Fail || f.Level == Warn && worst == OK {
+			worst = f.Level
+		}
+	}
+	return worst
+}
+
+func identity(f Facts) Finding {
+	if f.Sealing == home.Unsealed {
+		return Finding{"identity", Warn, "the keys lie open in the home: who copies it is you", "passphrase"}
+	}
+	return Finding{"identity", OK, "the keys are sealed", ""}
+}
+
+func node(f Facts) Finding {
+	if !f.Up {
+		return Finding{"node", Fail, "no node is running: nothing is sent, and nothing comes in", "up"}
+	}
+	return Finding{"node", OK, fmt.Sprintf("runs since %s", f.Status.Since.Local().Format("Mon 2 Jan 15:04")), ""}
+}
+
+func database(f Facts) Finding {
+	switch s := f.Status; {
+	case s.Restored:
+		return Finding{"database.restored", Warn, "the database is an older copy: what came since is missing in it", "up --only-copy"}
+	case s.Trouble != "" && s.Network.Joined && s.Seeds > 0:
+		return Finding{"trouble", Fail, s.Trouble, "status"}
+	default:
+		return Finding{"database", OK, s.Database, ""}
+	}
+}
+
+func network(f Facts) Finding {
+	n := f.Status.Network
+	name := n.Name + " " + n.Fingerprint
+	switch {
+	case !n.Joined:
+		return Finding{"network.waiting", Fail, name + ": no node of it has answered yet", "status"}
+	case n.Private:
+		return Finding{"network", OK, name + ", with a network key: strangers see nothing of it; TCP only, since QUIC knows no such keys", ""}
+	default:
+		return Finding{"network", OK, name + ", without a network key: TCP and QUIC", ""}
+	}
+}
+
+func seeds(f Facts) Finding {
+	s := f.Status
+	switch {
+	case s.Network.Seeds == 0:
+		return Finding{"seeds", OK, "none is known: this node is where others begin", ""}
+	case s.Seeds == 0 && s.Peers > 0:
+		return Finding{"seeds.away", Warn, fmt.Sprintf("none of %d answers; peers that were met before are there: %s", s.Network.Seeds, s.Trouble), "peers"}
+	case s.Seeds == 0:
+		return Finding{"seeds.away", Fail, fmt.Sprintf("none of %d answers: %s", s.Network.Seeds, s.Trouble), "status"}
+	default:
+		return Finding{"seeds", OK, fmt.Sprintf("%d of %d connected", s.Seeds, s.Network.Seeds), ""}
+	}
+}
+
+func reach(f Facts) Finding {
+	switch s := f.Status; {
+	case s.Reachable:
+		return Finding{"reach", OK, "others can dial " + s.Addresses[0], ""}
+	case s.Network.Seeds == 0:
+		return Finding{
+			"reach.seed", Warn, "this node is where others begin, and none of its addresses is public: that is well on one LAN only",
+			"up --seed --announce /dns/NAME/tcp/PORT",
+		}
+	default:
+		return Finding{"reach", OK, "no public address: others come by the LAN, through both routers at once, or by way of a seed", ""}
+	}
+}
+
+// contacts says by which ways the connected nodes that are no seeds are connected.
+func contacts(f Facts) Finding {
+	ways := map[string]int{}
+	total := 0
+	for _, p := range f.Peers {
+		if !p.Seed {
+			ways[p.Route]++
+			total++
+		}
+	}
+	text := fmt.Sprintf("%d connected beside the seeds", total)
+	separator := ": "
+	for _, way := range []string{chat.RouteLAN, chat.RouteDirect, chat.RoutePunched, chat.RouteRelayed} {
+		if ways[way] > 0 {
+			text += fmt.Sprintf("%s%d %s", separator, ways[way], way)
+			separator = ", "
+		}
+	}
+	if ways[chat.RouteRelayed] == 0 {
+		return Finding{"ways", OK, text, ""}
+	}
+	return Finding{"ways.relayed", Warn, text + "; routers on both sides let nothing else through, and files will be slow", "peers"}
+}
+
+func mailboxes(f Facts) Finding {
+	switch n := len(f.Own.Hosts); {
+	case n == 0:
+		return Finding{"mailboxes.none", Warn, "nobody keeps messages for this device while it is off", "mailbox auto"}
+	case !slices.ContainsFunc(f.Own.Hosts, func(h chat.KeptMailbox) bool { return h.Trouble == "" }):
+		return Finding{"mailboxes.away", Warn, fmt.Sprintf("none of %d hosts of mailboxes answers", n), "mailbox list"}
+	default:
+		return Finding{"mailboxes", OK, fmt.Sprintf("%d keep messages for this device while it is off", n), ""}
+	}
+}
+
+func delivery(f Facts) Finding {
+	s := f.Status
+	if s.Queued == 0 {
+		return Finding{"delivery", OK, "nothing waits to be sent", ""}
+	}
+	age := f.Now.Sub(s.OldestQueue)
+	text := fmt.Sprintf("%d wait to be sent, the oldest for %v", s.Queued, age.Round(time.Second))
+	if age < Patience {
+		return Finding{"delivery", OK, text, ""}
+	}
+	return Finding{"delivery.waiting", Warn, text + ": its info says what it waits for", "history NAME"}
+}
+
+func disk(f Facts) Finding {
+	text := fmt.Sprintf("%d MB free", f.Free>>20)
+	if f.Free < LowDisk {
+		return Finding{"disk.low", Warn, text, "up --database URL"}
+	}
+	return Finding{"disk", OK, text, ""}
+}
+
+func files(f Facts) Finding {
+	text := fmt.Sprintf("%d files may be open", f.Files)
+	if f.Files < FewFiles {
+		return Finding{"files.few", Warn, text + ": a seed with many connections needs more; say ulimit -n 4096 before it starts", "up"}
+	}
+	return Finding{"files", OK, text, ""}
+}

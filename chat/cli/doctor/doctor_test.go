@@ -1,0 +1,90 @@
+package doctor_test
+
+import (
+	"testing"
+	"time"
+
+	"parley/chat"
+	"parley/chat/cli/doctor"
+	"parley/chat/home"
+)
+
+func noon() time.Time { return time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC) }
+
+// well is a node with which all is well.
+func well() doctor.Facts {
+	return doctor.Facts{
+		Sealing: home.ByPassphrase, Up: true, Free: 40 << 30, Files: 65536, Now: noon(),
+		Status: chat.Status{
+			Ready: true, Since: noon(), Database: "sqlite", Peers: 3, Seeds: 2, Addresses: []string{"/dns/alice.example.org/tcp/4101"}, Reachable: true,
+			Network: chat.NetworkStatus{Name: "home", Fingerprint: "K7QD4", Private: true, Joined: true, Seeds: 2},
+		},
+		Peers: []chat.Peer{{Seed: true, Route: chat.RouteDirect}, {Route: chat.RoutePunched}},
+		Own:   chat.Mailboxes{Automatic: true, Hosts: []chat.KeptMailbox{{Host: "seed"}}},
+	}
+}
+
+func TestAllIsWell(t *testing.T) {
+	findings := doctor.Examine(well())
+	for _, f := range findings {
+		if f.Level != doctor.OK || f.Try != "" || f.Text == "" {
+			t.Errorf("%+v", f)
+		}
+	}
+	if len(findings) != 11 || doctor.Worst(findings) != doctor.OK {
+		t.Errorf("%d findings, the worst is %q", len(findings), doctor.Worst(findings))
+	}
+}
+
+// Troubles is everything that can be wrong, each alone.
+func TestEveryTroubleIsFoundAndHasARemedy(t *testing.T) {
+	for code, trouble := range map[string]struct {
+		level doctor.Level
+		spoil func(*doctor.Facts)
+	}{
+		"identity":          {doctor.Warn, func(f *doctor.Facts) { f.Sealing = home.Unsealed }},
+		"node":              {doctor.Fail, func(f *doctor.Facts) { f.Up = false }},
+		"database.restored": {doctor.Warn, func(f *doctor.Facts) { f.Status.Restored = true }},
+		"trouble":           {doctor.Fail, func(f *doctor.Facts) { f.Status.Trouble = "no space left for database" }},
+		"network.waiting":   {doctor.Fail, func(f *doctor.Facts) { f.Status.Network.Joined = false }},
+		"seeds.away":        {doctor.Fail, func(f *doctor.Facts) { f.Status.Seeds, f.Status.Peers = 0, 0 }},
+		"reach.seed": {doctor.Warn, func(f *doctor.Facts) {
+			f.Status.Seeds, f.Status.Network.Seeds, f.Status.Reachable = 0, 0, false
+		}},
+		"ways.relayed":     {doctor.Warn, func(f *doctor.Facts) { f.Peers[1].Route = chat.RouteRelayed }},
+		"mailboxes.none":   {doctor.Warn, func(f *doctor.Facts) { f.Own.Hosts = nil }},
+		"mailboxes.away":   {doctor.Warn, func(f *doctor.Facts) { f.Own.Hosts[0].Trouble = "not reachable" }},
+		"delivery.waiting": {doctor.Warn, func(f *doctor.Facts) { f.Status.Queued, f.Status.OldestQueue = 3, noon().Add(-time.Hour) }},
+		"disk.low":         {doctor.Warn, func(f *doctor.Facts) { f.Free = 100 << 20 }},
+		"files.few":        {doctor.Warn, func(f *doctor.Facts) { f.Files = 256 }},
+	} {
+		facts := well()
+		trouble.spoil(&facts)
+		var bad []doctor.Finding
+		for _, f := range doctor.Examine(facts) {
+			if f.Level != doctor.OK {
+				bad = append(bad, f)
+			}
+		}
+		if len(bad) != 1 || bad[0].Code != code || bad[0].Level != trouble.level || bad[0].Try == "" || bad[0].Text == "" {
+			t.Errorf("%s: found %+v", code, bad)
+		}
+	}
+}
+
+// A node that still has others around it is worse off without seeds, and works.
+func TestSeedsAreAwayAndPeersAreThere(t *testing.T) {
+	facts := well()
+	facts.Status.Seeds = 0
+	if worst := doctor.Worst(doctor.Examine(facts)); worst != doctor.Warn {
+		t.Errorf("the worst is %q", worst)
+	}
+}
+
+func TestAShortWaitIsNoTrouble(t *testing.T) {
+	facts := well()
+	facts.Status.Queued, facts.Status.OldestQueue = 3, noon().Add(-time.Minute)
+	if worst := doctor.Worst(doctor.Examine(facts)); worst != doctor.OK {
+		t.Errorf("the worst is %q", worst)
+	}
+}

@@ -1,0 +1,80 @@
+package e2e
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+)
+
+// findings returns what doctor finds that is not well, by code.
+func (p *person) findings(code int) map[string]string {
+	p.Helper()
+	var said struct {
+		V        int
+		Worst    string
+		Findings []struct{ Code, Level, Text, Try string }
+	}
+	r := p.run("doctor", "--json")
+	if err := json.Unmarshal([]byte(r.stdout), &said); err != nil || said.V != 1 || r.code != code {
+		p.Fatalf("want exit code %d and one object, %v: %s", code, err, r)
+	}
+	bad := map[string]string{}
+	for _, f := range said.Findings {
+		if f.Level == "ok" {
+			continue
+		}
+		if bad[f.Code] = f.Text; f.Try == "" {
+			p.Errorf("%s has no remedy: %s", f.Code, f.Text)
+		}
+		p.heals(f.Code, f.Try)
+	}
+	return bad
+}
+
+// heals runs a remedy, but for those that go on, ask, or want something filled in.
+func (p *person) heals(code, try string) {
+	p.Helper()
+	words := strings.Fields(strings.TrimPrefix(try, "parley"))
+	for i, word := range words {
+		if word == "--home" {
+			words = append(words[:i:i], words[i+2:]...)
+			break
+		}
+	}
+	if words[0] == "up" || words[0] == "passphrase" || strings.ToLower(try) != try && strings.Contains(try, "NAME") {
+		return
+	}
+	if r := p.run(words...); r.code != 0 {
+		p.Errorf("the remedy of %s: %s", code, r)
+	}
+}
+
+// What is wrong with a node is said with the command that helps, and what is well as such: before it runs, on its own, among others, and when the
+// seed goes.
+func TestDoctor(t *testing.T) {
+	w := newWorld(t)
+	seed := w.person("Seed")
+	seed.ok("init", "--name", "Seed", "--network", "home", "--no-passphrase")
+	if bad := seed.findings(3); bad["node"] == "" || bad["identity"] == "" {
+		t.Errorf("before the seed runs: %v", bad)
+	}
+	seed.options = []string{"--seed"}
+	seed.start()
+	if bad := seed.findings(0); bad["reach.seed"] == "" || bad["mailboxes.none"] == "" || bad["node"] != "" {
+		t.Errorf("the seed alone: %v", bad)
+	}
+	if r := seed.run("doctor", "--strict"); r.code != 1 || !strings.Contains(r.stdout, "warn  identity") || !strings.Contains(r.stdout, "try: ") {
+		t.Errorf("a strict look at the seed: %s", r)
+	}
+	bob := w.person("Bob").joins(seed.invite())
+	bob.start()
+	await(t, patience, "Bob is well", func() bool {
+		bad := bob.findings(0)
+		return len(bad) == 1 && bad["identity"] != ""
+	})
+	seed.node.kill()
+	await(t, patience, "Bob misses the seed", func() bool {
+		r := bob.run("doctor")
+		return r.code == 3 && strings.Contains(r.stdout, "FAIL  seeds      none of 1 answers")
+	})
+}
