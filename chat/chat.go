@@ -32,6 +32,7 @@ type Config struct {
 	Database  string   // the engine's name, for Status
 	Transport Transport
 	Directory Directory
+	Members   Members                              // nil: nobody can be invited
 	Hosts     Hosts                                // nil: nobody keeps mailboxes for us
 	Health    func() (joined bool, trouble string) // what Status says of the network; nil: all is well
 	Logger    *zap.Logger                          // nil: no logs
@@ -56,6 +57,7 @@ type Messenger struct {
 	transport Transport
 	directory Directory
 	hosts     Hosts
+	members   Members
 	health    func() (bool, string)
 	log       *zap.Logger
 
@@ -107,7 +109,7 @@ func New(cfg Config) *Messenger {
 		identity: cfg.Identity, self: cfg.Account, device: device, name: cfg.Name,
 		network: cfg.Network, seeds: cfg.Seeds, join: cfg.Join, links: cfg.Links, store: cfg.Store, database: cfg.Database,
 		safe: safe{keys: cfg.Keys, self: cfg.Account}, instance: newInstance(cfg.Instance),
-		transport: cfg.Transport, directory: cfg.Directory, hosts: cfg.Hosts, health: cfg.Health, log: cfg.Logger,
+		transport: cfg.Transport, directory: cfg.Directory, hosts: cfg.Hosts, members: cfg.Members, health: cfg.Health, log: cfg.Logger,
 		keys: &keyring{}, certificates: newMemo(wire.ParseCertificate), accounts: newMemo(wire.ParseAccountRecord),
 		devices: newMemo(wire.ParseDeviceRecord),
 		clock:   clock{wall: cfg.Clock}, elapsed: newElapsed(), outbox: newOutbox(), resolver: newResolver(), arrange: make(chan struct{}, 1), arranged: newGate(), strangers: newBudget(), since: cfg.Clock(),

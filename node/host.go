@@ -22,6 +22,7 @@ import (
 	"parley/node/direct"
 	"parley/node/directory"
 	"parley/node/mailbox"
+	"parley/node/member"
 	"parley/node/prekey"
 )
 
@@ -118,12 +119,14 @@ func resourceManager() (network.ResourceManager, error) {
 			directory.Service: serviceLimits(directory.Streams, directory.Memory),
 			prekey.Service:    serviceLimits(prekey.Streams, prekey.Memory),
 			mailbox.Service:   serviceLimits(mailbox.Streams, mailbox.Memory),
+			member.Service:    serviceLimits(member.Streams, member.Memory),
 		},
 		ServicePeer: map[string]rcmgr.ResourceLimits{
 			direct.Service:    serviceLimits(direct.PeerStreams, direct.PeerMemory),
 			directory.Service: serviceLimits(directory.PeerStreams, directory.PeerMemory),
 			prekey.Service:    serviceLimits(prekey.PeerStreams, prekey.PeerMemory),
 			mailbox.Service:   serviceLimits(mailbox.PeerStreams, mailbox.PeerMemory),
+			member.Service:    serviceLimits(member.PeerStreams, member.PeerMemory),
 		},
 	}.Build(defaults.Scale(SystemMemory, SystemFiles))
 	m, err := rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(limits), rcmgr.WithMetricsDisabled(),

@@ -6,7 +6,7 @@ import "time"
 const (
 	// DialTimeout bounds one attempt to connect, in time for TCP, the key check, Noise and identify at a round trip of 800 ms.
 	DialTimeout = 5 * time.Second
-	// KnockTimeout bounds the look at who takes connections after a Probe was answered by nobody: it delays what people are told.
+	// KnockTimeout bounds the look at who takes connections after a Join was answered by nobody: it delays what people are told.
 	KnockTimeout = 500 * time.Millisecond
 	// DialTimeoutLocal is the same for addresses of a LAN: those of yesterday's LAN lead nowhere, and must not hold up others.
 	DialTimeoutLocal = 2 * time.Second

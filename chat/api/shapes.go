@@ -139,17 +139,19 @@ type linkShape struct {
 	Expires   stamp    `json:"expires_at,omitzero"`
 	Addresses []string `json:"addresses"`
 	Reachable bool     `json:"reachable"`
+	ID        string   `json:"id,omitempty"`
+	Uses      int      `json:"uses,omitempty"`
 }
 
 func shapeLink(l chat.InviteLink) linkShape {
 	return linkShape{
-		Link: l.Link, Network: l.Network, Expires: stamp{l.Expires}, Addresses: notNull(l.Addresses), Reachable: l.Reachable,
+		Link: l.Link, Network: l.Network, Expires: stamp{l.Expires}, Addresses: notNull(l.Addresses), Reachable: l.Reachable, ID: l.ID, Uses: l.Uses,
 	}
 }
 
 func (s linkShape) parse() (chat.InviteLink, error) {
 	return chat.InviteLink{
-		Link: s.Link, Network: s.Network, Expires: s.Expires.Time, Addresses: s.Addresses, Reachable: s.Reachable,
+		Link: s.Link, Network: s.Network, Expires: s.Expires.Time, Addresses: s.Addresses, Reachable: s.Reachable, ID: s.ID, Uses: s.Uses,
 	}, nil
 }
 

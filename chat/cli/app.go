@@ -28,8 +28,8 @@ type App struct {
 	Start func(ctx context.Context, h *home.Home, o NodeOptions) (Node, error)
 	// Offline opens the home's database for reading only, whether a node runs or not.
 	Offline func(ctx context.Context, h *home.Home, u *home.Unlocked) (Reader, error)
-	// Probe tries once to reach a node of the network that the home's invite leads to. The error says why there is none.
-	Probe func(ctx context.Context, h *home.Home) error
+	// Join tries once to become a member of the network that the home's invite leads to. The error is a line that says why it is none.
+	Join func(ctx context.Context, h *home.Home, id *chat.Identity) error
 }
 
 // Node is a node that runs in this process.

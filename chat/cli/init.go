@@ -69,7 +69,7 @@ func (a *App) init(c *cli.Context) error {
 	}
 	a.introduce(h)
 	if s.invite != nil {
-		err = a.join(c, h, *s.invite)
+		err = a.join(c, h, s.params.Identity, *s.invite)
 	}
 	a.next(c, s.invite)
 	return err
@@ -117,23 +117,29 @@ func (a *App) readInvite(s *setup) error {
 	if !s.c.IsSet("join") {
 		return nil
 	}
-	link, err := a.link(s.c.String("join"))
+	invite, err := a.networkInvite(s.c.String("join"))
 	if err != nil {
 		return err
+	}
+	s.invite, s.params.Join = &invite, invite.String()
+	return invite.Check(time.Now(), chat.AccountID{})
+}
+
+// networkInvite reads an invite to a network from the command line, or from standard input for "-".
+func (a *App) networkInvite(arg string) (chat.Invite, error) {
+	link, err := a.link(arg)
+	if err != nil {
+		return chat.Invite{}, err
 	}
 	invite, err := chat.ParseInvite(link)
-	if err != nil {
-		return err
-	}
-	if invite.Kind != chat.InviteNetwork {
-		return &chat.Error{
+	if err == nil && invite.Kind != chat.InviteNetwork {
+		err = &chat.Error{
 			Code:   chat.CodeInvalid,
 			Detail: "that link is for adding a contact, and not for joining a network; ask for an invite",
 			Try:    "parley contact add --help",
 		}
 	}
-	s.invite, s.params.Join = &invite, invite.String()
-	return invite.Check(time.Now(), chat.AccountID{})
+	return invite, err
 }
 
 // link returns a link from the command line, or from standard input for "-".
@@ -232,7 +238,7 @@ func (s *setup) identify() (err error) {
 	if name == "" {
 		name = "home"
 	}
-	s.params.Network.Network, s.params.Network.Authority, err = chat.NewNetwork(name, !s.c.Bool("no-psk"))
+	s.params.Network.Network, s.params.Authority, err = chat.NewNetwork(name, !s.c.Bool("no-psk"))
 	return err
 }
 
@@ -254,11 +260,11 @@ func shorten(dir string) string {
 	return dir
 }
 
-// join tries once to reach the network. It is no error when nobody answers now.
-func (a *App) join(c *cli.Context, h *home.Home, invite chat.Invite) error {
+// join tries once to become a member of the network. It is no error when that is not possible now.
+func (a *App) join(c *cli.Context, h *home.Home, id *chat.Identity, invite chat.Invite) error {
 	ctx, cancel := context.WithTimeout(c.Context, probeTime)
 	defer cancel()
-	err := a.Probe(ctx, h)
+	err := a.Join(ctx, h, id)
 	if err == nil {
 		fmt.Fprintf(a.Stdout, "Joined    %s · %s is a contact\n", h.Network().Network, who(invite))
 		return h.SaveJoined()

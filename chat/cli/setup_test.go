@@ -30,7 +30,7 @@ func TestInitMakesANetworkAndSaysWhatComesNext(t *testing.T) {
 			t.Errorf("%q is not in\n%s", want, out)
 		}
 	}
-	if h.Network().PSK == nil || h.Network().Authority == nil || !h.Joined() {
+	if h.Network().PSK == nil || h.Network().ID == [16]byte{} || !h.Joined() {
 		t.Error("the network is not private and ours")
 	}
 	if show := fields(t, alice.ok("net", "show", "--json")); show["name"] != "club" || show["made_here"] != true || show["private"] != true {
