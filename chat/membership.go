@@ -131,7 +131,7 @@ func (o *InviteOptions) check() error {
 	case o.Uses < 0 || o.Uses > MaxInviteUses:
 		return &Error{Code: CodeInvalid, Detail: fmt.Sprintf("an invite may be used 1 to %d times, not %d", MaxInviteUses, o.Uses)}
 	case o.TTL < time.Minute || o.TTL > MaxInviteLifetime:
-		return &Error{Code: CodeInvalid, Detail: fmt.Sprintf("an invite may last from 1m to %v, not %v", MaxInviteLifetime, o.TTL)}
+		return &Error{Code: CodeInvalid, Detail: fmt.Sprintf("an invite may last from 1m to %dh, not %v", MaxInviteLifetime/time.Hour, o.TTL)}
 	case o.For != "":
 		return CheckName("whom the invite is for", o.For)
 	}

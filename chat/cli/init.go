@@ -71,7 +71,9 @@ func (a *App) init(c *cli.Context) error {
 	if s.invite != nil {
 		err = a.join(c, h, s.params.Identity, *s.invite)
 	}
-	a.next(c, s.invite)
+	if err == nil {
+		a.next(c, s.invite)
+	}
 	return err
 }
 
@@ -260,7 +262,7 @@ func shorten(dir string) string {
 	return dir
 }
 
-// join tries once to become a member of the network. It is no error when that is not possible now.
+// join tries once to become a member of the network. It is no error when that is not possible now; when the invite is no good it is one.
 func (a *App) join(c *cli.Context, h *home.Home, id *chat.Identity, invite chat.Invite) error {
 	ctx, cancel := context.WithTimeout(c.Context, probeTime)
 	defer cancel()
@@ -271,6 +273,10 @@ func (a *App) join(c *cli.Context, h *home.Home, id *chat.Identity, invite chat.
 	}
 	if c.Err() != nil {
 		return context.Cause(c.Context)
+	}
+	var answer interface{ Refused() bool } // of a node, which says that asking again is of no use
+	if errors.As(err, &answer) && answer.Refused() {
+		return &chat.Error{Code: chat.CodeRefused, Detail: show.Line(err.Error()) + "; ask " + who(invite) + " for a new one", Try: try(c, "net join LINK")}
 	}
 	why := show.Line(err.Error())
 	if errors.Is(err, context.DeadlineExceeded) {

@@ -87,7 +87,7 @@ func findMember(word string, members []chat.Member) (chat.AccountID, error) {
 	found := map[chat.AccountID]bool{}
 	for _, m := range members {
 		id := strings.ToLower(word)
-		if m.Name == word || m.Account.String() == id || m.Account.Short() == id {
+		if m.Name != "" && strings.EqualFold(m.Name, word) || m.Account.String() == id || m.Account.Short() == id {
 			found[m.Account] = true
 		}
 	}

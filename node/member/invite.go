@@ -83,13 +83,36 @@ func (l *Ledger) NewInvite(note string, most int, expires, now time.Time) (Token
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if v := l.mayInvite(); v != Admitted {
-		return Token{}, Invite{}, v
+		return Token{}, Invite{}, cannotInvite(v)
 	}
 	invites, ok := roomFor(l.kept.Invites, i, now)
 	if !ok {
 		return Token{}, Invite{}, fmt.Errorf("%d invites, for %d devices together, are the most that are open at a time: revoke one", MaxInvites, MaxPlaces)
 	}
 	return token, i.look(now), l.save(func(k *kept) { k.Invites = append(invites, i) })
+}
+
+// ours is a verdict on this device, in words for its own people.
+type ours struct {
+	verdict Verdict
+	text    string
+}
+
+// Error returns the words.
+func (o *ours) Error() string { return o.text }
+
+// Unwrap returns the verdict.
+func (o *ours) Unwrap() error { return o.verdict }
+
+// cannotInvite says why this device makes no invites.
+func cannotInvite(v Verdict) error {
+	switch v {
+	case NoMember:
+		return &ours{v, "this device is not a member of the network yet, and cannot invite to it"}
+	case MayNotInvite:
+		return &ours{v, fmt.Sprintf("this device is %d invites away from the one that made the network, and cannot invite: let somebody nearer do it", MaxDepth)}
+	}
+	return v
 }
 
 // roomFor drops the oldest of the invites that lead nowhere, until there is room for another one.

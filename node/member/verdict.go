@@ -42,3 +42,7 @@ func (v Verdict) Error() string {
 	}
 	return fmt.Sprintf("refused with the number %d, which a newer node may know", byte(v))
 }
+
+// Refused reports whether asking again is of no use, with the same invite or the same certificate. A messenger asks for it by the name of the
+// method.
+func (v Verdict) Refused() bool { return v != Admitted && v != NoMember }

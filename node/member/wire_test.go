@@ -139,5 +139,8 @@ func TestEveryVerdictSaysWhy(t *testing.T) {
 			t.Errorf("%d says %q, as %d does", v, v.Error(), other)
 		}
 		seen[v.Error()] = v
+		if v.Refused() != (v != NoMember) {
+			t.Errorf("asking again after %d: %v", v, v.Refused())
+		}
 	}
 }
