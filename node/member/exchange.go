@@ -77,7 +77,8 @@ func (g *Gate) ask(ctx context.Context, p peer.ID, exchange func(talk) error) er
 		_ = s.Reset()
 		return err
 	}
-	return s.Close()
+	_ = s.Close() // all is said
+	return nil
 }
 
 // greet makes a peer to which we have connected admit us, and becomes a member first, where that is who has invited us.

@@ -269,19 +269,29 @@ func (g *Gate) begin(fn func()) {
 	}
 }
 
-// refuse notes why nothing comes of a peer, and closes its connections: not at once, so that it can read why.
+// refuse notes why nothing comes of a peer, and closes its connections: not at once, so that it can read why, unless it was admitted and may have
+// streams that are being served.
 func (g *Gate) refuse(p peer.ID, why error) {
 	g.log.Debug("a peer is not admitted", zap.Stringer("peer", p), zap.Error(why))
 	if v := Verdict(0); errors.As(why, &v) {
 		g.count()
 	}
-	g.change(p, func(s *standing) { s.err, s.chain = why, nil })
+	served := false
+	g.change(p, func(s *standing) {
+		served = s.chain != nil
+		s.err, s.chain = why, nil
+	})
 	conns := g.Network().ConnsToPeer(p)
-	time.AfterFunc(Farewell, func() {
+	hangUp := func() {
 		for _, c := range conns {
 			_ = c.CloseWithError(network.ConnGated)
 		}
-	})
+	}
+	if served {
+		hangUp()
+		return
+	}
+	time.AfterFunc(Farewell, hangUp)
 }
 
 func (g *Gate) count() {
