@@ -134,6 +134,9 @@ func chatConfig(h *home.Home, o cli.NodeOptions, db *store.DB, n *node.Node, log
 		Identity: o.Identity, Name: h.Profile().Name, Network: h.Network().Network, Seeds: h.Network().Seeds, Join: h.Invite(),
 		Links: h, Store: db, Keys: o.Unlocked, Instance: o.Unlocked, OnlyCopy: o.OnlyCopy, Database: db.Engine(),
 		Transport: n, Directory: n, Members: n, Hosts: n, Logger: log,
-		Health: func() (joined bool, trouble string) { return h.Joined() || n.Joined(), n.Warning() },
+		Health: func() chat.Health {
+			wrongKey, noMember := n.Refused()
+			return chat.Health{Joined: h.Joined() || n.Joined(), Trouble: n.Warning(), WrongKey: wrongKey, NoMember: noMember}
+		},
 	}
 }

@@ -26,13 +26,9 @@ func Join(ctx context.Context, cfg Config) error {
 	if err := cfg.check(); err != nil {
 		return fmt.Errorf("join network: %w", err)
 	}
-	h, err := newHost(cfg, nil, nil)
+	n, err := build(cfg, nil, nil)
 	if err != nil {
 		return err
-	}
-	n, err := enclose(cfg, h, nil)
-	if err != nil {
-		return errors.Join(err, h.Close())
 	}
 	defer func() { _ = n.Close() }() // it listens nowhere, and what it was given is kept
 	if len(n.seeds) == 0 {

@@ -28,7 +28,7 @@ import (
 
 // newHost makes the libp2p host of a node: TCP with Noise and yamux, QUIC where the network has no pre-shared key, and nothing
 // else. Without listen addresses it only dials.
-func newHost(cfg Config, listen, announced []ma.Multiaddr) (host.Host, error) {
+func newHost(cfg Config, listen, announced []ma.Multiaddr, k *knocks) (host.Host, error) {
 	key, err := hostKey(cfg.Key)
 	if err != nil {
 		return nil, err
@@ -58,7 +58,7 @@ func newHost(cfg Config, listen, announced []ma.Multiaddr) (host.Host, error) {
 		listenOption(listen),
 	}
 	if cfg.Network.PSK != nil {
-		options = append(options, libp2p.PrivateNetwork(cfg.Network.PSK))
+		options = append(options, libp2p.PrivateNetwork(cfg.Network.PSK), libp2p.ConnectionGater(k))
 	} else {
 		options = append(options, libp2p.Transport(quic.NewTransport))
 	}

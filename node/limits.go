@@ -138,6 +138,9 @@ const (
 	ConnsHigh     = 64
 	SeedConnsLow  = 128
 	SeedConnsHigh = 160
+	// KnockLife is how long a connection that came in has to show that it has the network's key, before it is counted as one without it: as long
+	// as libp2p gives a handshake.
+	KnockLife = 15 * time.Second
 	// ForeignGrace is how long a node of another network stays connected: long enough for it to hear that it is one.
 	ForeignGrace = time.Second
 	// ConnGrace is how long a new connection is left alone: long enough to show what it is for.

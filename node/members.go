@@ -13,6 +13,24 @@ import (
 	"parley/node/member"
 )
 
+// build makes a host, puts the gate around it, and a node around both.
+func build(cfg Config, listen, announced []ma.Multiaddr) (*Node, error) {
+	k := newKnocks()
+	h, err := newHost(cfg, listen, announced, k)
+	if err != nil {
+		return nil, err
+	}
+	n, err := enclose(cfg, h, announced)
+	if err != nil {
+		return nil, errors.Join(err, h.Close())
+	}
+	n.knocks = k
+	return n, nil
+}
+
+// Refused counts the connections that came to nothing: of those who had not the network's key, and of those who had it and are no members.
+func (n *Node) Refused() (wrongKey, noMember int) { return n.knocks.count(), n.gate.Refused() }
+
 // enclose puts the gate around a host, and a node around both.
 func enclose(cfg Config, h host.Host, announced []ma.Multiaddr) (*Node, error) {
 	m := cfg.Member

@@ -198,3 +198,24 @@ func TestThrownOut(t *testing.T) {
 		t.Error("Carol has taken her letter")
 	}
 }
+
+// TestWrongKeysAreCounted has somebody come with another network's key, and somebody who says nothing.
+func TestWrongKeysAreCounted(t *testing.T) {
+	t.Parallel()
+	world := nodetest.NewWorld(t, nodetest.Private)
+	alice, bob := world.Device("alice").Start(), world.Device("bob").Start()
+	stranger := nodetest.NewWorld(t, nodetest.Private).Device("stranger")
+	stranger.Config.Network.Seeds = []peer.AddrInfo{alice.Info()}
+	if err := node.Join(nodetest.Context(t), stranger.Config); err == nil {
+		t.Fatal("a stranger is in")
+	}
+	bob.Learn(alice.ID(), alice.Config.Listen)
+	deliverAll(t, bob, alice, letters(1))
+	nodetest.WaitFor(t, "the stranger to be counted", func() bool {
+		wrongKey, noMember := alice.Refused()
+		return wrongKey > 0 && noMember == 0
+	})
+	if wrongKey, noMember := bob.Refused(); wrongKey+noMember > 0 {
+		t.Errorf("Bob has counted %d and %d", wrongKey, noMember)
+	}
+}

@@ -58,6 +58,7 @@ type Node struct {
 	host      host.Host // the gate
 	gate      *member.Gate
 	members   *member.Ledger
+	knocks    *knocks
 	announced []ma.Multiaddr
 	seeds     []peer.AddrInfo // without ourselves
 
@@ -96,15 +97,11 @@ func New(cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	h, err := newHost(cfg, listen, announced)
+	n, err := build(cfg, listen, announced)
 	if err != nil {
 		return nil, err
 	}
-	n, err := enclose(cfg, h, announced)
-	if err != nil {
-		return nil, errors.Join(err, h.Close())
-	}
-	if a := missing(listen, h.Network().ListenAddresses()); a != nil {
+	if a := missing(listen, n.host.Network().ListenAddresses()); a != nil {
 		return nil, errors.Join(&ListenError{Address: a.String(), Reason: "the address was taken meanwhile"}, n.Close())
 	}
 	if len(skipped) > 0 {
@@ -121,6 +118,7 @@ func assemble(cfg Config, h *member.Gate, members *member.Ledger, announced []ma
 		host:      h,
 		gate:      h,
 		members:   members,
+		knocks:    newKnocks(),
 		announced: announced,
 		shelf:     directory.NewShelf(cfg.Validators),
 		dials:     newDials(),

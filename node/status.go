@@ -105,8 +105,12 @@ type trouble struct {
 func (t *trouble) note(err error, psk bool, retry time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.retry = retry
+	if errors.Is(err, swarm.ErrDialBackoff) && t.reason != "" { // somebody else has tried meanwhile: the last reason tells more
+		return
+	}
 	v := member.Verdict(0)
-	t.reason, t.refused, t.retry = reason(err, psk), errors.As(err, &v), retry
+	t.reason, t.refused = reason(err, psk), errors.As(err, &v)
 }
 
 // String says what went wrong and when the next attempt is.

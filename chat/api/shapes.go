@@ -62,6 +62,8 @@ type networkShape struct {
 	Private     bool   `json:"private"`
 	Joined      bool   `json:"joined"`
 	Seeds       int    `json:"seeds"`
+	WrongKey    int    `json:"refused_wrong_key"`
+	NoMember    int    `json:"refused_no_member"`
 }
 
 type statusShape struct {

@@ -105,7 +105,7 @@ func (w *world) start(ctx context.Context, h *home.Home, o cli.NodeOptions) (cli
 		Identity: o.Identity, Name: h.Profile().Name, Network: h.Network().Network, Seeds: h.Network().Seeds, Join: h.Invite(), Links: h,
 		Store: w.store(h.Dir()), Keys: o.Unlocked, Instance: o.Unlocked, OnlyCopy: o.OnlyCopy, Database: "memory", Transport: port, Directory: port,
 		Members: w.town(h.Dir(), o.Identity), Hosts: port,
-		Health: func() (bool, string) { return h.Joined() || len(port.Peers()) > 0, "" },
+		Health: func() chat.Health { return chat.Health{Joined: h.Joined() || len(port.Peers()) > 0} },
 	})
 	if err := m.Resume(ctx); err != nil {
 		return nil, err

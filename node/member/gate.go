@@ -235,9 +235,14 @@ func (g *Gate) change(p peer.ID, fn func(*standing)) {
 	}
 }
 
-// connected puts a connection on probation. The side that has dialled begins the exchange.
+// connected puts a connection on probation, whatever came of an earlier one. The side that has dialled begins the exchange.
 func (g *Gate) connected(_ network.Network, c network.Conn) {
 	p := c.RemotePeer()
+	g.change(p, func(s *standing) {
+		if s.err != nil {
+			s.err, s.chain, s.theirs = nil, nil, false
+		}
+	})
 	time.AfterFunc(Probation, func() {
 		if !c.IsClosed() && !g.Settled(p) {
 			g.count()

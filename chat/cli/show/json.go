@@ -212,6 +212,8 @@ type StatusNetwork struct {
 	Private     bool   `json:"private"`
 	Joined      bool   `json:"joined"`
 	Seeds       int    `json:"seeds"`
+	WrongKey    int    `json:"refused_wrong_key"`
+	NoMember    int    `json:"refused_no_member"`
 }
 
 // OneStatus returns how a node is doing.
