@@ -426,6 +426,71 @@ func TestCommandsCanBePasted(t *testing.T) {
 	}
 }
 
+func TestANetworkWithoutMembersIsSaidToBeOne(t *testing.T) {
+	h := created(t, alice(t))
+	path := filepath.Join(h.Dir(), networkFile)
+	now, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := bytes.Replace(now, []byte(`  "members": 1,`+"\n"), nil, 1)
+	if bytes.Equal(before, now) {
+		t.Fatalf("the file is %s", now)
+	}
+	if err := os.WriteFile(path, before, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Open(h.Dir())
+	wantError(t, err, chat.CodeConfig, "was made by another version of parley", "init --name Alice")
+}
+
+func TestTheLedgerIsKeptAsAWhole(t *testing.T) {
+	h := created(t, alice(t))
+	if data, err := h.Ledger().Load(); data != nil || err != nil {
+		t.Errorf("before the first time: %q, %v", data, err)
+	}
+	for _, want := range []string{"one", "another, which is longer", "two"} {
+		if err := h.Ledger().Save([]byte(want)); err != nil {
+			t.Fatal(err)
+		}
+		if data, err := h.Ledger().Load(); string(data) != want || err != nil {
+			t.Errorf("got %q, %v; want %q", data, err, want)
+		}
+	}
+	if err := os.Chmod(h.Dir(), 0o500); err != nil {
+		t.Fatal(err)
+	}
+	defer os.Chmod(h.Dir(), 0o700)
+	if err := h.Ledger().Save([]byte("three")); err == nil && os.Geteuid() != 0 {
+		t.Error("kept where nothing can be written")
+	}
+}
+
+func TestAnotherInviteTakesThePlaceOfTheFirst(t *testing.T) {
+	p := alice(t)
+	p.Join, p.Authority = invite(p), nil
+	h := created(t, p)
+	second, err := chat.ParseInvite(invite(p))
+	if err != nil {
+		t.Fatal(err)
+	}
+	second.Member = chat.Token{2}
+	if err := h.SaveInvite(second); err != nil {
+		t.Fatal(err)
+	}
+	again, err := Open(h.Dir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if j, _ := again.Join(); j.Link != second.String() || j.Joined || again.Invite().MemberToken() != second.Member {
+		t.Errorf("the home has %+v", j)
+	}
+	u, err := again.Unlock(nil)
+	if err != nil || u.Authority() != nil {
+		t.Errorf("who has joined has the authority's key (%v)", err)
+	}
+}
+
 func TestSecretsNeverPrint(t *testing.T) {
 	h := created(t, alice(t))
 	n := h.Network()

@@ -180,3 +180,18 @@ func TestVectors(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkJudge is what a stranger can make a node work with one frame: the longest chain.
+func BenchmarkJudge(b *testing.B) {
+	n := village()
+	n.Proven = func(_ [16]byte, account [32]byte, _ peer.ID, proof []byte) bool {
+		_ = ed25519.Verify(account[:], nil, proof) // the work of the messenger's rule
+		return true
+	}
+	long := chain(n, 0x10, 0x20, 0x30, 0x40, 0x50, 0x60, 0x70, 0x80)
+	for b.Loop() {
+		if long.Judge(n, claim(0x80).Device) != Admitted {
+			b.Fatal("not a member")
+		}
+	}
+}

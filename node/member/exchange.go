@@ -283,8 +283,11 @@ func (g *Gate) takeList(list []byte, from peer.ID) error {
 		return nil
 	}
 	newer, err := g.ledger.TakeList(list)
-	if err != nil || !newer {
+	if !newer {
 		return err
+	}
+	if err != nil {
+		g.log.Warn("cannot write down who was removed from the network", zap.Error(err))
 	}
 	g.Spread(from)
 	return nil

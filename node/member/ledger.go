@@ -228,7 +228,8 @@ func (l *Ledger) newer(than uint64) []byte {
 	return l.list.Marshal()
 }
 
-// TakeList keeps a list that the authority has signed, if it is newer than ours, and reports whether it is.
+// TakeList takes a list that the authority has signed, if it is newer than ours, and reports whether it is. A newer one counts from now on, also
+// when the error says that it could not be kept: it will be with the next change.
 func (l *Ledger) TakeList(list []byte) (newer bool, err error) {
 	next, err := ParseList(list)
 	if err != nil {
@@ -242,7 +243,9 @@ func (l *Ledger) TakeList(list []byte) (newer bool, err error) {
 	if !l.member() || !next.Signed(l.cfg.Network, l.chain.Authority) {
 		return false, errors.New("the list of revocations is not the authority's")
 	}
-	return true, l.replaceList(next)
+	err = l.replaceList(next)
+	l.list, l.kept.List = next, next.Marshal()
+	return true, err
 }
 
 // replaceList keeps a good list; the caller holds mu.

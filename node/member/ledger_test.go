@@ -353,6 +353,36 @@ func TestAuthorityWithAnOldMemory(t *testing.T) {
 	}
 }
 
+// TestListCountsOnAFullDisk takes Bob's word away although that cannot be kept, and keeps it with the next change.
+func TestListCountsOnAFullDisk(t *testing.T) {
+	town, mayor, _ := founder(t)
+	key := membertest.NewKey(t)
+	vault := town.Admit(key)
+	alice := town.Ledger(key, nil, vault)
+	bob := membertest.KeyOf(membertest.NewKey(t))
+	bobs, err := member.ParseChain(town.Chain(mayor, bob))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := mayor.Revoke([]member.Key{bob}, false, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	vault.Fill(true)
+	if newer, err := alice.TakeList(mayor.List()); !newer || err == nil {
+		t.Errorf("a full disk: %v, %v", newer, err)
+	}
+	if v := alice.Stands(bobs); v != member.Revoked {
+		t.Errorf("Bob gets %d", v)
+	}
+	vault.Fill(false)
+	if _, _, err := alice.NewInvite("", 1, time.Now().Add(time.Hour), time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if v := town.Ledger(key, nil, vault).Stands(bobs); v != member.Revoked {
+		t.Errorf("after a restart Bob gets %d", v)
+	}
+}
+
 // TestNobodyElsesList takes none from a stranger, and none before it knows whose it would be.
 func TestNobodyElsesList(t *testing.T) {
 	town, alice, _ := founder(t)
