@@ -17,7 +17,7 @@
 //
 // The folder has mode 0700, every file in it 0600, and every file is replaced as a whole: a crash leaves the old one or the new
 // one. Nothing of this is ever in the database, so that a copy of the database alone says nothing about keys, and nothing at all about
-// what is in it.
+// what is in it; and a database that is put back to an older copy gives no invite its uses back, and lets nobody in who was thrown out.
 //
 // Start with Create (once) and Open. Looking at a home needs no lock; a process that runs a node on it holds Lock for as long.
 package home

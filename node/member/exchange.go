@@ -73,12 +73,13 @@ func (g *Gate) ask(ctx context.Context, p peer.ID, exchange func(talk) error) er
 	}
 	t := newTalk(s)
 	defer t.in.Close()
-	if err := exchange(t); err != nil {
+	err = exchange(t)
+	if v := Verdict(0); err != nil && !errors.As(err, &v) {
 		_ = s.Reset()
 		return err
 	}
-	_ = s.Close() // all is said
-	return nil
+	_ = s.Close() // all is said, the verdict too
+	return err
 }
 
 // greet makes a peer to which we have connected admit us, and becomes a member first, where that is who has invited us.

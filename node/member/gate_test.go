@@ -393,6 +393,25 @@ func TestRevokedEverywhere(t *testing.T) {
 	}
 }
 
+// TestWhoIsCalledIsTold lets the authority call Mallory, whom it has just thrown out: she hears it from the one who calls.
+func TestWhoIsCalledIsTold(t *testing.T) {
+	town := membertest.NewTown(t)
+	mayor, mallory := newFounder(t, town), newMember(t, town)
+	if err := mayor.ledger.Revoke([]member.Key{membertest.KeyOf(mallory.key)}, true, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if err := mayor.Connect(soon(t), peer.AddrInfo{ID: mallory.ID(), Addrs: mallory.Addrs()}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "Mallory to see him", func() bool { return len(mallory.Network().ConnsToPeer(mayor.ID())) > 0 })
+	if err := mallory.Await(soon(t), mayor.ID()); !errors.Is(err, member.Revoked) {
+		t.Errorf("Mallory is told %v", err)
+	}
+	if err := mayor.Await(soon(t), mallory.ID()); !errors.Is(err, member.Revoked) && !errors.Is(err, member.ErrGone) {
+		t.Errorf("who calls has %v", err)
+	}
+}
+
 // TestOtherNetwork shows nothing to a node of another network.
 func TestOtherNetwork(t *testing.T) {
 	town := membertest.NewTown(t)
