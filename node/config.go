@@ -68,6 +68,7 @@ type Membership struct {
 	Account   [32]byte           // whose device this is
 	Proof     [64]byte           // of that
 	Authority ed25519.PrivateKey // nil unless this device made the network
+	Closed    bool               // whom it lets in invites nobody
 	Issuer    peer.ID            // of the invite that it joins with; empty for none
 	Token     [16]byte           // in that invite
 	Vault     member.Vault       // where the ledger lies; nil: nothing outlives the process

@@ -39,6 +39,7 @@ func enclose(cfg Config, h host.Host, announced []ma.Multiaddr) (*Node, error) {
 		Claim:     member.Claim{Device: member.Key(cfg.Key.Public().(ed25519.PublicKey)), Account: m.Account, Proof: m.Proof},
 		Device:    cfg.Key,
 		Authority: m.Authority,
+		Closed:    m.Closed,
 		Vault:     m.Vault,
 	}, time.Now())
 	if err != nil {

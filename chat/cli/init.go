@@ -27,6 +27,7 @@ func (a *App) initCommand() *cli.Command {
 			&cli.StringFlag{Name: "name", Usage: "what others see"},
 			&cli.StringFlag{Name: "network", Usage: "make a private network called `NAME` (default: home)"},
 			&cli.BoolFlag{Name: "no-psk", Usage: "make it without a pre-shared key, so that QUIC works"},
+			&cli.StringFlag{Name: "invites", Usage: "who may invite to it: `WHO` is members (the default) or admins, which is this device alone"},
 			&cli.StringFlag{Name: "join", Usage: "join the network of an invite `LINK`; - reads it from standard input"},
 			passphraseFlag(),
 			&cli.BoolFlag{Name: "keyring", Usage: "let the keyring of this system open the keys"},
@@ -86,6 +87,11 @@ func initConflicts(c *cli.Context) error {
 		return conflict("join", "network")
 	case c.IsSet("join") && c.IsSet("no-psk"):
 		return conflict("join", "no-psk")
+	case c.IsSet("join") && c.IsSet("invites"):
+		return conflict("join", "invites")
+	}
+	if who := c.String("invites"); c.IsSet("invites") && who != "members" && who != "admins" {
+		return argv.Usage(fmt.Sprintf("--invites %.40q: want members or admins", who), "parley init --help")
 	}
 	return exclusive(c, "passphrase-file", "keyring", "no-passphrase")
 }
@@ -240,6 +246,7 @@ func (s *setup) identify() (err error) {
 	if name == "" {
 		name = "home"
 	}
+	s.params.Network.Closed = s.c.String("invites") == "admins"
 	s.params.Network.Network, s.params.Authority, err = chat.NewNetwork(name, !s.c.Bool("no-psk"))
 	return err
 }

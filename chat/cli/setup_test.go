@@ -91,6 +91,8 @@ func TestInitNeverAsksWithoutATerminal(t *testing.T) {
 		"-y is missing":                  {"--name", "Bob", "--no-passphrase", "--join", invite},
 		"exclude each other":             {"--name", "Bob", "-y", "--join", invite, "--network", "x"},
 		"--join and --no-psk":            {"--name", "Bob", "-y", "--join", invite, "--no-psk"},
+		"--join and --invites":           {"--name", "Bob", "-y", "--join", invite, "--invites", "admins"},
+		"want members or admins":         {"--name", "Bob", "-y", "--invites", "nobody"},
 		"--passphrase-file and":          {"--name", "Bob", "--no-passphrase", "--passphrase-file", "x"},
 		"that link is for adding":        {"--name", "Bob", "-y", "--join", contact},
 		"there is no parley link":        {"--name", "Bob", "-y", "--join", "hello"},

@@ -38,7 +38,8 @@ type Profile struct {
 // Network is the network that this device is on.
 type Network struct {
 	chat.Network
-	Seeds []chat.Seed
+	Closed bool // nobody but the device that made the network invites to it; said where that is us
+	Seeds  []chat.Seed
 }
 
 // Join is the invite that we joined the network with.
@@ -352,6 +353,7 @@ type networkOnDisk struct {
 	ID      string       `json:"id"`
 	PSK     []byte       `json:"psk,omitempty"`
 	Members int          `json:"members"` // how it is known who is on it; see membersByCertificate
+	Closed  bool         `json:"closed,omitempty"`
 	Seeds   []seedOnDisk `json:"seeds,omitempty"`
 }
 
@@ -364,7 +366,7 @@ type seedOnDisk struct {
 }
 
 func (n Network) onDisk() networkOnDisk {
-	d := networkOnDisk{Name: n.Name, ID: hex.EncodeToString(n.ID[:]), PSK: n.PSK, Members: membersByCertificate}
+	d := networkOnDisk{Name: n.Name, ID: hex.EncodeToString(n.ID[:]), PSK: n.PSK, Members: membersByCertificate, Closed: n.Closed}
 	for _, s := range n.Seeds {
 		d.Seeds = append(d.Seeds, seedOnDisk{s.Device.String(), s.Addrs})
 	}
@@ -372,7 +374,7 @@ func (n Network) onDisk() networkOnDisk {
 }
 
 func (d networkOnDisk) parse() (Network, error) {
-	n := Network{Network: chat.Network{Name: d.Name, PSK: d.PSK}}
+	n := Network{Network: chat.Network{Name: d.Name, PSK: d.PSK}, Closed: d.Closed}
 	if id, err := hex.DecodeString(d.ID); err != nil || len(id) != copy(n.ID[:], id) || len(id) != len(n.ID) {
 		return n, fmt.Errorf("network id %.80q", d.ID)
 	}

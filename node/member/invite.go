@@ -110,7 +110,7 @@ func cannotInvite(v Verdict) error {
 	case NoMember:
 		return &ours{v, "this device is not a member of the network yet, and cannot invite to it"}
 	case MayNotInvite:
-		return &ours{v, fmt.Sprintf("this device is %d invites away from the one that made the network, and cannot invite: let somebody nearer do it", MaxDepth)}
+		return &ours{v, "this device may not invite: the one that made the network may, and others where it was made so, if they are near enough"}
 	}
 	return v
 }
@@ -233,7 +233,8 @@ func (l *Ledger) issue(claim Claim, id InviteID, now time.Time) Chain {
 	if l.cfg.Authority != nil {
 		key, above = l.cfg.Authority, Chain{Authority: l.chain.Authority}
 	}
-	c := Certificate{Claim: claim, MayInvite: len(above.Certificates)+1 < MaxDepth, Invite: id, Issued: uint64(now.Unix())}
+	mayInvite := !l.cfg.Closed && len(above.Certificates)+1 < MaxDepth
+	c := Certificate{Claim: claim, MayInvite: mayInvite, Invite: id, Issued: uint64(now.Unix())}
 	c = issue(l.cfg.Network, key, c)
 	return Chain{Authority: above.Authority, Certificates: append(slices.Clone(above.Certificates), c)}
 }

@@ -26,6 +26,7 @@ type Config struct {
 	Claim     Claim              // whose device it is
 	Device    ed25519.PrivateKey // signs the certificates of those whom the device invites
 	Authority ed25519.PrivateKey // nil unless the device made the network
+	Closed    bool               // whom the authority lets in invites nobody
 	Vault     Vault              // nil: nothing outlives the process
 }
 

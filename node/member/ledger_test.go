@@ -265,6 +265,27 @@ func TestInvitingAsFarAsItGoes(t *testing.T) {
 	}
 }
 
+// TestClosedNetwork lets nobody invite but the device that made it.
+func TestClosedNetwork(t *testing.T) {
+	town, key, now := membertest.NewTown(t), membertest.NewKey(t), time.Now()
+	cfg := member.Config{Network: town.Network, Device: key, Claim: town.Claim(membertest.KeyOf(key)), Authority: town.Authority, Closed: true}
+	alice, err := member.Open(cfg, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bobs := membertest.NewKey(t)
+	bob := town.Ledger(bobs, nil, nil)
+	if err := bob.Take(town.Chain(alice, membertest.KeyOf(bobs))); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := bob.NewInvite("", 1, now.Add(time.Hour), now); !errors.Is(err, member.MayNotInvite) || !strings.Contains(err.Error(), "may not invite") {
+		t.Errorf("Bob invites: %v", err)
+	}
+	if bob.Standing() != member.Admitted {
+		t.Errorf("Bob stands as %d", bob.Standing())
+	}
+}
+
 // TestRevoked takes Alice's word away, and, if asked, that of all whom she let in.
 func TestRevoked(t *testing.T) {
 	for _, withInvited := range []bool{false, true} {
