@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/libp2p/go-libp2p"
 	kad "github.com/libp2p/go-libp2p-kad-dht/pb"
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/network"
@@ -453,5 +454,44 @@ func TestStaleServers(t *testing.T) {
 		if got, err := alice.Lookup(ctx, key); err != nil || !bytes.Equal(got, newer) {
 			t.Fatalf("Alice finds %x, %v", got, err)
 		}
+	}
+}
+
+// TestStrangersHaveNoSeat keeps a server out of the table that is connected and no member, though a member that came after it is in.
+func TestStrangersHaveNoSeat(t *testing.T) {
+	town := membertest.NewTown(t)
+	alice, bob := villager(t, town), villager(t, town)
+	for _, n := range []*Node{alice, bob} {
+		if err := n.startDHT(true); err != nil {
+			t.Fatal(err)
+		}
+		defer n.stopDHT()
+	}
+	key, err := hostKey(membertest.NewKey(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	mallory, err := libp2p.New(libp2p.Identity(key), libp2p.NoListenAddrs, libp2p.DisableMetrics(), libp2p.ProtocolVersion(alice.cfg.Network.version()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mallory.Close()
+	mallory.SetStreamHandler(alice.cfg.Network.dhtPrefix()+"/kad/1.0.0", func(s network.Stream) { _ = s.Reset() })
+	at := peer.AddrInfo{ID: alice.ID(), Addrs: alice.host.Addrs()}
+	if err := errors.Join(mallory.Connect(t.Context(), at), bob.host.Connect(t.Context(), at)); err != nil {
+		t.Fatal(err)
+	}
+	table := alice.table.Load().RoutingTable()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for table.Find(bob.ID()) == "" || !alice.isServer(mallory.ID()) {
+		select {
+		case <-tick.C:
+		case <-t.Context().Done():
+			t.Fatal("neither has a seat")
+		}
+	}
+	if table.Find(mallory.ID()) != "" {
+		t.Error("she has a seat")
 	}
 }
