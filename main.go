@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"io"
 	"os"
@@ -25,7 +26,7 @@ const version = "0.1.0-dev"
 
 func main() {
 	app := &cli.App{Version: cli.Build(version), Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
-	app.Start, app.Offline, app.Probe, app.Limits = start, offline, probe, node.MailboxLimits
+	app.Start, app.Offline, app.Join, app.Limits = start, offline, join, node.MailboxLimits
 	os.Exit(app.Run(context.Background(), os.Args))
 }
 
@@ -59,17 +60,8 @@ func start(ctx context.Context, h *home.Home, o cli.NodeOptions) (cli.Node, erro
 	return r, nil
 }
 
-// running is a node in this process. The order in which its parts stop does not matter, but for the database, which closes last.
-type running struct {
-	*chat.Messenger
-	parts  *errgroup.Group
-	ended  <-chan struct{}
-	cancel context.CancelFunc
-	close  func() error
-}
-
-// run makes the three parts that run, and returns when the last of them is ready.
-func run(ctx context.Context, h *home.Home, o cli.NodeOptions, db *store.DB, n *node.Node, log *zap.Logger) (*running, error) {
+// run makes the three parts that run, and returns when the last of them is ready. The database closes last.
+func run(ctx context.Context, h *home.Home, o cli.NodeOptions, db *store.DB, n *node.Node, log *zap.Logger) (*cli.Running, error) {
 	m := chat.New(chatConfig(h, o, db, n, log.Named("chat")))
 	if err := m.Resume(ctx); err != nil {
 		return nil, err
@@ -84,7 +76,9 @@ func run(ctx context.Context, h *home.Home, o cli.NodeOptions, db *store.DB, n *
 	g.Go(func() error { return n.Run(ctx, m) }) // m receives
 	g.Go(func() error { return m.Run(ctx) })
 	g.Go(func() error { return srv.Run(ctx) })
-	r := &running{m, g, ctx.Done(), cancel, sync.OnceValue(func() error { return errors.Join(removeSocket(), db.Close()) })}
+	r := &cli.Running{
+		Messenger: m, Parts: g, Over: ctx.Done(), Cancel: cancel, Close: sync.OnceValue(func() error { return errors.Join(removeSocket(), db.Close()) }),
+	}
 	for _, ready := range []<-chan struct{}{n.Serving(), srv.Ready()} {
 		select {
 		case <-ready:
@@ -92,15 +86,6 @@ func run(ctx context.Context, h *home.Home, o cli.NodeOptions, db *store.DB, n *
 		}
 	}
 	return r, nil
-}
-
-// Ended implements cli.Node.
-func (r *running) Ended() <-chan struct{} { return r.ended }
-
-// Stop implements cli.Node.
-func (r *running) Stop() error {
-	r.cancel()
-	return errors.Join(r.parts.Wait(), r.close())
 }
 
 // offline is a messenger that only reads.
@@ -117,33 +102,40 @@ type reader struct {
 	io.Closer
 }
 
-// probe tries once to reach a node of the home's network.
-func probe(ctx context.Context, h *home.Home) error {
+// join tries once to become a member of the home's network.
+func join(ctx context.Context, h *home.Home, id *chat.Identity) error {
 	node.BridgeLogs(zapcore.NewNopCore())
-	return node.Probe(ctx, network(h))
+	return node.Join(ctx, node.Config{Key: id.DeviceKey(), Network: network(h), Member: membership(h, id, nil)})
+}
+
+func membership(h *home.Home, id *chat.Identity, authority ed25519.PrivateKey) node.Membership {
+	return node.Membership{
+		IDOf: chat.NetworkID, Proven: chat.CheckMemberProof, Account: id.Account(), Proof: id.MemberProof(h.Network().ID),
+		Authority: authority, Closed: h.Network().Closed, Issuer: h.Invite().Issuer(), Token: h.Invite().MemberToken(), Vault: h.Ledger(),
+	}
 }
 
 func nodeConfig(h *home.Home, o cli.NodeOptions, db *store.DB, boxes *store.Mailbox, log *zap.Logger) node.Config {
 	return node.Config{
-		Key: o.Identity.DeviceKey(), Network: network(h), Listen: o.Listen, Announce: o.Announce, Port: h.Node().Port,
+		Key: o.Identity.DeviceKey(), Network: network(h), Member: membership(h, o.Identity, o.Authority()), Listen: o.Listen, Announce: o.Announce, Port: h.Node().Port,
 		Seed: o.Seed, MDNS: o.MDNS, PortMap: o.PortMap, Peers: db.Peers(), Mailboxes: boxes.Store(), MailboxShared: boxes.Shared(),
 		MailboxLimits: o.MailboxLimits, Validators: chat.Validators(), Logger: log,
 	}
 }
 
 func network(h *home.Home) node.Network {
-	n := node.Network{Name: h.Network().Name, ID: h.Network().ID, PSK: h.Network().PSK}
-	for _, s := range h.Network().Seeds {
-		n.Seeds = append(n.Seeds, node.Place(s.Device, s.Addrs))
-	}
-	return n
+	n := h.Network()
+	return node.Network{Name: n.Name, ID: n.ID, PSK: n.PSK, Seeds: node.Places(n.Seeds)}
 }
 
 func chatConfig(h *home.Home, o cli.NodeOptions, db *store.DB, n *node.Node, log *zap.Logger) chat.Config {
 	return chat.Config{
 		Identity: o.Identity, Name: h.Profile().Name, Network: h.Network().Network, Seeds: h.Network().Seeds, Join: h.Invite(),
 		Links: h, Store: db, Keys: o.Unlocked, Instance: o.Unlocked, OnlyCopy: o.OnlyCopy, Database: db.Engine(),
-		Transport: n, Directory: n, Hosts: n, Hosting: n.Hosting(), Logger: log,
-		Health: func() (joined bool, trouble string) { return h.Joined() || n.Joined(), n.Warning() },
+		Transport: n, Directory: n, Members: n, Hosts: n, Hosting: n.Hosting(), Logger: log,
+		Health: func() chat.Health {
+			wrongKey, noMember := n.Refused()
+			return chat.Health{Joined: h.Joined() || n.Joined(), Trouble: n.Warning(), WrongKey: wrongKey, NoMember: noMember}
+		},
 	}
 }

@@ -96,7 +96,8 @@ func newBenchEnd(b *testing.B, world *nodetest.World, home chat.Network, name st
 		b.Fatal(err)
 	}
 	e := &benchEnd{device: &clocked{Device: world.Device(name)}, store: benchStore(b, database(b))}
-	e.device.Config.Key, e.device.Config.Validators = identity.DeviceKey(), chat.Validators()
+	e.device.Become(identity.DeviceKey())
+	e.device.Config.Validators = chat.Validators()
 	e.Messenger = chat.New(chat.Config{
 		Identity: identity, Name: name, Network: home, Links: &chattest.Links{}, Store: e.store, Keys: keys, Transport: e.device, Directory: e.device,
 	})

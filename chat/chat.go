@@ -32,11 +32,12 @@ type Config struct {
 	Database  string   // the engine's name, for Status
 	Transport Transport
 	Directory Directory
-	Hosts     Hosts                                // nil: nobody keeps mailboxes for us
-	Health    func() (joined bool, trouble string) // what Status says of the network; nil: all is well
-	Hosting   *HostLimits                          // what Status says that this node keeps for others; nil: nothing
-	Logger    *zap.Logger                          // nil: no logs
-	Clock     func() time.Time                     // nil: time.Now
+	Members   Members          // nil: nobody can be invited
+	Hosts     Hosts            // nil: nobody keeps mailboxes for us
+	Health    func() Health    // what Status says of the network; nil: all is well
+	Hosting   *HostLimits      // what Status says that this node keeps for others; nil: nothing
+	Logger    *zap.Logger      // nil: no logs
+	Clock     func() time.Time // nil: time.Now
 }
 
 // Messenger is the messenger of one device. After Resume its methods may be called at once from many goroutines,
@@ -57,7 +58,8 @@ type Messenger struct {
 	transport Transport
 	directory Directory
 	hosts     Hosts
-	health    func() (bool, string)
+	members   Members
+	health    func() Health
 	hosting   *HostLimits
 	log       *zap.Logger
 
@@ -94,7 +96,7 @@ func New(cfg Config) *Messenger {
 		cfg.Clock = time.Now
 	}
 	if cfg.Health == nil {
-		cfg.Health = func() (bool, string) { return true, "" }
+		cfg.Health = func() Health { return Health{Joined: true} }
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = zap.NewNop()
@@ -110,7 +112,7 @@ func New(cfg Config) *Messenger {
 		identity: cfg.Identity, self: cfg.Account, device: device, name: cfg.Name,
 		network: cfg.Network, seeds: cfg.Seeds, join: cfg.Join, links: cfg.Links, store: cfg.Store, database: cfg.Database,
 		safe: safe{keys: cfg.Keys, self: cfg.Account}, instance: newInstance(cfg.Instance),
-		transport: cfg.Transport, directory: cfg.Directory, hosts: cfg.Hosts, health: cfg.Health, hosting: cfg.Hosting, log: cfg.Logger,
+		transport: cfg.Transport, directory: cfg.Directory, hosts: cfg.Hosts, members: cfg.Members, health: cfg.Health, hosting: cfg.Hosting, log: cfg.Logger,
 		keys: &keyring{}, certificates: newMemo(wire.ParseCertificate), accounts: newMemo(wire.ParseAccountRecord),
 		devices: newMemo(wire.ParseDeviceRecord),
 		clock:   clock{wall: cfg.Clock}, elapsed: newElapsed(), outbox: newOutbox(), resolver: newResolver(), arrange: make(chan struct{}, 1), arranged: newGate(), strangers: newBudget(), since: cfg.Clock(),
@@ -319,17 +321,27 @@ type NetworkStatus struct {
 	Private     bool // it has a pre-shared key
 	Joined      bool // a node of the network has answered since the invite was taken, or we made the network
 	Seeds       int  // seeds that we know
+	WrongKey    int  // connections in this run of those who had not the network's key
+	NoMember    int  // connections in this run of those who had it and are no members
+}
+
+// Health is what a node says of its network.
+type Health struct {
+	Joined             bool   // a node of it has admitted us since the invite was taken, or we made it
+	Trouble            string // "" where there is none
+	WrongKey, NoMember int    // see NetworkStatus
 }
 
 // Status says how the node is doing.
 func (m *Messenger) Status(ctx context.Context) (Status, error) {
-	joined, trouble := m.health()
+	health := m.health()
 	s := Status{
 		Ready: true, Name: m.name, Account: m.self, Device: m.device, Database: m.database, Since: m.since,
 		Hosting: m.hosting,
-		Trouble: cmp.Or(m.trouble.now(), m.safe.damage.now(), m.secondCopy(), m.restoration(), trouble), Restored: m.restored,
+		Trouble: cmp.Or(m.trouble.now(), m.safe.damage.now(), m.secondCopy(), m.restoration(), health.Trouble), Restored: m.restored,
 		Network: NetworkStatus{
-			Name: m.network.Name, Fingerprint: m.network.Fingerprint(), Private: m.network.PSK != nil, Joined: joined, Seeds: len(m.seeds),
+			Name: m.network.Name, Fingerprint: m.network.Fingerprint(), Private: m.network.PSK != nil, Joined: health.Joined,
+			Seeds: len(m.seeds), WrongKey: health.WrongKey, NoMember: health.NoMember,
 		},
 	}
 	if m.transport != nil {

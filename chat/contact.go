@@ -448,23 +448,11 @@ func (m *Messenger) ResetContactLink(ctx context.Context) (InviteLink, error) {
 	if err := m.links.RenewLinks(); err != nil {
 		return InviteLink{}, wrap(err, "renew the links")
 	}
+	if err := m.revokeOpenInvites(ctx); err != nil {
+		return InviteLink{}, err
+	}
 	poke(m.arrange)
 	return m.ContactLink(ctx)
-}
-
-// Invite makes a link that lets somebody join the network, and makes them and us contacts.
-func (m *Messenger) Invite(context.Context) (InviteLink, error) {
-	addrs, reachable := m.addresses()
-	if len(addrs) == 0 {
-		return InviteLink{}, &Error{Code: CodeUnavailable, Detail: "this node listens on no address yet, so an invite would lead nowhere", Try: "parley up"}
-	}
-	invite := Invite{
-		Kind: InviteNetwork, Network: m.network, Account: m.self, Name: m.name, Expires: m.now().Add(InviteLifetime),
-		Seeds: append([]Seed{{Device: m.device, Addrs: addrs}}, m.otherSeeds()...), Token: m.links.LinkKey().Invite(),
-	}
-	return InviteLink{
-		Link: invite.String(), Network: m.network.Name, Expires: invite.Expires, Addresses: addrs, Reachable: reachable,
-	}, nil
 }
 
 // addresses returns our best addresses, as many as a link holds; none without a network.

@@ -30,8 +30,7 @@ func NewNetwork(name string, psk bool) (n Network, authority []byte, err error) 
 	authority = make([]byte, ed25519.SeedSize)
 	mustRandom(authority)
 	public := ed25519.NewKeyFromSeed(authority).Public().(ed25519.PublicKey)
-	sum := sha256.Sum256(append([]byte(wire.LabelNetworkID), public...))
-	n = Network{Name: name, ID: [16]byte(sum[:16])}
+	n = Network{Name: name, ID: NetworkID(public)}
 	if psk {
 		n.PSK = make([]byte, 32)
 		mustRandom(n.PSK)
@@ -52,8 +51,8 @@ func (n Network) String() string { return n.Name + " " + n.Fingerprint() }
 // Format is String for every verb, so that no %+v prints the key.
 func (n Network) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(n.String())) }
 
-// Seed is a node to connect to first.
-type Seed struct {
+// Seed is a node to connect to first. (It is an alias of an unnamed struct, so that the node can name it without importing this package.)
+type Seed = struct {
 	Device peer.ID
 	Addrs  []string // multiaddrs without the /p2p part
 }
@@ -76,6 +75,7 @@ type Invite struct {
 	Name    string    // of the inviter; empty where the link holds none that is fit to be shown
 	Expires time.Time // whole minutes; zero: never
 	Token   Token     // what the inviter lets its bearer in with; zero for none
+	Member  Token     // what lets its bearer into the network; zero in a contact link
 }
 
 // Format shows who invites, and no key, whatever the verb.
@@ -92,7 +92,7 @@ func (i Invite) String() string {
 	if !i.Expires.IsZero() {
 		l.Expires = uint32(i.Expires.Unix() / 60)
 	}
-	l.Token = i.Token.bytes()
+	l.Token, l.Member = i.Token.bytes(), i.Member.bytes()
 	for _, s := range i.Seeds {
 		if key, err := wire.DeviceKey(string(s.Device)); err == nil && len(l.Seeds) < MaxInviteSeeds {
 			l.Seeds = append(l.Seeds, wire.LinkSeed{Key: key, Addrs: s.Addrs})
@@ -116,6 +116,7 @@ func ParseInvite(text string) (Invite, error) {
 		i.Expires = time.Unix(int64(l.Expires)*60, 0).UTC()
 	}
 	copy(i.Token[:], l.Token)
+	copy(i.Member[:], l.Member)
 	for _, s := range l.Seeds {
 		i.Seeds = append(i.Seeds, Seed{Device: peer.ID(wire.DeviceID(s.Key)), Addrs: s.Addrs})
 	}
@@ -124,6 +125,11 @@ func ParseInvite(text string) (Invite, error) {
 	}
 	if i.Kind == InviteNetwork && CheckName("network name", i.Network.Name) != nil {
 		return Invite{}, linkError(wire.ErrLinkDamaged)
+	}
+	if i.Kind == InviteNetwork && i.Member.IsZero() {
+		return Invite{}, &Error{
+			Code: CodeInvalid, Detail: "the invite was made by an older parley, which knew no members: ask for a new one", Try: "on the inviter's side: parley net invite",
+		}
 	}
 	return i, nil
 }
@@ -136,6 +142,22 @@ func linkError(err error) error {
 		return &Error{Code: CodeInvalid, Detail: "the link was made by a newer parley: please update this one", Try: "parley version"}
 	}
 	return &Error{Code: CodeInvalid, Detail: "the link is damaged: a part of it is missing or was changed; copy it once more, whole"}
+}
+
+// Issuer returns the device that has made the invite, and that alone can let its bearer in; "" where there is no invite.
+func (i *Invite) Issuer() peer.ID {
+	if i == nil || i.Kind != InviteNetwork || len(i.Seeds) == 0 {
+		return ""
+	}
+	return i.Seeds[0].Device
+}
+
+// MemberToken returns what lets the invite's bearer in; zeros where there is no invite.
+func (i *Invite) MemberToken() Token {
+	if i == nil {
+		return Token{}
+	}
+	return i.Member
 }
 
 // Check says why an invite cannot be used now by self (zero before an identity exists), as a *Error; nil when it can. Expiry is
@@ -164,7 +186,9 @@ type InviteLink struct {
 	Network   string
 	Expires   time.Time // zero: never
 	Addresses []string
-	Reachable bool // false: nobody outside this LAN (or machine) can use the addresses in it
+	Reachable bool   // false: nobody outside this LAN (or machine) can use the addresses in it
+	ID        string // of an invite, to revoke it by; "" for a contact link
+	Uses      int    // how many devices an invite lets in; 0 for a contact link
 }
 
 // Token is what a link is worth to its owner: a stranger who shows it has the link, and may ask. It looks random to everybody else.

@@ -67,8 +67,13 @@ const (
 	LookupRetryMax = time.Minute
 	// LookupMissingMax is the same where others of its devices are known. A device that comes up connects, and is looked for at once then.
 	LookupMissingMax = time.Hour
-	// InviteLifetime is how long an invite may be used.
-	InviteLifetime = 24 * time.Hour
+	// InviteLifetime is how long an invite may be used, where people say nothing else, and MaxInviteLifetime the longest that they may say.
+	InviteLifetime    = 24 * time.Hour
+	MaxInviteLifetime = 90 * 24 * time.Hour
+	// MaxInviteUses is how many devices one invite may let in: a class, or a club. The node's limit is the same.
+	MaxInviteUses = 100
+	// MinInviteID is how many characters of an invite's id name it at least.
+	MinInviteID = 4
 	// MaxSessions is how many sessions are kept with one device: the one in use, and those on which something may still be on its way.
 	MaxSessions = 6
 	// MaxGenerations is how many generations of our keys are kept: the newest, and those of six weeks before.

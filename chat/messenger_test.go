@@ -267,7 +267,7 @@ func TestTheLongestTextArrives(t *testing.T) {
 func TestAnInviteMakesInviterAndJoinerContacts(t *testing.T) {
 	s := chattest.NewScene(t, 10)
 	alice := s.Started("Alice", chattest.NewMemStore())
-	link, err := alice.Invite(t.Context())
+	link, err := alice.Invite(t.Context(), chat.InviteOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -386,7 +386,7 @@ func TestARemovedInviterDoesNotComeBack(t *testing.T) {
 		s := chattest.NewScene(t, 1)
 		alice, bob := s.Started("Alice", chattest.NewMemStore()), s.Person("Bob", chattest.NewMemStore())
 		invited := func() *chat.Invite {
-			link, err := alice.Invite(t.Context())
+			link, err := alice.Invite(t.Context(), chat.InviteOptions{})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -261,7 +261,7 @@ func TestAFullAddressBookRefusesNobodyForGood(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	link, err := bob.Invite(t.Context())
+	link, err := bob.Invite(t.Context(), chat.InviteOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -386,7 +386,7 @@ func TestARequestInAnothersNameIsToldApart(t *testing.T) {
 func TestWhoJoinsWithOurInviteIsAContactAtOnce(t *testing.T) {
 	synctest.Test(t, inTown("A", func(t *testing.T, s *chattest.Scene, people []*chattest.Person) {
 		alice := people[0]
-		link, err := alice.Invite(t.Context())
+		link, err := alice.Invite(t.Context(), chat.InviteOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -53,6 +53,7 @@ var rereadings = map[string]rereading{
 	"safety number":            rereadSafetyNumber,
 	"acknowledgements":         rereadAcks,
 	"capabilities":             rereadCapabilities,
+	"member proof":             rereadMemberProof,
 }
 
 func TestASecondReadingDerivesTheVectors(t *testing.T) {
@@ -376,7 +377,13 @@ func rereadInvite(t *testing.T, _ map[string]string) map[string]string {
 	return map[string]string{"link": linkText("J",
 		fieldOf(1, again(32, 7)), fieldOf(2, []byte("home")), fieldOf(3, again(16, 6)), fieldOf(4, []byte("Alice")),
 		fieldOf(5, publicOf(theDevice()), addresses), fieldOf(6, u32of(1_800_000_000/60)), fieldOf(7, publicOf(theAccount())),
-		fieldOf(9, tokenOf(again(32, 8), "parley/invite/1", 3)))}
+		fieldOf(9, tokenOf(again(32, 8), "parley/invite/1", 3)), fieldOf(15, again(16, 1)))}
+}
+
+// rereadMemberProof is section 2, "Membership".
+func rereadMemberProof(t *testing.T, in map[string]string) map[string]string {
+	body := joined(unhex(t, in["network"]), unhex(t, in["device"]))
+	return map[string]string{"bytes": hex.EncodeToString(ed25519.Sign(theAccount(), joined(lpOf([]byte("parley member proof v1")), body)))}
 }
 
 // rereadContactLink has no seed.

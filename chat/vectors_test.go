@@ -64,7 +64,7 @@ func vectors(t *testing.T) []vector {
 	linkKey := LinkKey{Secret: [32]byte(bytes.Repeat([]byte{8}, 32)), Generation: 3}
 	network := Network{Name: "home", ID: [16]byte(bytes.Repeat([]byte{6}, 16)), PSK: bytes.Repeat([]byte{7}, 32)}
 	invite := Invite{
-		Kind: InviteNetwork, Network: network, Account: account, Name: "Alice", Expires: time.Unix(1_800_000_000, 0), Token: linkKey.Invite(),
+		Kind: InviteNetwork, Network: network, Account: account, Name: "Alice", Expires: time.Unix(1_800_000_000, 0), Token: linkKey.Invite(), Member: Token(bytes.Repeat([]byte{1}, 16)),
 		Seeds: []Seed{{i.Device(), []string{"/ip4/203.0.113.7/tcp/4101", "/ip6/2001:db8::1/tcp/4101", "/dns/seed.example.org/tcp/443/wss"}}},
 	}
 	contact := Invite{Kind: InviteContact, Network: Network{ID: network.ID}, Account: account, Name: "Alice", Token: linkKey.Contact()}
@@ -81,6 +81,7 @@ func vectors(t *testing.T) []vector {
 		{Envelope: [32]byte(bytes.Repeat([]byte{2}, 32)), Tag: [16]byte(bytes.Repeat([]byte{3}, 16))},
 		{Envelope: [32]byte(bytes.Repeat([]byte{4}, 32)), Tag: [16]byte(bytes.Repeat([]byte{5}, 16))},
 	}}
+	proof := i.MemberProof(network.ID)
 	return []vector{
 		{"account", map[string]string{"seed": x(i.account.Seed())}, map[string]string{
 			"key": x(account[:]), "text": account.String(), "short": account.Short(), "record key": accountRecordKey(account),
@@ -110,6 +111,7 @@ func vectors(t *testing.T) []vector {
 		{"capabilities", map[string]string{
 			"secret": x(bytes.Repeat([]byte{8}, 32)), "account": x(other[:]), "token": x(contact.Token[:]), "host": x([]byte(host)), "owner": x([]byte(i.Device())),
 		}, map[string]string{"grant": x(grant[:]), "by grant": x(byGrant[:]), "by token": x(byToken[:])}},
+		{"member proof", map[string]string{"network": x(network.ID[:]), "device": x([]byte(i.Device()))}, map[string]string{"bytes": x(proof[:])}},
 		{"safety number", map[string]string{"a": x(account[:]), "b": x(other[:])}, map[string]string{
 			"digits": SafetyNumber(account, other).String(), "code": SafetyNumber(other, account).Code(),
 		}},

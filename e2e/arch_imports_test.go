@@ -30,6 +30,7 @@ func layers() []layer {
 		{"node", []string{"node/..."}, "node knows how bytes reach a peer, and nothing of what they say"},
 		{"node/...", []string{"node/internal/..."}, "a protocol stands alone, so that it can be read and replaced alone"},
 		{"node/mailbox/mailboxtest", []string{"node/mailbox"}, "a test kit stands beside the contract that it tests"},
+		{"node/member/membertest", []string{"node/member"}, "a test kit stands beside the contract that it tests"},
 		{"node/nodetest", []string{"node", "node/..."}, "a test kit stands beside what it tests"},
 		{"store", []string{"chat", "node/mailbox", "node/blob", "migrations"}, "store knows where rows live: it borrows the types of the rows"},
 		{"store/storetest", nil, "a test kit that gives databases needs none of us"},

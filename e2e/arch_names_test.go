@@ -172,6 +172,7 @@ func twinLimits(tr *tree) (broken []string) {
 	for _, twins := range [][2]string{
 		{"chat/limits.go:MaxEnvelope", "node/direct/limits.go:MaxEnvelope"},
 		{"chat/limits.go:MaxRecord", "node/directory/limits.go:MaxRecord"},
+		{"chat/limits.go:MaxInviteUses", "node/member/limits.go:MaxUses"},
 	} {
 		ours, theirs := tr.constant(twins[0]), tr.constant(twins[1])
 		if ours != theirs {

@@ -89,10 +89,10 @@ func (p *person) joins(link string) *person {
 	return p
 }
 
-// invite returns a link to the network that makes its user and p contacts.
+// invite returns a link to the network that makes its users and p contacts.
 func (p *person) invite() string {
 	p.Helper()
-	return p.ok("net", "invite")
+	return p.ok("net", "invite", "--uses", "9")
 }
 
 // aliceAndBob returns two people who know each other, on the network of a seed; all three run. Alice and Bob have a database of

@@ -17,15 +17,17 @@ const (
 	stopTime = time.Second
 )
 
-// invited returns a seed, Alice and Bob who have homes and invites, and whose nodes never met: Alice holds the seed's invite, Bob
-// Alice's. None of the three runs.
+// invited returns a seed, Alice and Bob who have homes and invites: Alice has joined with the seed's, and Bob holds Alice's, and has met
+// nobody. None of the three runs.
 func (w *world) invited(engine func(testing.TB) string) (seed, alice, bob *person) {
 	w.Helper()
 	seed, alice, bob = w.person("Seed"), w.person("Alice"), w.person("Bob")
 	alice.database, bob.database = engine(w), engine(w)
 	seed.options = []string{"--seed"}
 	seed.ok("init", "--name", seed.name, "--network", "home", "--no-passphrase")
+	seed.start()
 	alice.joins(seed.invite())
+	seed.node.stop()
 	bob.joins(alice.invite())
 	return seed, alice, bob
 }

@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"time"
@@ -11,35 +10,26 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
-	"github.com/libp2p/go-libp2p/p2p/protocol/identify"
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
 	"parley/node/internal/pace"
+	"parley/node/member"
 )
 
-// errForeign says that a node answered, and that it is of another network.
-var errForeign = errors.New("it belongs to another network")
-
-// Probe connects to a network's seeds, with a host that does not listen and a key made for it, and returns nil as soon as one has
-// answered. The error says in one line why none did.
-func Probe(ctx context.Context, network Network) error {
-	_, key, err := ed25519.GenerateKey(nil)
-	if err != nil {
-		return fmt.Errorf("probe network: %w", err)
-	}
-	cfg := Config{Key: key, Network: network}
+// Join connects once to a network's seeds, as the device that it is for and without listening, and returns nil as soon as one has admitted it;
+// a device that has no certificate yet gets one from who has invited it. The error says in one line why nothing came of it.
+func Join(ctx context.Context, cfg Config) error {
 	if err := cfg.check(); err != nil {
-		return fmt.Errorf("probe network: %w", err)
+		return fmt.Errorf("join network: %w", err)
 	}
-	h, err := newHost(cfg, nil, nil)
+	n, err := build(cfg, nil, nil)
 	if err != nil {
 		return err
 	}
-	n := assemble(cfg, h, nil)
-	defer func() { _ = n.Close() }() // it listens nowhere and keeps nothing
+	defer func() { _ = n.Close() }() // it listens nowhere, and what it was given is kept
 	if len(n.seeds) == 0 {
 		return errors.New("the network has no seeds")
 	}
@@ -49,8 +39,11 @@ func Probe(ctx context.Context, network Network) error {
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		if a := n.deaf(ctx); a != nil {
-			return &failure{text: fmt.Sprintf("no seed answers: the node at %s has another network key, or is very slow", a), cause: errForeign}
+			return &failure{text: fmt.Sprintf("no seed answers: the node at %s has another network key, or is very slow", a), cause: member.ErrForeign}
 		}
+	}
+	if v := member.Verdict(0); errors.As(err, &v) {
+		return &failure{text: v.Error(), cause: err}
 	}
 	return &failure{text: "no seed answers: " + reason(err, cfg.Network.PSK != nil), cause: err}
 }
@@ -78,9 +71,11 @@ func (n *Node) deaf(ctx context.Context) ma.Multiaddr {
 func (n *Node) firstSeed(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	attempts := make([]func() error, len(n.seeds))
-	for i, seed := range n.seeds {
-		attempts[i] = func() error { return n.connect(ctx, seed) }
+	var attempts []func() error
+	for _, seed := range n.seeds {
+		if n.mayCall(seed.ID) {
+			attempts = append(attempts, func() error { return n.connect(ctx, seed) })
+		}
 	}
 	return race(cancel, attempts...)
 }
@@ -114,7 +109,7 @@ func (n *Node) keepSeed(ctx context.Context, seed peer.AddrInfo) error {
 	delay, since := retries(), time.Time{}
 	for ctx.Err() == nil {
 		change := n.changed.wait()
-		if up := n.connected(seed.ID); up || n.SeedsConnected() >= SeedConnections {
+		if up := n.connected(seed.ID); up || n.SeedsConnected() >= SeedConnections || !n.mayCall(seed.ID) {
 			if up && since.IsZero() {
 				since = time.Now()
 			}
@@ -128,7 +123,7 @@ func (n *Node) keepSeed(ctx context.Context, seed peer.AddrInfo) error {
 		err := n.connect(ctx, seed)
 		wait := delay.Next()
 		if err != nil && ctx.Err() == nil {
-			n.trouble.note(reason(err, n.cfg.Network.PSK != nil), time.Now().Add(wait))
+			n.trouble.note(err, n.cfg.Network.PSK != nil, time.Now().Add(wait))
 			n.log.Debug("no answer from a seed", zap.Stringer("seed", seed.ID), zap.Error(err), zap.Duration("retry", wait))
 		}
 		pause(ctx, nil, wait)
@@ -144,7 +139,7 @@ func (n *Node) keepRemembered(ctx context.Context) error {
 		n.greet(ctx)
 		for ctx.Err() == nil {
 			change := n.changed.wait()
-			if n.SeedsConnected() == 0 && len(n.host.Network().Peers()) < FewPeers {
+			if n.SeedsConnected() == 0 && len(n.peers()) < FewPeers {
 				break
 			}
 			delay.Reset()
@@ -177,15 +172,21 @@ func (n *Node) greet(ctx context.Context) {
 	_ = dialling.Wait() // the workers return no error
 }
 
-// connect returns nil when a node of this network answers as p. It adds to what the host knows about p's addresses.
+// connect returns nil when a member of this network answers as p, and has admitted us. It adds to what the host knows about p's addresses.
 func (n *Node) connect(ctx context.Context, p peer.AddrInfo) error {
 	ctx, cancel := context.WithTimeout(ctx, DialTimeout)
 	defer cancel()
+	if !n.mayCall(p.ID) {
+		return member.NoMember
+	}
 	clearBackoff(n.host, p.ID)
 	if err := n.host.Connect(ctx, p); err != nil {
 		return err
 	}
-	return n.identify(ctx, p.ID)
+	if err := n.identify(ctx, p.ID); err != nil {
+		return err
+	}
+	return n.gate.Await(ctx, p.ID)
 }
 
 // errSilent says that a node answered, and did not say which network it is of.
@@ -194,10 +195,10 @@ var errSilent = errors.New("it did not say who it is")
 // identify waits until a connected peer has said of which network it is, and hangs up if that is another one. (The host's Connect
 // does not wait where a connection was there already.)
 func (n *Node) identify(ctx context.Context, p peer.ID) error {
-	if h, ok := n.host.(interface{ IDService() identify.IDService }); ok {
+	if ids := n.gate.IDService(); ids != nil {
 		for _, c := range n.host.Network().ConnsToPeer(p) {
 			select {
-			case <-h.IDService().IdentifyWait(c):
+			case <-ids.IdentifyWait(c):
 			case <-ctx.Done():
 				return ctx.Err()
 			}
@@ -210,7 +211,7 @@ func (n *Node) identify(ctx context.Context, p peer.ID) error {
 		return errSilent
 	}
 	_ = n.host.Network().ClosePeer(p)
-	return errForeign
+	return member.ErrForeign
 }
 
 // clearBackoff forgets the host's own back-off, which is longer than ours and knows nothing of what we wait for.

@@ -15,6 +15,7 @@ import (
 
 	"parley/node/directory"
 	"parley/node/mailbox"
+	"parley/node/member"
 )
 
 // Network is what a node needs to be one of a network's nodes.
@@ -36,6 +37,18 @@ func Place(device peer.ID, addrs []string) peer.AddrInfo {
 	return info
 }
 
+// Places is Place for several.
+func Places(seeds []struct {
+	Device peer.ID
+	Addrs  []string
+},
+) (infos []peer.AddrInfo) {
+	for _, s := range seeds {
+		infos = append(infos, Place(s.Device, s.Addrs))
+	}
+	return infos
+}
+
 // hexID is the network's id as it stands in protocol ids.
 func (n Network) hexID() string { return hex.EncodeToString(n.ID[:]) }
 
@@ -44,6 +57,22 @@ func (n Network) version() string { return "parley/" + n.hexID() }
 
 // dhtPrefix precedes "/kad/1.0.0" in the DHT's protocol id.
 func (n Network) dhtPrefix() protocol.ID { return protocol.ID("/parley/" + n.hexID()) }
+
+// Membership is what makes a device one of its network's nodes.
+type Membership struct {
+	// IDOf returns the id of the network whose authority has this public key.
+	IDOf func(authority []byte) [16]byte
+	// Proven reports whether an account has said that a device is its own, in this network.
+	Proven func(network [16]byte, account [32]byte, device peer.ID, proof []byte) bool
+
+	Account   [32]byte           // whose device this is
+	Proof     [64]byte           // of that
+	Authority ed25519.PrivateKey // nil unless this device made the network
+	Closed    bool               // whom it lets in invites nobody
+	Issuer    peer.ID            // of the invite that it joins with; empty for none
+	Token     [16]byte           // in that invite
+	Vault     member.Vault       // where the ledger lies; nil: nothing outlives the process
+}
 
 // Validator judges a record; see directory.Validator.
 type Validator = directory.Validator
@@ -60,6 +89,7 @@ type PeerBook interface {
 type Config struct {
 	Key      ed25519.PrivateKey // the device key: its public half is the peer id
 	Network  Network
+	Member   Membership
 	Listen   []string // multiaddrs; empty for every interface at Port
 	Announce []string // multiaddrs that others should use, beside those we listen on
 	Port     int      // where Listen is empty; 0 for any
@@ -84,6 +114,8 @@ func (c Config) check() error {
 		return errors.New("device key: not an Ed25519 private key")
 	case c.Network.PSK != nil && len(c.Network.PSK) != 32:
 		return fmt.Errorf("network key: %d bytes, not 32", len(c.Network.PSK))
+	case c.Member.IDOf == nil || c.Member.Proven == nil:
+		return errors.New("membership: no rules to judge it by")
 	case c.Port < 0 || c.Port > 65535:
 		return fmt.Errorf("port %d: not between 0 and 65535", c.Port)
 	case len(c.Network.Seeds) > MaxSeeds:

@@ -93,16 +93,10 @@ var errUnknown = errors.New("no address known")
 
 // reach returns once a device is connected, if only by a circuit. Callers that ask for the same device at the same time share one attempt.
 func (n *Node) reach(ctx context.Context, device peer.ID) error {
-	if n.reached(device) {
+	if n.connected(device) {
 		return nil
 	}
 	return n.dials.share(ctx, device, func() error { return n.find(ctx, device) })
-}
-
-// reached reports whether a device is connected, if only by a circuit.
-func (n *Node) reached(device peer.ID) bool {
-	c := n.host.Network().Connectedness(device)
-	return c == network.Connected || c == network.Limited
 }
 
 // find dials the addresses that are known while it asks the DHT for others, and dials those; and a little later by way of the seeds.

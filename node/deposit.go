@@ -13,7 +13,7 @@ import (
 // deliverOrDeposit hands envelopes to a device that has mailboxes: to the device itself, or to them when it is known to be away, cannot be
 // reached, or has acknowledged nothing for a while.
 func (n *Node) deliverOrDeposit(ctx context.Context, device peer.ID, mailboxes []Mailbox, envelopes []Outgoing) ([]Handed, error) {
-	if away := n.absent.reason(device, time.Now()); away != nil && !n.reached(device) {
+	if away := n.absent.reason(device, time.Now()); away != nil && !n.connected(device) {
 		handed, err := n.deposit(ctx, device, mailboxes, envelopes)
 		return handed, neither(away, err)
 	}
@@ -30,7 +30,7 @@ func (n *Node) deliverOrDeposit(ctx context.Context, device peer.ID, mailboxes [
 			return t.handed, t.err
 		}
 	case <-late.C:
-		if !n.reached(device) {
+		if !n.connected(device) {
 			n.absent.note(device, errLate, time.Now())
 		}
 	}

@@ -24,13 +24,14 @@ import (
 	"parley/node/direct"
 	"parley/node/directory"
 	"parley/node/mailbox"
+	"parley/node/member"
 	"parley/node/prekey"
 	"parley/node/reach"
 )
 
 // newHost makes the libp2p host of a node: TCP with Noise and yamux, QUIC where the network has no pre-shared key, circuits through seeds, and
 // nothing else. Without listen addresses it only dials.
-func newHost(cfg Config, listen, announced []ma.Multiaddr) (host.Host, error) {
+func newHost(cfg Config, listen, announced []ma.Multiaddr, k *knocks) (host.Host, error) {
 	key, err := crypto.UnmarshalEd25519PrivateKey(cfg.Key)
 	if err != nil {
 		return nil, fmt.Errorf("read device key: %w", err)
@@ -59,7 +60,7 @@ func newHost(cfg Config, listen, announced []ma.Multiaddr) (host.Host, error) {
 		listenOption(listen),
 	}
 	if cfg.Network.PSK != nil {
-		options = append(options, libp2p.PrivateNetwork(cfg.Network.PSK))
+		options = append(options, libp2p.PrivateNetwork(cfg.Network.PSK), libp2p.ConnectionGater(k))
 	} else {
 		options = append(options, libp2p.Transport(quic.NewTransport))
 	}
@@ -130,12 +131,14 @@ func resourceManager() (network.ResourceManager, error) {
 			directory.Service: serviceLimits(directory.Streams, directory.Memory),
 			prekey.Service:    serviceLimits(prekey.Streams, prekey.Memory),
 			mailbox.Service:   serviceLimits(mailbox.Streams, mailbox.Memory),
+			member.Service:    serviceLimits(member.Streams, member.Memory),
 		},
 		ServicePeer: map[string]rcmgr.ResourceLimits{
 			direct.Service:    serviceLimits(direct.PeerStreams, direct.PeerMemory),
 			directory.Service: serviceLimits(directory.PeerStreams, directory.PeerMemory),
 			prekey.Service:    serviceLimits(prekey.PeerStreams, prekey.PeerMemory),
 			mailbox.Service:   serviceLimits(mailbox.PeerStreams, mailbox.PeerMemory),
+			member.Service:    serviceLimits(member.PeerStreams, member.PeerMemory),
 		},
 	}.Build(defaults.Scale(SystemMemory, SystemFiles))
 	m, err := rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(limits), rcmgr.WithMetricsDisabled(),

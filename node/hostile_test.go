@@ -22,10 +22,11 @@ import (
 	"parley/node/nodetest"
 )
 
-// mallory is a host that has the network's key and keeps no rule: she has no limits of her own.
+// mallory is a member's host that keeps no rule: she has no limits of her own.
 func mallory(t *testing.T, victim *nodetest.Device) host.Host {
 	t.Helper()
-	key, err := crypto.UnmarshalEd25519PrivateKey(victim.Neighbour("mallory").Config.Key)
+	device := victim.Neighbour("mallory")
+	key, err := crypto.UnmarshalEd25519PrivateKey(device.Config.Key)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,8 +37,8 @@ func mallory(t *testing.T, victim *nodetest.Device) host.Host {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = h.Close() })
-	if err := h.Connect(nodetest.Context(t), victim.Info()); err != nil {
+	gate := device.Gate(h)
+	if err := errors.Join(gate.Connect(nodetest.Context(t), victim.Info()), gate.Await(nodetest.Context(t), victim.ID())); err != nil {
 		t.Fatal(err)
 	}
 	return h

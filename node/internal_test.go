@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"io"
@@ -23,6 +22,8 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 
 	"parley/node/directory"
+	"parley/node/member"
+	"parley/node/member/membertest"
 )
 
 func addresses(t testing.TB, texts ...string) (addrs []ma.Multiaddr) {
@@ -38,13 +39,17 @@ func addresses(t testing.TB, texts ...string) (addrs []ma.Multiaddr) {
 }
 
 // lone is a node on loopback that is not in anybody's way, and does not run.
-func lone(t testing.TB) *Node {
+func lone(t testing.TB) *Node { return villager(t, membertest.NewTown(t)) }
+
+// villager is a lone node that is a member of a network.
+func villager(t testing.TB, town *membertest.Town) *Node {
 	t.Helper()
-	_, key, err := ed25519.GenerateKey(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	n, err := New(Config{Key: key, Listen: []string{"/ip4/127.0.0.1/tcp/0"}})
+	key := membertest.NewKey(t)
+	claim := town.Claim(membertest.KeyOf(key))
+	n, err := New(Config{
+		Key: key, Network: Network{ID: town.ID}, Listen: []string{"/ip4/127.0.0.1/tcp/0"},
+		Member: Membership{IDOf: membertest.IDOf, Proven: membertest.Proven, Account: claim.Account, Proof: claim.Proof, Vault: town.Admit(key)},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +115,7 @@ func TestReason(t *testing.T) {
 		"something":          errors.New("something\nwith details"),
 		"some thing":         dial(errors.New("some thing\nwith details")),
 
-		"the node there belongs to another network":                  errForeign,
+		"the node there belongs to another network":                  member.ErrForeign,
 		"the network there cannot be reached from here":              dial(syscall.EHOSTUNREACH),
 		"the node at /ip4/10.0.0.1/tcp/4101 has another network key": dial(refused, syscall.ECONNRESET),
 		"another node answers at /ip4/10.0.0.1/tcp/4101":             dial(io.EOF, errors.New("peer id mismatch: expected a\nbut got b")),
@@ -310,7 +315,8 @@ func TestLANService(t *testing.T) {
 
 // TestLANFinds plays what mDNS reports: the same peer again and again, and ourselves.
 func TestLANFinds(t *testing.T) {
-	alice, bob := lone(t), lone(t)
+	town := membertest.NewTown(t)
+	alice, bob := villager(t, town), villager(t, town)
 	find := peer.AddrInfo{ID: bob.ID(), Addrs: bob.host.Addrs()}
 	tried := make(map[peer.ID]time.Time)
 	alice.meet(t.Context(), peer.AddrInfo{ID: alice.ID()}, tried)

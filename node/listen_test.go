@@ -85,8 +85,8 @@ func TestBadConfig(t *testing.T) {
 			_ = n.Close()
 			t.Errorf("%s: a node was made", name)
 		}
-		if err := node.Probe(t.Context(), cfg.Network); err == nil {
-			t.Errorf("%s: a network was probed", name)
+		if err := node.Join(t.Context(), cfg); err == nil {
+			t.Errorf("%s: a network was joined", name)
 		}
 	}
 }
@@ -131,8 +131,8 @@ func TestAddresses(t *testing.T) {
 	}
 }
 
-// TestProbe says whether a network can be joined, and why not.
-func TestProbe(t *testing.T) {
+// TestJoin says whether a network can be joined, and why not.
+func TestJoin(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []nodetest.Kind{nodetest.Private, nodetest.Open} {
 		world := nodetest.NewWorld(t, kind)
@@ -140,22 +140,22 @@ func TestProbe(t *testing.T) {
 		world.Seed("away")
 		cfg := world.Device("alice").Config
 		cfg.Network.Seeds = world.Network.Seeds
-		if err := node.Probe(nodetest.Context(t), cfg.Network); err != nil {
+		if err := node.Join(nodetest.Context(t), cfg); err != nil {
 			t.Errorf("one of two seeds is there: %v", err)
 		}
 		seed.Stop()
-		if err := node.Probe(nodetest.Context(t), cfg.Network); err == nil || err.Error() != "no seed answers: connection refused" {
+		if err := node.Join(nodetest.Context(t), cfg); err == nil || err.Error() != "no seed answers: connection refused" {
 			t.Errorf("nobody is there: %v", err)
 		}
 		cfg.Network.Seeds = nil
-		if err := node.Probe(nodetest.Context(t), cfg.Network); err == nil {
+		if err := node.Join(nodetest.Context(t), cfg); err == nil {
 			t.Errorf("a network without seeds was joined")
 		}
 	}
 }
 
-// TestProbeSilence ends with its context when a seed takes the connection and says nothing.
-func TestProbeSilence(t *testing.T) {
+// TestJoinSilence ends with its context when a seed takes the connection and says nothing.
+func TestJoinSilence(t *testing.T) {
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -169,7 +169,7 @@ func TestProbeSilence(t *testing.T) {
 	cfg.Network.Seeds = []peer.AddrInfo{info}
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	if err := node.Probe(ctx, cfg.Network); err == nil || !strings.HasSuffix(err.Error(), "has another network key, or is very slow") {
+	if err := node.Join(ctx, cfg); err == nil || !strings.HasSuffix(err.Error(), "has another network key, or is very slow") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -190,8 +190,8 @@ func TestOtherKey(t *testing.T) {
 			seed := nodetest.NewWorld(t, c.theirs).Seed("seed").Start()
 			alice := nodetest.NewWorld(t, c.ours).Device("alice")
 			alice.Config.Network.Seeds = []peer.AddrInfo{{ID: seed.ID(), Addrs: seed.Info().Addrs[:1]}}
-			if err := node.Probe(nodetest.Context(t), alice.Config.Network); err == nil || !strings.Contains(err.Error(), c.why) {
-				t.Errorf("probe: %v; want %q", err, c.why)
+			if err := node.Join(nodetest.Context(t), alice.Config); err == nil || !strings.Contains(err.Error(), c.why) {
+				t.Errorf("join: %v; want %q", err, c.why)
 			}
 			alice.Start()
 			nodetest.WaitFor(t, "a warning", func() bool { return strings.Contains(alice.Warning(), c.why) })

@@ -8,7 +8,7 @@ import (
 )
 
 // BridgeLogs sends what the libraries log to core: libp2p's through slog, the DHT's through go-log. Call it before the first New or
-// Probe of the process: the libraries take their handler with their first line, and ignore a later one. What they warn of (a stranger
+// Join of the process: the libraries take their handler with their first line, and ignore a later one. What they warn of (a stranger
 // who hangs up, say) is news for whoever asks for information; below that only their errors are told.
 func BridgeLogs(core zapcore.Core) {
 	if quiet, err := zapcore.NewIncreaseLevelCore(core, zapcore.ErrorLevel); err == nil && !core.Enabled(zapcore.InfoLevel) {

@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 
 	dht "github.com/libp2p/go-libp2p-kad-dht"
 	"github.com/libp2p/go-libp2p/core/host"
-	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
 	"go.uber.org/zap"
@@ -20,6 +20,7 @@ import (
 	"parley/node/directory"
 	"parley/node/internal/book"
 	"parley/node/mailbox"
+	"parley/node/member"
 	"parley/node/prekey"
 	"parley/node/reach"
 )
@@ -55,7 +56,10 @@ type Messenger interface {
 type Node struct {
 	cfg       Config
 	log       *zap.Logger
-	host      host.Host
+	host      host.Host // the gate
+	gate      *member.Gate
+	members   *member.Ledger
+	knocks    *knocks
 	announced []ma.Multiaddr
 	seeds     []peer.AddrInfo // without ourselves
 
@@ -99,12 +103,11 @@ func New(cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	h, err := newHost(cfg, listen, announced)
+	n, err := build(cfg, listen, announced)
 	if err != nil {
 		return nil, err
 	}
-	n := assemble(cfg, h, announced)
-	if a := missing(listen, h.Network().ListenAddresses()); a != nil {
+	if a := missing(listen, n.host.Network().ListenAddresses()); a != nil {
 		return nil, errors.Join(&ListenError{Address: a.String(), Reason: "the address was taken meanwhile"}, n.Close())
 	}
 	if len(skipped) > 0 {
@@ -113,12 +116,15 @@ func New(cfg Config) (*Node, error) {
 	return n, nil
 }
 
-// assemble puts a node around its host.
-func assemble(cfg Config, h host.Host, announced []ma.Multiaddr) *Node {
+// assemble puts a node around its host, which is behind the gate.
+func assemble(cfg Config, h *member.Gate, members *member.Ledger, announced []ma.Multiaddr) *Node {
 	n := &Node{
 		cfg:       cfg,
 		log:       cfg.logger(),
 		host:      h,
+		gate:      h,
+		members:   members,
+		knocks:    newKnocks(),
 		announced: announced,
 		shelf:     directory.NewShelf(cfg.Validators),
 		dials:     newDials(),
@@ -133,7 +139,7 @@ func assemble(cfg Config, h host.Host, announced []ma.Multiaddr) *Node {
 		absent:    newAbsences(),
 		attempts:  &attempts{},
 	}
-	n.ways = reach.New(h, ways(cfg, h.ID(), announced), func(peer.ID) bool { return true }, n.log)
+	n.ways = reach.New(h, ways(cfg, h.ID(), announced), h.Admits, n.log)
 	n.keeper = mailbox.NewKeeper(h, n.reach, func(err error) string { return reason(err, cfg.Network.PSK != nil) }, n.log)
 	for _, s := range cfg.Network.Seeds {
 		if s.ID != h.ID() {
@@ -238,8 +244,12 @@ func (n *Node) SeedsConnected() int {
 	return count
 }
 
-func (n *Node) connected(p peer.ID) bool {
-	return n.host.Network().Connectedness(p) == network.Connected
+// connected reports whether a peer is connected, if only by a circuit, and it and we have admitted each other.
+func (n *Node) connected(p peer.ID) bool { return n.gate.Settled(p) }
+
+// peers lists who is connected in that sense.
+func (n *Node) peers() []peer.ID {
+	return slices.DeleteFunc(n.host.Network().Peers(), func(p peer.ID) bool { return !n.connected(p) })
 }
 
 func (n *Node) isSeed(p peer.ID) bool {

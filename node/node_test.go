@@ -113,7 +113,8 @@ func messenger(t *testing.T, world *nodetest.World, network chat.Network, name s
 		t.Fatal(err)
 	}
 	device := world.Device(name)
-	device.Config.Key, device.Config.Validators = identity.DeviceKey(), chat.Validators()
+	device.Become(identity.DeviceKey())
+	device.Config.Validators = chat.Validators()
 	keys, err := chattest.NewKeys()
 	if err != nil {
 		t.Fatal(err)

@@ -90,7 +90,7 @@ func (n *Node) ask(p peer.ID, key string) func(context.Context, func([]byte)) {
 
 // others picks a few connected peers that are not among the hints.
 func (n *Node) others(hints []peer.ID) []peer.ID {
-	peers := slices.DeleteFunc(n.host.Network().Peers(), func(p peer.ID) bool { return slices.Contains(hints, p) })
+	peers := slices.DeleteFunc(n.peers(), func(p peer.ID) bool { return slices.Contains(hints, p) })
 	rand.Shuffle(len(peers), func(i, j int) { peers[i], peers[j] = peers[j], peers[i] })
 	return peers[:min(len(peers), AskPeers)]
 }
@@ -217,6 +217,7 @@ func (n *Node) startDHT(serve bool) error {
 		dht.Datastore(dssync.MutexWrap(&boundedStore{MapDatastore: ds.NewMapDatastore()})),
 		dht.DisableProviders(),
 		dht.BucketSize(BucketSize),
+		dht.RoutingTableFilter(func(_ any, p peer.ID) bool { return n.gate.Settled(p) }),
 		dht.RoutingTablePeerDiversityFilter(n.tableFilter()),
 		dht.MaxRecordAge(RecordAge),
 		dht.RoutingTableRefreshPeriod(RefreshEvery),

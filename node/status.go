@@ -14,6 +14,7 @@ import (
 
 	"parley/node/direct"
 	"parley/node/internal/book"
+	"parley/node/member"
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -34,7 +35,7 @@ type Peer = struct {
 // measured.
 func (n *Node) Peers() []Peer {
 	var peers []Peer
-	for _, id := range n.host.Network().Peers() {
+	for _, id := range n.peers() {
 		conns := n.host.Network().ConnsToPeer(id)
 		if len(conns) == 0 {
 			continue
@@ -84,6 +85,9 @@ const tagContact = "contact"
 
 // Warning says in one line what is wrong with the connection to the network right now; it is empty when nothing is.
 func (n *Node) Warning() string {
+	if n.members.Standing() == member.Revoked {
+		return member.Revoked.Error()
+	}
 	if len(n.seeds) == 0 || n.SeedsConnected() > 0 {
 		return ""
 	}
@@ -92,15 +96,21 @@ func (n *Node) Warning() string {
 
 // trouble is the last failure to connect to a seed.
 type trouble struct {
-	mu     sync.Mutex
-	reason string
-	retry  time.Time
+	mu      sync.Mutex
+	reason  string
+	refused bool // it answered, and has not admitted us
+	retry   time.Time
 }
 
-func (t *trouble) note(reason string, retry time.Time) {
+func (t *trouble) note(err error, psk bool, retry time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.reason, t.retry = reason, retry
+	t.retry = retry
+	if errors.Is(err, swarm.ErrDialBackoff) && t.reason != "" { // somebody else has tried meanwhile: the last reason tells more
+		return
+	}
+	v := member.Verdict(0)
+	t.reason, t.refused = reason(err, psk), errors.As(err, &v)
 }
 
 // String says what went wrong and when the next attempt is.
@@ -111,6 +121,9 @@ func (t *trouble) String() string {
 		return "connecting to the network's seeds"
 	}
 	wait := max(time.Until(t.retry).Round(time.Second), time.Second)
+	if t.refused {
+		return fmt.Sprintf("%s, retrying in %s", t.reason, wait)
+	}
 	return fmt.Sprintf("no seed answers (last error: %s), retrying in %s", t.reason, wait)
 }
 
@@ -135,7 +148,7 @@ func (n *Node) streamReason(device peer.ID, err error) string {
 		return "interrupted"
 	case errors.Is(err, direct.ErrNoBox):
 		return "its key is not known here"
-	case !n.reached(device):
+	case !n.connected(device):
 		return "the connection broke"
 	}
 	return "it could not take the envelopes now"
@@ -151,6 +164,9 @@ func reason(err error, psk bool) string {
 		}
 		return best.text
 	}
+	if v := member.Verdict(0); errors.As(err, &v) {
+		return v.Error()
+	}
 	switch {
 	case errors.Is(err, errUnknown), errors.Is(err, swarm.ErrNoAddresses), errors.Is(err, swarm.ErrNoGoodAddresses):
 		return errUnknown.Error()
@@ -158,7 +174,7 @@ func reason(err error, psk bool) string {
 		return "no answer in time"
 	case errors.Is(err, context.Canceled):
 		return "interrupted"
-	case errors.Is(err, errForeign):
+	case errors.Is(err, member.ErrForeign):
 		return "the node there belongs to another network"
 	}
 	text, _, _ := strings.Cut(err.Error(), "\n")

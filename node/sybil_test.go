@@ -16,9 +16,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/libp2p/go-libp2p"
 	kad "github.com/libp2p/go-libp2p-kad-dht/pb"
 	"github.com/libp2p/go-libp2p/core/crypto"
-	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/peerstore"
@@ -26,12 +26,15 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/host/peerstore/pstoremem"
 	mocknet "github.com/libp2p/go-libp2p/p2p/net/mock"
 	ma "github.com/multiformats/go-multiaddr"
+	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
 
 	"parley/node/directory"
 	"parley/node/internal/frame"
 	"parley/node/internal/sybil"
+	"parley/node/member"
+	"parley/node/member/membertest"
 )
 
 var (
@@ -43,12 +46,13 @@ var (
 type crowd struct {
 	t      *testing.T
 	net    mocknet.Mocknet
+	town   *membertest.Town // Sybils are members: who may invite lets in as many as he likes
 	rng    *rand.ChaCha8
 	place  uint64 // where the Sybils are
 	honest []*Node
 
 	mu     sync.Mutex // for what follows, which Sybils look at while others come
-	sybils []host.Host
+	sybils []*member.Gate
 	ids    []peer.ID // of the Sybils
 }
 
@@ -56,7 +60,7 @@ func newCrowd(t *testing.T, seed uint64) *crowd {
 	t.Helper()
 	var s [32]byte
 	binary.BigEndian.PutUint64(s[:], seed)
-	c := &crowd{t: t, net: mocknet.New(), rng: rand.NewChaCha8(s)}
+	c := &crowd{t: t, net: mocknet.New(), town: membertest.NewTown(t), rng: rand.NewChaCha8(s)}
 	c.place = c.rng.Uint64()
 	t.Cleanup(func() { _ = c.net.Close() })
 	return c
@@ -111,8 +115,8 @@ func (c *crowd) key() string {
 	}
 }
 
-// host adds a host at an address, and lets it reach all others.
-func (c *crowd) host(id peer.ID, address string) host.Host {
+// host adds a member's host at an address, and lets it reach all others.
+func (c *crowd) host(id peer.ID, address string) (*member.Gate, *member.Ledger) {
 	c.t.Helper()
 	ps, err := pstoremem.NewPeerstore()
 	if err != nil {
@@ -130,7 +134,17 @@ func (c *crowd) host(id peer.ID, address string) host.Host {
 			}
 		}
 	}
-	return h
+	key, err := member.KeyOf(id)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	ledger := c.town.Member(key)
+	gate, err := member.NewGate(h, member.Options{Ledger: ledger, Logger: zap.NewNop()})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(func() { _ = gate.Close() })
+	return gate, ledger
 }
 
 // inside is an address for the n-th host of a network that is not public.
@@ -145,12 +159,13 @@ func (c *crowd) node(address string, serve bool, seeds ...peer.AddrInfo) *Node {
 		}
 		return binary.BigEndian.Uint64(value), nil
 	}}
-	cfg := Config{Network: Network{ID: [16]byte{7}, Seeds: seeds}, Validators: counted}
+	cfg := Config{Network: Network{ID: c.town.ID, Seeds: seeds}, Validators: counted}
 	id := c.id()
 	for c.closeness(string(id)) >= ground-1 {
 		id = c.id()
 	}
-	n := assemble(cfg, c.host(id, address), nil)
+	gate, ledger := c.host(id, address)
+	n := assemble(cfg, gate, ledger, nil)
 	if err := n.startDHT(serve); err != nil {
 		c.t.Fatal(err)
 	}
@@ -159,12 +174,15 @@ func (c *crowd) node(address string, serve bool, seeds ...peer.AddrInfo) *Node {
 }
 
 // meet connects hosts to one.
-func (c *crowd) meet(one host.Host, others ...host.Host) {
+func (c *crowd) meet(one *member.Gate, others ...*member.Gate) {
 	c.t.Helper()
 	var meeting errgroup.Group
 	meeting.SetLimit(8)
 	for _, h := range others {
-		meeting.Go(func() error { return h.Connect(c.t.Context(), peer.AddrInfo{ID: one.ID(), Addrs: one.Addrs()}) })
+		meeting.Go(func() error {
+			err := h.Connect(c.t.Context(), peer.AddrInfo{ID: one.ID(), Addrs: one.Addrs()})
+			return errors.Join(err, h.Await(c.t.Context(), one.ID()), one.Await(c.t.Context(), h.ID()))
+		})
 	}
 	if err := meeting.Wait(); err != nil {
 		c.t.Fatal(err)
@@ -172,12 +190,12 @@ func (c *crowd) meet(one host.Host, others ...host.Host) {
 }
 
 // sybil adds a server that stores nothing, and names only its like.
-func (c *crowd) sybil(id peer.ID, address string) host.Host {
-	h := c.host(id, address)
+func (c *crowd) sybil(id peer.ID, address string) *member.Gate {
+	h, _ := c.host(id, address)
 	c.mu.Lock()
 	c.sybils, c.ids = append(c.sybils, h), append(c.ids, h.ID())
 	c.mu.Unlock()
-	h.SetStreamHandler(kadProtocol(), func(s network.Stream) {
+	h.SetStreamHandler(c.kadProtocol(), func(s network.Stream) {
 		defer s.Close()
 		in := frame.NewReader(s, s.Scope(), frame.NewPool(512), network.MessageSizeMax)
 		for {
@@ -195,7 +213,7 @@ func (c *crowd) sybil(id peer.ID, address string) host.Host {
 	return h
 }
 
-func kadProtocol() protocol.ID { return Network{ID: [16]byte{7}}.dhtPrefix() + "/kad/1.0.0" }
+func (c *crowd) kadProtocol() protocol.ID { return Network{ID: c.town.ID}.dhtPrefix() + "/kad/1.0.0" }
 
 // lie is what a Sybil answers: that it has stored what it was given, and that there are none but Sybils.
 func (c *crowd) lie(m *kad.Message) []byte {
@@ -233,9 +251,9 @@ func (c *crowd) settle(servers, sybils int) {
 	}
 	for i := range servers {
 		n := c.node(inside(sybils+i), true)
-		c.meet(n.host, c.sybils...)
+		c.meet(n.gate, c.sybils...)
 		for range min(i, 3) {
-			c.meet(n.host, c.honest[rand.IntN(i)].host)
+			c.meet(n.gate, c.honest[rand.IntN(i)].gate)
 		}
 		c.honest = append(c.honest, n)
 	}
@@ -247,7 +265,7 @@ func (c *crowd) newcomer(address string) *Node {
 	c.t.Helper()
 	n := c.node(address, false)
 	for range 4 {
-		c.meet(n.host, c.honest[rand.IntN(len(c.honest))].host)
+		c.meet(n.gate, c.honest[rand.IntN(len(c.honest))].gate)
 	}
 	c.refresh(n)
 	return n
@@ -309,7 +327,7 @@ func (c *crowd) search(tries int, s *score) {
 		if err := carol.shelf.Publish(key, value); err != nil {
 			c.t.Fatal(err)
 		}
-		c.meet(alice.host, carol.host)
+		c.meet(alice.gate, carol.gate)
 		if finds(key, value, carol.ID()) {
 			s.helped++
 		}
@@ -343,13 +361,13 @@ func TestTableAmongSybils(t *testing.T) {
 	for i := range 200 {
 		c.sybil(c.id(), fmt.Sprintf("/ip4/5.%d.%d.1/tcp/4101", 100+i%3, i))
 	}
-	c.meet(victim.host, c.sybils...)
+	c.meet(victim.gate, c.sybils...)
 	table := victim.table.Load()
 	for table.RoutingTable().Size() < BucketSize {
 		c.refresh(victim)
 	}
 	for _, n := range c.honest {
-		c.meet(victim.host, n.host)
+		c.meet(victim.gate, n.gate)
 	}
 	for range time.Hour / RefreshEvery {
 		c.refresh(victim)
@@ -368,7 +386,7 @@ func TestTableAmongSybils(t *testing.T) {
 		for shared(victim.ID(), id) != bucket {
 			id = c.id()
 		}
-		c.meet(victim.host, c.sybil(id, fmt.Sprintf("/ip4/%d.1.0.1/tcp/4101", 60+i)))
+		c.meet(victim.gate, c.sybil(id, fmt.Sprintf("/ip4/%d.1.0.1/tcp/4101", 60+i)))
 	}
 	if victim.awaitTable(t.Context()) == nil || table.RoutingTable().Find(seeds[0].ID) == "" {
 		t.Error("a seed that is connected does not come back into the table")
@@ -436,5 +454,44 @@ func TestStaleServers(t *testing.T) {
 		if got, err := alice.Lookup(ctx, key); err != nil || !bytes.Equal(got, newer) {
 			t.Fatalf("Alice finds %x, %v", got, err)
 		}
+	}
+}
+
+// TestStrangersHaveNoSeat keeps a server out of the table that is connected and no member, though a member that came after it is in.
+func TestStrangersHaveNoSeat(t *testing.T) {
+	town := membertest.NewTown(t)
+	alice, bob := villager(t, town), villager(t, town)
+	for _, n := range []*Node{alice, bob} {
+		if err := n.startDHT(true); err != nil {
+			t.Fatal(err)
+		}
+		defer n.stopDHT()
+	}
+	key, err := crypto.UnmarshalEd25519PrivateKey(membertest.NewKey(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	mallory, err := libp2p.New(libp2p.Identity(key), libp2p.NoListenAddrs, libp2p.DisableMetrics(), libp2p.ProtocolVersion(alice.cfg.Network.version()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mallory.Close()
+	mallory.SetStreamHandler(alice.cfg.Network.dhtPrefix()+"/kad/1.0.0", func(s network.Stream) { _ = s.Reset() })
+	at := peer.AddrInfo{ID: alice.ID(), Addrs: alice.host.Addrs()}
+	if err := errors.Join(mallory.Connect(t.Context(), at), bob.host.Connect(t.Context(), at)); err != nil {
+		t.Fatal(err)
+	}
+	table := alice.table.Load().RoutingTable()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for table.Find(bob.ID()) == "" || !alice.isServer(mallory.ID()) {
+		select {
+		case <-tick.C:
+		case <-t.Context().Done():
+			t.Fatal("neither has a seat")
+		}
+	}
+	if table.Find(mallory.ID()) != "" {
+		t.Error("she has a seat")
 	}
 }

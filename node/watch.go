@@ -16,6 +16,7 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 	"go.uber.org/zap"
 
+	"parley/node/member"
 	"parley/node/reach"
 )
 
@@ -27,6 +28,7 @@ func (n *Node) subscribe() (event.Subscription, error) {
 		new(event.EvtPeerIdentificationCompleted),
 		new(event.EvtPeerConnectednessChanged),
 		new(event.EvtLocalReachabilityChanged),
+		new(member.EvtAdmitted),
 	}, eventbus.BufSize(eventQueue))
 	if err != nil {
 		return nil, fmt.Errorf("watch the host: %w", err)
@@ -37,10 +39,8 @@ func (n *Node) subscribe() (event.Subscription, error) {
 // watch reacts to what happens at the host until ctx ends.
 func (n *Node) watch(ctx context.Context, events event.Subscription, m Messenger) (err error) {
 	defer func() { err = errors.Join(err, events.Close()) }()
-	for _, p := range n.host.Network().Peers() {
-		if n.version(p) != "" { // identified before we subscribed
-			n.identified(p, n.host.Network().ConnsToPeer(p), n.host.Peerstore().Addrs(p), m)
-		}
+	for _, p := range n.host.Network().Peers() { // identified and admitted before we subscribed
+		n.admitted(p, m)
 	}
 	for {
 		select {
@@ -50,6 +50,8 @@ func (n *Node) watch(ctx context.Context, events event.Subscription, m Messenger
 			switch e := e.(type) {
 			case event.EvtPeerIdentificationCompleted:
 				n.identified(e.Peer, []network.Conn{e.Conn}, e.ListenAddrs, m)
+			case member.EvtAdmitted:
+				n.admitted(e.Peer, m)
 			case event.EvtPeerConnectednessChanged:
 				n.connectedness(e.Peer, e.Connectedness)
 			case event.EvtLocalReachabilityChanged:
@@ -59,7 +61,14 @@ func (n *Node) watch(ctx context.Context, events event.Subscription, m Messenger
 	}
 }
 
-// identified greets a peer that has said who it is, or shows it the door when it is of another network: not at once, for it may not have
+// admitted is identified, where a peer was identified before it was admitted.
+func (n *Node) admitted(p peer.ID, m Messenger) {
+	if n.version(p) != "" {
+		n.identified(p, n.host.Network().ConnsToPeer(p), n.host.Peerstore().Addrs(p), m)
+	}
+}
+
+// identified greets a peer that has said who it is and is admitted, or shows it the door when it is of another network: not at once, for it may not have
 // heard yet of which network we are, and would have to guess why we hang up.
 func (n *Node) identified(p peer.ID, conns []network.Conn, listening []ma.Multiaddr, m Messenger) {
 	if n.version(p) != n.cfg.Network.version() {
@@ -67,9 +76,12 @@ func (n *Node) identified(p peer.ID, conns []network.Conn, listening []ma.Multia
 		time.AfterFunc(ForeignGrace, func() { _ = n.host.Network().ClosePeer(p) })
 		return
 	}
+	if !n.connected(p) { // it will be back here when it is admitted
+		return
+	}
 	n.joined.Store(true)
 	n.remember(p, conns, workingAddresses(conns, listening))
-	if n.isSeed(p) || len(n.host.Network().Peers()) == 1 {
+	if n.isSeed(p) || len(n.peers()) == 1 {
 		n.due.all()
 	}
 	n.absent.over(p)

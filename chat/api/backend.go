@@ -12,6 +12,7 @@ import (
 // local API: commands work with either and cannot tell which. Errors that people should see are *chat.Error in both.
 type Backend interface {
 	Node
+	Network
 	Contacts
 	Links
 	Strangers
@@ -25,8 +26,21 @@ type Backend interface {
 type Node interface {
 	Status(ctx context.Context) (chat.Status, error)
 	Peers(ctx context.Context) ([]chat.Peer, error)
+}
+
+// Network is who may be on the network. What this device may not do is chat.CodeRefused.
+type Network interface {
 	// Invite makes a link that lets somebody join the network and makes them and us contacts.
-	Invite(ctx context.Context) (chat.InviteLink, error)
+	Invite(ctx context.Context, o chat.InviteOptions) (chat.InviteLink, error)
+	// Invites lists those that were made here, the oldest first; their links are nowhere any more.
+	Invites(ctx context.Context) ([]chat.NetworkInvite, error)
+	// RevokeInvite makes one worthless, by its id or the beginning of it. The error has chat.CodeTarget where it names none, or several.
+	RevokeInvite(ctx context.Context, id string) error
+	// Members lists the devices that this one has let in or met on the network, itself included.
+	Members(ctx context.Context) ([]chat.Member, error)
+	// RevokeMember throws all devices of an account out, for good, and, if asked, whom they have let in. An account that no member has is
+	// chat.CodeTarget.
+	RevokeMember(ctx context.Context, account chat.AccountID, withInvited bool) error
 }
 
 // Contacts is the address book.

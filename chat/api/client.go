@@ -64,11 +64,6 @@ func (c *Client) Peers(ctx context.Context) ([]chat.Peer, error) {
 	return many(ctx, c, call{method: "GET", path: "/peers"}, peerShape.parse)
 }
 
-// Invite implements Backend. When its connection drops, a link may have been made that nobody saw; links cost nothing.
-func (c *Client) Invite(ctx context.Context) (chat.InviteLink, error) {
-	return one(ctx, c, call{method: "POST", path: "/invites", body: struct{}{}}, linkShape.parse)
-}
-
 // Contacts implements Backend.
 func (c *Client) Contacts(ctx context.Context) ([]chat.Contact, error) {
 	return many(ctx, c, call{method: "GET", path: "/contacts"}, contactShape.parse)

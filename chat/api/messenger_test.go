@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"testing"
+	"time"
 
 	"parley/chat"
 	"parley/chat/api"
@@ -17,6 +18,7 @@ func messengers(t *testing.T, open func(*chattest.Person) api.Backend) apitest.W
 	ctx := soon(t)
 	until(ctx, t, func() bool { return published(scene, alice) && published(scene, bob) && published(scene, carol) })
 	alice.Befriend(bob)
+	alice.Town.Meet(chat.MemberDevice{Device: bob.Identity.Device(), Account: bob.Identity.Account(), Invite: [8]byte{1}, Since: time.Now()})
 	return apitest.World{
 		Alice: open(alice), Bob: open(bob), Carol: open(carol),
 		Part: func() { scene.Net.Unplug(bob.Identity.Device()) },

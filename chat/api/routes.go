@@ -34,7 +34,11 @@ func (s *Server) routes() []route {
 		{"GET", "/version", s.answer(s.getVersion)},
 		{"GET", "/status", s.answer(s.getStatus)},
 		{"GET", "/peers", s.answer(s.getPeers)},
+		{"GET", "/invites", s.answer(s.getInvites)},
 		{"POST", "/invites", s.answer(s.postInvite)},
+		{"DELETE", "/invites/{id}", s.answer(s.deleteInvite)},
+		{"GET", "/members", s.answer(s.getMembers)},
+		{"POST", "/members/{account}/revoke", s.answer(s.postRevokeMember)},
 		{"GET", "/contacts", s.answer(s.getContacts)},
 		{"POST", "/contacts", s.answer(s.postContact)},
 		{"GET", "/contacts/link", s.answer(s.getContactLink)},
@@ -81,11 +85,6 @@ func (s *Server) getStatus(r *http.Request) (reply, error) {
 func (s *Server) getPeers(r *http.Request) (reply, error) {
 	peers, err := s.backend.Peers(r.Context())
 	return reply{body: listOf(peers, shapePeer)}, err
-}
-
-func (s *Server) postInvite(r *http.Request) (reply, error) {
-	l, err := s.backend.Invite(r.Context())
-	return reply{status: http.StatusCreated, body: shapeLink(l)}, err
 }
 
 func (s *Server) getContacts(r *http.Request) (reply, error) {

@@ -62,6 +62,8 @@ type networkShape struct {
 	Private     bool   `json:"private"`
 	Joined      bool   `json:"joined"`
 	Seeds       int    `json:"seeds"`
+	WrongKey    int    `json:"refused_wrong_key"`
+	NoMember    int    `json:"refused_no_member"`
 }
 
 type statusShape struct {
@@ -177,17 +179,19 @@ type linkShape struct {
 	Expires   stamp    `json:"expires_at,omitzero"`
 	Addresses []string `json:"addresses"`
 	Reachable bool     `json:"reachable"`
+	ID        string   `json:"id,omitempty"`
+	Uses      int      `json:"uses,omitempty"`
 }
 
 func shapeLink(l chat.InviteLink) linkShape {
 	return linkShape{
-		Link: l.Link, Network: l.Network, Expires: stamp{l.Expires}, Addresses: notNull(l.Addresses), Reachable: l.Reachable,
+		Link: l.Link, Network: l.Network, Expires: stamp{l.Expires}, Addresses: notNull(l.Addresses), Reachable: l.Reachable, ID: l.ID, Uses: l.Uses,
 	}
 }
 
 func (s linkShape) parse() (chat.InviteLink, error) {
 	return chat.InviteLink{
-		Link: s.Link, Network: s.Network, Expires: s.Expires.Time, Addresses: s.Addresses, Reachable: s.Reachable,
+		Link: s.Link, Network: s.Network, Expires: s.Expires.Time, Addresses: s.Addresses, Reachable: s.Reachable, ID: s.ID, Uses: s.Uses,
 	}, nil
 }
 

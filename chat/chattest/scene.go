@@ -43,6 +43,7 @@ type Person struct {
 	Store    chat.Store
 	Links    *Links
 	Keys     *Keys
+	Town     *Members      // what the person's node knows of the network
 	OnlyCopy bool          // what Start says of other copies of the device
 	Skew     time.Duration // how far the person's clock is ahead of the scene's
 
@@ -62,7 +63,7 @@ func (s *Scene) Person(name string, store chat.Store) *Person {
 	if err != nil {
 		s.T.Fatal(err)
 	}
-	p := &Person{Name: name, Identity: identity, Store: store, Links: &Links{key: chat.NewLinkKey()}, Keys: keys, scene: s}
+	p := &Person{Name: name, Identity: identity, Store: store, Links: &Links{key: chat.NewLinkKey()}, Keys: keys, Town: NewMembers(identity), scene: s}
 	p.Messenger = p.messenger(nil)
 	return p
 }
@@ -70,7 +71,7 @@ func (s *Scene) Person(name string, store chat.Store) *Person {
 // Copied returns a second copy of the person's device, with all that is in the store (from NewMemStore) and beside it. It is not started.
 // What arrives for the device arrives at the copy that was started last.
 func (p *Person) Copied() *Person {
-	second := &Person{Name: p.Name, Identity: p.Identity, Store: Copy(p.Store), Links: p.Links, Keys: p.Keys.copied(), scene: p.scene}
+	second := &Person{Name: p.Name, Identity: p.Identity, Store: Copy(p.Store), Links: p.Links, Keys: p.Keys.copied(), Town: p.Town, scene: p.scene}
 	second.Messenger = second.messenger(nil)
 	return second
 }
@@ -106,7 +107,7 @@ func (p *Person) messenger(join *chat.Invite) *chat.Messenger {
 	}
 	return chat.New(chat.Config{
 		Identity: p.Identity, Name: p.Name, Network: p.scene.Network, Join: join, Links: p.Links, Store: p.Store, Keys: p.Keys, Instance: p.Keys,
-		OnlyCopy: p.OnlyCopy, Transport: port, Directory: port, Hosts: port, Clock: clock, Logger: log,
+		OnlyCopy: p.OnlyCopy, Transport: port, Directory: port, Members: p.Town, Hosts: port, Clock: clock, Logger: log,
 	})
 }
 

@@ -30,8 +30,8 @@ type App struct {
 	Offline func(ctx context.Context, h *home.Home, u *home.Unlocked) (Reader, error)
 	// Limits returns limits of what a node keeps for others, with what is usual in the place of what is zero. The error says what cannot be.
 	Limits func(said chat.HostLimits) (chat.HostLimits, error)
-	// Probe tries once to reach a node of the network that the home's invite leads to. The error says why there is none.
-	Probe func(ctx context.Context, h *home.Home) error
+	// Join tries once to become a member of the network that the home's invite leads to. The error is a line that says why it is none.
+	Join func(ctx context.Context, h *home.Home, id *chat.Identity) error
 }
 
 // Node is a node that runs in this process.

@@ -45,9 +45,9 @@ func (a *App) doctor(c *cli.Context) error {
 		}
 	}
 	if c.Bool("json") {
-		err = show.JSON(a.Stdout, show.AllFindings(findings))
+		err = show.JSON(a.Stdout, doctor.AllOf(findings))
 	} else {
-		err = show.WriteFindings(a.Stdout, findings)
+		err = doctor.Write(a.Stdout, findings)
 	}
 	if err != nil {
 		return err

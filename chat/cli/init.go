@@ -27,6 +27,7 @@ func (a *App) initCommand() *cli.Command {
 			&cli.StringFlag{Name: "name", Usage: "what others see"},
 			&cli.StringFlag{Name: "network", Usage: "make a private network called `NAME` (default: home)"},
 			&cli.BoolFlag{Name: "no-psk", Usage: "make it without a pre-shared key, so that QUIC works"},
+			&cli.StringFlag{Name: "invites", Usage: "who may invite to it: `WHO` is members (the default) or admins, which is this device alone"},
 			&cli.StringFlag{Name: "join", Usage: "join the network of an invite `LINK`; - reads it from standard input"},
 			passphraseFlag(),
 			&cli.BoolFlag{Name: "keyring", Usage: "let the keyring of this system open the keys"},
@@ -69,9 +70,11 @@ func (a *App) init(c *cli.Context) error {
 	}
 	a.introduce(h)
 	if s.invite != nil {
-		err = a.join(c, h, *s.invite)
+		err = a.join(c, h, s.params.Identity, *s.invite)
 	}
-	a.next(c, s.invite)
+	if err == nil {
+		a.next(c, s.invite)
+	}
 	return err
 }
 
@@ -84,6 +87,11 @@ func initConflicts(c *cli.Context) error {
 		return conflict("join", "network")
 	case c.IsSet("join") && c.IsSet("no-psk"):
 		return conflict("join", "no-psk")
+	case c.IsSet("join") && c.IsSet("invites"):
+		return conflict("join", "invites")
+	}
+	if who := c.String("invites"); c.IsSet("invites") && who != "members" && who != "admins" {
+		return argv.Usage(fmt.Sprintf("--invites %.40q: want members or admins", who), "parley init --help")
 	}
 	return exclusive(c, "passphrase-file", "keyring", "no-passphrase")
 }
@@ -117,23 +125,29 @@ func (a *App) readInvite(s *setup) error {
 	if !s.c.IsSet("join") {
 		return nil
 	}
-	link, err := a.link(s.c.String("join"))
+	invite, err := a.networkInvite(s.c.String("join"))
 	if err != nil {
 		return err
+	}
+	s.invite, s.params.Join = &invite, invite.String()
+	return invite.Check(time.Now(), chat.AccountID{})
+}
+
+// networkInvite reads an invite to a network from the command line, or from standard input for "-".
+func (a *App) networkInvite(arg string) (chat.Invite, error) {
+	link, err := a.link(arg)
+	if err != nil {
+		return chat.Invite{}, err
 	}
 	invite, err := chat.ParseInvite(link)
-	if err != nil {
-		return err
-	}
-	if invite.Kind != chat.InviteNetwork {
-		return &chat.Error{
+	if err == nil && invite.Kind != chat.InviteNetwork {
+		err = &chat.Error{
 			Code:   chat.CodeInvalid,
 			Detail: "that link is for adding a contact, and not for joining a network; ask for an invite",
 			Try:    "parley contact add --help",
 		}
 	}
-	s.invite, s.params.Join = &invite, invite.String()
-	return invite.Check(time.Now(), chat.AccountID{})
+	return invite, err
 }
 
 // link returns a link from the command line, or from standard input for "-".
@@ -232,7 +246,8 @@ func (s *setup) identify() (err error) {
 	if name == "" {
 		name = "home"
 	}
-	s.params.Network.Network, s.params.Network.Authority, err = chat.NewNetwork(name, !s.c.Bool("no-psk"))
+	s.params.Network.Closed = s.c.String("invites") == "admins"
+	s.params.Network.Network, s.params.Authority, err = chat.NewNetwork(name, !s.c.Bool("no-psk"))
 	return err
 }
 
@@ -254,17 +269,21 @@ func shorten(dir string) string {
 	return dir
 }
 
-// join tries once to reach the network. It is no error when nobody answers now.
-func (a *App) join(c *cli.Context, h *home.Home, invite chat.Invite) error {
+// join tries once to become a member of the network. It is no error when that is not possible now; when the invite is no good it is one.
+func (a *App) join(c *cli.Context, h *home.Home, id *chat.Identity, invite chat.Invite) error {
 	ctx, cancel := context.WithTimeout(c.Context, probeTime)
 	defer cancel()
-	err := a.Probe(ctx, h)
+	err := a.Join(ctx, h, id)
 	if err == nil {
 		fmt.Fprintf(a.Stdout, "Joined    %s · %s is a contact\n", h.Network().Network, who(invite))
 		return h.SaveJoined()
 	}
 	if c.Err() != nil {
 		return context.Cause(c.Context)
+	}
+	var answer interface{ Refused() bool } // of a node, which says that asking again is of no use
+	if errors.As(err, &answer) && answer.Refused() {
+		return &chat.Error{Code: chat.CodeRefused, Detail: show.Line(err.Error()) + "; ask " + who(invite) + " for a new one", Try: try(c, "net join LINK")}
 	}
 	why := show.Line(err.Error())
 	if errors.Is(err, context.DeadlineExceeded) {

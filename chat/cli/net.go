@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -18,9 +19,27 @@ func (a *App) netCommand() *cli.Command {
 		Subcommands: []*cli.Command{
 			{
 				Name: "invite", Usage: "make a link that lets somebody join; it is alone on standard output",
-				Flags:  []cli.Flag{jsonFlag(), passphraseFlag()},
+				Flags: []cli.Flag{
+					&cli.StringFlag{Name: "for", Usage: "note whom it is for: `NAME` is not in the link"},
+					&cli.DurationFlag{Name: "ttl", Usage: "how long it may be used, from 1m to 2160h", Value: chat.InviteLifetime, DefaultText: "24h"},
+					&cli.IntFlag{Name: "uses", Usage: "how many devices it lets in, 1 to 100", Value: 1},
+					jsonFlag(), passphraseFlag(),
+				},
 				Action: a.netInvite,
 			},
+			{
+				Name: "invites", Usage: "list the invites that were made here, and whom they let in",
+				Flags: []cli.Flag{jsonFlag(), passphraseFlag()}, Action: a.invites,
+			},
+			{
+				Name: "revoke", Usage: "make an invite worthless; whom it has let in stays in", ArgsUsage: "ID",
+				Flags: []cli.Flag{passphraseFlag()}, Action: a.revokeInvite,
+			},
+			{
+				Name: "join", Usage: "join with another invite to the same network, where the first one came to nothing", ArgsUsage: "LINK|-",
+				Flags: []cli.Flag{passphraseFlag()}, Action: a.netJoin,
+			},
+			a.membersCommand(), a.revokeMemberCommand(),
 			{
 				Name: "show", Usage: "say which network this is",
 				Flags:  []cli.Flag{jsonFlag()},
@@ -39,7 +58,7 @@ func (a *App) netInvite(c *cli.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, node.Close()) }()
-	link, err := node.Invite(c.Context)
+	link, err := node.Invite(c.Context, chat.InviteOptions{For: c.String("for"), Uses: c.Int("uses"), TTL: c.Duration("ttl")})
 	if err != nil {
 		return err
 	}
@@ -47,8 +66,8 @@ func (a *App) netInvite(c *cli.Context) (err error) {
 	if err := a.printLink(c, link, network); err != nil || c.Bool("json") {
 		return err
 	}
-	fmt.Fprintf(a.Stderr, "Invite to %s, makes you contacts, %s. Whoever holds it can join: give it to one person.\n",
-		network, show.Expiry(link.Expires))
+	fmt.Fprintf(a.Stderr, "Invite to %s, makes you contacts, %s, %s (its id: %s). Whoever uses it first joins: give it to nobody else.\n",
+		network, show.Expiry(link.Expires), show.Devices(link.Uses), link.ID)
 	if node.own() {
 		fmt.Fprintf(a.Stderr, "Keep a node running for them: %s\n", try(c, "up"))
 	}
@@ -77,9 +96,58 @@ func (a *App) netShow(c *cli.Context) error {
 		return err
 	}
 	n := h.Network()
-	made, joined := n.Authority != nil, h.Joined()
+	_, invited := h.Join()
+	made, joined := !invited, h.Joined()
 	if c.Bool("json") {
 		return show.JSON(a.Stdout, show.OneNetwork(n.Network, n.Seeds, made, joined))
 	}
 	return show.WriteNetwork(a.Stdout, n.Network, n.Seeds, made, joined)
+}
+
+// netJoin takes another invite in place of the one that this home was made with.
+func (a *App) netJoin(c *cli.Context) (err error) {
+	word, err := oneWord(c, "the invite")
+	if err != nil {
+		return err
+	}
+	h, err := home.Open(dir(c))
+	if err != nil {
+		return err
+	}
+	invite, err := a.networkInvite(word)
+	if err != nil {
+		return err
+	}
+	if err := anotherInvite(h, invite); err != nil {
+		return err
+	}
+	keys, err := a.unlock(c, h)
+	if err != nil {
+		return err
+	}
+	release, err := h.Lock(c.Context, lockWait)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, release()) }()
+	if err := h.SaveInvite(invite); err != nil {
+		return err
+	}
+	return a.join(c, h, keys.Identity, invite)
+}
+
+// anotherInvite says why an invite cannot take the place of the one that a home has.
+func anotherInvite(h *home.Home, invite chat.Invite) error {
+	ours := h.Network().Network
+	switch {
+	case invite.Network.ID != ours.ID:
+		return &chat.Error{
+			Code:   chat.CodeRefused,
+			Detail: fmt.Sprintf("the invite is to %s, and this device is on %s", invite.Network, ours),
+			Try:    "join it in a home of its own: parley --home DIR init --join LINK",
+		}
+	case h.Joined():
+		return &chat.Error{Code: chat.CodeRefused, Detail: fmt.Sprintf("this device is a member of %s already", ours), Try: "parley net members"}
+	}
+	return invite.Check(time.Now(), h.Profile().Account)
 }

@@ -30,7 +30,7 @@ func TestInitMakesANetworkAndSaysWhatComesNext(t *testing.T) {
 			t.Errorf("%q is not in\n%s", want, out)
 		}
 	}
-	if h.Network().PSK == nil || h.Network().Authority == nil || !h.Joined() {
+	if h.Network().PSK == nil || h.Network().ID == [16]byte{} || !h.Joined() {
 		t.Error("the network is not private and ours")
 	}
 	if show := fields(t, alice.ok("net", "show", "--json")); show["name"] != "club" || show["made_here"] != true || show["private"] != true {
@@ -91,6 +91,8 @@ func TestInitNeverAsksWithoutATerminal(t *testing.T) {
 		"-y is missing":                  {"--name", "Bob", "--no-passphrase", "--join", invite},
 		"exclude each other":             {"--name", "Bob", "-y", "--join", invite, "--network", "x"},
 		"--join and --no-psk":            {"--name", "Bob", "-y", "--join", invite, "--no-psk"},
+		"--join and --invites":           {"--name", "Bob", "-y", "--join", invite, "--invites", "admins"},
+		"want members or admins":         {"--name", "Bob", "-y", "--invites", "nobody"},
 		"--passphrase-file and":          {"--name", "Bob", "--no-passphrase", "--passphrase-file", "x"},
 		"that link is for adding":        {"--name", "Bob", "-y", "--join", contact},
 		"there is no parley link":        {"--name", "Bob", "-y", "--join", "hello"},

@@ -33,16 +33,17 @@ type world struct {
 
 	mu      sync.Mutex
 	stores  map[string]chat.Store
+	members map[string]*chattest.Members
 	asked   []cli.NodeOptions // what nodes were started with
 	broken  error             // what Start returns
-	silence error             // what Probe returns
+	silence error             // what Join returns
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	t.Setenv("XDG_RUNTIME_DIR", t.TempDir())
 	t.Setenv("PARLEY_HOME", filepath.Join(t.TempDir(), "nobody"))
-	return &world{t: t, net: chattest.NewNetwork(1), stores: make(map[string]chat.Store)}
+	return &world{t: t, net: chattest.NewNetwork(1), stores: make(map[string]chat.Store), members: make(map[string]*chattest.Members)}
 }
 
 func (w *world) store(dir string) chat.Store {
@@ -52,6 +53,16 @@ func (w *world) store(dir string) chat.Store {
 		w.stores[dir] = chattest.NewMemStore()
 	}
 	return w.stores[dir]
+}
+
+// town returns what the node on a home knows of its network.
+func (w *world) town(dir string, id *chat.Identity) *chattest.Members {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.members[dir] == nil {
+		w.members[dir] = chattest.NewMembers(id)
+	}
+	return w.members[dir]
 }
 
 // started returns the options that the last node was started with.
@@ -110,8 +121,9 @@ func (w *world) start(ctx context.Context, h *home.Home, o cli.NodeOptions) (cli
 	port, device := w.net.Port(o.Identity.Device()), o.Identity.Device()
 	m := chat.New(chat.Config{
 		Identity: o.Identity, Name: h.Profile().Name, Network: h.Network().Network, Seeds: h.Network().Seeds, Join: h.Invite(), Links: h,
-		Store: w.store(h.Dir()), Keys: o.Unlocked, Instance: o.Unlocked, OnlyCopy: o.OnlyCopy, Database: "memory", Transport: port, Directory: port, Hosts: port,
-		Health: func() (bool, string) { return h.Joined() || len(port.Peers()) > 0, "" }, Hosting: hosting(o),
+		Store: w.store(h.Dir()), Keys: o.Unlocked, Instance: o.Unlocked, OnlyCopy: o.OnlyCopy, Database: "memory", Transport: port, Directory: port,
+		Members: w.town(h.Dir(), o.Identity), Hosts: port,
+		Health: func() chat.Health { return chat.Health{Joined: h.Joined() || len(port.Peers()) > 0} }, Hosting: hosting(o),
 	})
 	if err := m.Resume(ctx); err != nil {
 		return nil, err
@@ -145,7 +157,7 @@ func (w *world) app() *cli.App {
 		Offline: func(_ context.Context, h *home.Home, u *home.Unlocked) (cli.Reader, error) {
 			return reader{chat.New(chat.Config{Identity: u.Identity, Network: h.Network().Network, Store: w.store(h.Dir()), Keys: u})}, nil
 		},
-		Probe: func(context.Context, *home.Home) error { return w.silence },
+		Join: func(context.Context, *home.Home, *chat.Identity) error { return w.silence },
 	}
 }
 

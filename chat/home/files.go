@@ -19,6 +19,7 @@ const (
 	profileFile  = "profile.json"
 	networkFile  = "network.json"
 	joinFile     = "join.json"
+	membersFile  = "members.json"
 	nodeFile     = "node.json"
 	linksFile    = "links.json"
 	lockFile     = "lock"
@@ -124,8 +125,8 @@ func makeFolder(dir string) error {
 // ours reports whether a file may lie in a folder that becomes a home.
 func ours(name string) bool {
 	switch strings.TrimSuffix(name, ".new") {
-	case keysFile, keystoreFile, instanceFile, profileFile, networkFile, joinFile, nodeFile, linksFile, lockFile, socketFile, addressFile,
-		"lost+found":
+	case keysFile, keystoreFile, instanceFile, profileFile, networkFile, joinFile, membersFile, nodeFile, linksFile, lockFile, socketFile,
+		addressFile, "lost+found":
 		return true
 	}
 	return false

@@ -19,12 +19,12 @@ import (
 type Home struct {
 	dir     string
 	profile Profile
-	network Network
 
-	mu    sync.Mutex // guards what is saved again while a node runs
-	join  *Join
-	node  Node
-	links chat.LinkKey
+	mu      sync.Mutex // guards what is saved again
+	network Network
+	join    *Join
+	node    Node
+	links   chat.LinkKey
 }
 
 // Profile says whose home it is.
@@ -38,8 +38,8 @@ type Profile struct {
 // Network is the network that this device is on.
 type Network struct {
 	chat.Network
-	Authority []byte // the seed of the key that the network's id is the hash of; nil unless we made the network
-	Seeds     []chat.Seed
+	Closed bool // nobody but the device that made the network invites to it; said where that is us
+	Seeds  []chat.Seed
 }
 
 // Join is the invite that we joined the network with.
@@ -60,7 +60,9 @@ type Params struct {
 	Identity *chat.Identity
 	Seal     Seal
 	Network  Network
-	Join     string // the invite that we join with; empty where we made the network
+	// Authority is the seed of the key that the network's id is the hash of; nil unless we made the network.
+	Authority []byte
+	Join      string // the invite that we join with; empty where we made the network
 }
 
 // Default returns the home that is used where none is named: $PARLEY_HOME, else parley in the user's data folder.
@@ -134,7 +136,7 @@ func (p Params) write(dir string) error {
 	if err := p.writeOpen(dir); err != nil {
 		return err
 	}
-	inside, err := insideOf(kek, p.Identity)
+	inside, err := insideOf(kek, p.Authority, p.Identity)
 	if err != nil {
 		return err
 	}
@@ -222,6 +224,13 @@ func (h *Home) check(profile profileOnDisk, network networkOnDisk) (err error) {
 	if h.network, err = network.parse(); err != nil {
 		return damaged(h.dir, networkFile, err)
 	}
+	if network.Members != membersByCertificate {
+		return &chat.Error{
+			Code:   chat.CodeConfig,
+			Detail: fmt.Sprintf("the network %s was made by another version of parley, which knew who is on it in another way; make or join a new one", h.network.Network),
+			Try:    Command(h.dir+".2", "init --name "+h.profile.Name),
+		}
+	}
 	if h.node.Port < 1 || h.node.Port > 65535 {
 		return damaged(h.dir, nodeFile, fmt.Errorf("port %d", h.node.Port))
 	}
@@ -240,7 +249,11 @@ func (h *Home) Dir() string { return h.dir }
 func (h *Home) Profile() Profile { return h.profile }
 
 // Network returns the network that this device is on, with its secrets.
-func (h *Home) Network() Network { return h.network }
+func (h *Home) Network() Network {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.network
+}
 
 // Join returns the invite that we joined with; ok is false where we made the network.
 func (h *Home) Join() (j Join, ok bool) {
@@ -270,6 +283,19 @@ func (h *Home) SaveJoined() error {
 		return err
 	}
 	h.join = &joined
+	return nil
+}
+
+// SaveInvite puts an invite in the place of the one that we joined with, which came to nothing. The caller holds Lock.
+func (h *Home) SaveInvite(invite chat.Invite) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	network := Network{Network: invite.Network, Seeds: invite.Seeds}
+	join := Join{Link: invite.String()}
+	if err := errors.Join(replaceJSON(h.dir, networkFile, network.onDisk()), replaceJSON(h.dir, joinFile, join)); err != nil {
+		return err
+	}
+	h.network, h.join = network, &join
 	return nil
 }
 
@@ -323,12 +349,16 @@ func (p profileOnDisk) parse() (Profile, error) {
 }
 
 type networkOnDisk struct {
-	Name      string       `json:"name"`
-	ID        string       `json:"id"`
-	PSK       []byte       `json:"psk,omitempty"`
-	Authority []byte       `json:"authority,omitempty"`
-	Seeds     []seedOnDisk `json:"seeds,omitempty"`
+	Name    string       `json:"name"`
+	ID      string       `json:"id"`
+	PSK     []byte       `json:"psk,omitempty"`
+	Members int          `json:"members"` // how it is known who is on it; see membersByCertificate
+	Closed  bool         `json:"closed,omitempty"`
+	Seeds   []seedOnDisk `json:"seeds,omitempty"`
 }
+
+// membersByCertificate is the one way; before it, whoever had the key was in.
+const membersByCertificate = 1
 
 type seedOnDisk struct {
 	Device string   `json:"device"`
@@ -336,7 +366,7 @@ type seedOnDisk struct {
 }
 
 func (n Network) onDisk() networkOnDisk {
-	d := networkOnDisk{Name: n.Name, ID: hex.EncodeToString(n.ID[:]), PSK: n.PSK, Authority: n.Authority}
+	d := networkOnDisk{Name: n.Name, ID: hex.EncodeToString(n.ID[:]), PSK: n.PSK, Members: membersByCertificate, Closed: n.Closed}
 	for _, s := range n.Seeds {
 		d.Seeds = append(d.Seeds, seedOnDisk{s.Device.String(), s.Addrs})
 	}
@@ -344,7 +374,7 @@ func (n Network) onDisk() networkOnDisk {
 }
 
 func (d networkOnDisk) parse() (Network, error) {
-	n := Network{Network: chat.Network{Name: d.Name, PSK: d.PSK}, Authority: d.Authority}
+	n := Network{Network: chat.Network{Name: d.Name, PSK: d.PSK}, Closed: d.Closed}
 	if id, err := hex.DecodeString(d.ID); err != nil || len(id) != copy(n.ID[:], id) || len(id) != len(n.ID) {
 		return n, fmt.Errorf("network id %.80q", d.ID)
 	}

@@ -26,12 +26,12 @@ func alice(t testing.TB) Params {
 		t.Fatal(err)
 	}
 	seeds := []chat.Seed{{Device: id.Device(), Addrs: []string{"/ip4/203.0.113.7/tcp/4101"}}}
-	return Params{Name: "Alice", Identity: id, Network: Network{Network: network, Authority: authority, Seeds: seeds}}
+	return Params{Name: "Alice", Identity: id, Network: Network{Network: network, Seeds: seeds}, Authority: authority}
 }
 
 // invite returns the link that a home of these params could have been made with.
 func invite(p Params) string {
-	return chat.Invite{Kind: chat.InviteNetwork, Network: p.Network.Network, Seeds: p.Network.Seeds, Account: p.Identity.Account(), Name: "Carol"}.String()
+	return chat.Invite{Kind: chat.InviteNetwork, Network: p.Network.Network, Seeds: p.Network.Seeds, Account: p.Identity.Account(), Name: "Carol", Member: chat.Token{1}}.String()
 }
 
 // created returns Alice's home in a new folder.
@@ -81,7 +81,7 @@ func TestHomeIsReadBackAsItWasMade(t *testing.T) {
 		t.Error("the identity is another one")
 	case h.Profile().Name != "Alice" || h.Profile().Account != p.Identity.Account() || h.Profile().Device != p.Identity.Device():
 		t.Errorf("the profile is %+v", h.Profile())
-	case n.Name != "home" || n.ID != p.Network.ID || !bytes.Equal(n.PSK, p.Network.PSK) || !bytes.Equal(n.Authority, p.Network.Authority):
+	case n.Name != "home" || n.ID != p.Network.ID || !bytes.Equal(n.PSK, p.Network.PSK) || !bytes.Equal(u.Authority().Seed(), p.Authority):
 		t.Error("the network is another one")
 	case len(n.Seeds) != 1 || n.Seeds[0].Device != p.Identity.Device() || n.Seeds[0].Addrs[0] != "/ip4/203.0.113.7/tcp/4101":
 		t.Errorf("the seeds are %v", n.Seeds)
@@ -426,12 +426,81 @@ func TestCommandsCanBePasted(t *testing.T) {
 	}
 }
 
+func TestANetworkWithoutMembersIsSaidToBeOne(t *testing.T) {
+	h := created(t, alice(t))
+	path := filepath.Join(h.Dir(), networkFile)
+	now, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := bytes.Replace(now, []byte(`  "members": 1,`+"\n"), nil, 1)
+	if bytes.Equal(before, now) {
+		t.Fatalf("the file is %s", now)
+	}
+	if err := os.WriteFile(path, before, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Open(h.Dir())
+	wantError(t, err, chat.CodeConfig, "was made by another version of parley", "init --name Alice")
+}
+
+func TestTheLedgerIsKeptAsAWhole(t *testing.T) {
+	h := created(t, alice(t))
+	if data, err := h.Ledger().Load(); data != nil || err != nil {
+		t.Errorf("before the first time: %q, %v", data, err)
+	}
+	for _, want := range []string{"one", "another, which is longer", "two"} {
+		if err := h.Ledger().Save([]byte(want)); err != nil {
+			t.Fatal(err)
+		}
+		if data, err := h.Ledger().Load(); string(data) != want || err != nil {
+			t.Errorf("got %q, %v; want %q", data, err, want)
+		}
+	}
+	if err := os.Chmod(h.Dir(), 0o500); err != nil {
+		t.Fatal(err)
+	}
+	defer os.Chmod(h.Dir(), 0o700)
+	if err := h.Ledger().Save([]byte("three")); err == nil && os.Geteuid() != 0 {
+		t.Error("kept where nothing can be written")
+	}
+}
+
+func TestAnotherInviteTakesThePlaceOfTheFirst(t *testing.T) {
+	p := alice(t)
+	p.Join, p.Authority = invite(p), nil
+	h := created(t, p)
+	second, err := chat.ParseInvite(invite(p))
+	if err != nil {
+		t.Fatal(err)
+	}
+	second.Member = chat.Token{2}
+	if err := h.SaveInvite(second); err != nil {
+		t.Fatal(err)
+	}
+	again, err := Open(h.Dir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if j, _ := again.Join(); j.Link != second.String() || j.Joined || again.Invite().MemberToken() != second.Member {
+		t.Errorf("the home has %+v", j)
+	}
+	u, err := again.Unlock(nil)
+	if err != nil || u.Authority() != nil {
+		t.Errorf("who has joined has the authority's key (%v)", err)
+	}
+}
+
 func TestSecretsNeverPrint(t *testing.T) {
 	h := created(t, alice(t))
 	n := h.Network()
+	u, err := h.Unlock(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x"} {
-		text := fmt.Sprintf(verb, n)
-		if strings.Contains(text, fmt.Sprintf("%x", n.PSK)) || strings.Contains(text, fmt.Sprint(n.Authority)) {
+		text := fmt.Sprintf(verb, n) + fmt.Sprintf(verb, u)
+		if strings.Contains(text, fmt.Sprintf("%x", n.PSK)) || strings.Contains(text, fmt.Sprint(u.authority)) {
 			t.Errorf("%s shows a key: %s", verb, text)
 		}
 	}

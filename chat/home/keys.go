@@ -2,6 +2,7 @@ package home
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
@@ -19,7 +20,8 @@ import (
 // Sealing is what opens a key file. It is the file's first byte.
 type Sealing byte
 
-// The formats of the key file. Inside of each is the key of the keystore (32 bytes) and the identity.
+// The formats of the key file. Inside of each is the key of the keystore (32 bytes), the length of the
+// authority's seed (a byte: 32, or 0 where we did not make the network), the seed, and the identity.
 const (
 	Unsealed     Sealing = 'P' // P ‖ SHA-256(inside) ‖ inside
 	ByPassphrase Sealing = 'S' // S ‖ salt 16 ‖ nonce 24 ‖ XChaCha20-Poly1305(Argon2id(passphrase, salt), nonce, inside, S ‖ salt)
@@ -55,8 +57,17 @@ type Seal struct {
 type Unlocked struct {
 	Identity *chat.Identity
 
-	home *Home
-	kek  chat.Secret
+	home      *Home
+	kek       chat.Secret
+	authority []byte
+}
+
+// Authority returns the key that the network's id is the hash of; nil unless we made the network.
+func (u *Unlocked) Authority() ed25519.PrivateKey {
+	if u.authority == nil {
+		return nil
+	}
+	return ed25519.NewKeyFromSeed(u.authority)
 }
 
 // Sealing returns what Unlock will need.
@@ -82,19 +93,33 @@ func (h *Home) Unlock(passphrase func() ([]byte, error)) (*Unlocked, error) {
 	}
 	defer clear(inside)
 	u := &Unlocked{home: h}
-	if len(inside) < chacha20poly1305.KeySize {
-		return nil, damaged(h.dir, keysFile, errors.New("it ends too early"))
-	}
-	if u.kek, err = chat.ParseSecret(inside[:chacha20poly1305.KeySize]); err != nil {
-		return nil, damaged(h.dir, keysFile, err)
-	}
-	if u.Identity, err = chat.ParseIdentity(inside[chacha20poly1305.KeySize:]); err != nil {
+	if err := u.parse(inside); err != nil {
 		return nil, damaged(h.dir, keysFile, err)
 	}
 	if u.Identity.Account() != h.profile.Account {
 		return nil, damaged(h.dir, keysFile, errors.New("it belongs to another account than "+profileFile))
 	}
 	return u, nil
+}
+
+// parse reads what insideOf wrote.
+func (u *Unlocked) parse(inside []byte) (err error) {
+	const head = chacha20poly1305.KeySize + 1
+	if len(inside) < head {
+		return errors.New("it ends too early")
+	}
+	if u.kek, err = chat.ParseSecret(inside[:head-1]); err != nil {
+		return err
+	}
+	seed, rest := int(inside[head-1]), inside[head:]
+	if seed != 0 && seed != ed25519.SeedSize || len(rest) < seed {
+		return fmt.Errorf("an authority's seed of %d bytes", seed)
+	}
+	if seed > 0 {
+		u.authority = bytes.Clone(rest[:seed])
+	}
+	u.Identity, err = chat.ParseIdentity(rest[seed:])
+	return err
 }
 
 // inside opens the file in the way that its first byte names.
@@ -209,13 +234,14 @@ func stretch(passphrase, salt []byte) []byte {
 }
 
 // insideOf returns what a key file holds.
-func insideOf(kek chat.Secret, identity *chat.Identity) ([]byte, error) {
+func insideOf(kek chat.Secret, authority []byte, identity *chat.Identity) ([]byte, error) {
 	id, err := identity.MarshalBinary()
 	if err != nil {
 		return nil, err
 	}
 	defer clear(id)
-	return append(bytes.Clone(kek.Bytes()), id...), nil
+	inside := append(bytes.Clone(kek.Bytes()), byte(len(authority)))
+	return append(append(inside, authority...), id...), nil
 }
 
 // Reseal replaces the key file by one that opens in another way. Nothing of the old one is left under its name, and its entry in the
@@ -231,7 +257,7 @@ func (u *Unlocked) Reseal(to Seal) (err error) {
 	if err != nil {
 		return err
 	}
-	inside, err := insideOf(u.kek, u.Identity)
+	inside, err := insideOf(u.kek, u.authority, u.Identity)
 	if err != nil {
 		return err
 	}

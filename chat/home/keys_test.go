@@ -52,7 +52,7 @@ func TestWithoutThePassphraseNothingOpens(t *testing.T) {
 
 func TestSealedKeysShowNothing(t *testing.T) {
 	p := alice(t)
-	secret, err := insideOf(chat.NewSecret(), p.Identity)
+	secret, err := insideOf(chat.NewSecret(), p.Authority, p.Identity)
 	if err != nil {
 		t.Fatal(err)
 	}

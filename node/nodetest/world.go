@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
@@ -12,10 +13,14 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
+	"go.uber.org/zap"
 
 	"parley/node"
+	"parley/node/member"
+	"parley/node/member/membertest"
 )
 
 // Patience is how long a test waits for what should happen at once, on a machine that is busy with other tests.
@@ -33,14 +38,15 @@ const (
 // World is one network and its devices.
 type World struct {
 	Network node.Network
+	Town    *membertest.Town // who is a member
 	t       testing.TB
 }
 
 // NewWorld makes a network without nodes.
 func NewWorld(t testing.TB, kind Kind) *World {
 	t.Helper()
-	w := &World{t: t, Network: node.Network{Name: "home"}}
-	fill(t, w.Network.ID[:])
+	w := &World{t: t, Town: membertest.NewTown(t)}
+	w.Network = node.Network{Name: "home", ID: w.Town.ID}
 	if kind == Private {
 		w.Network.PSK = make([]byte, 32)
 		fill(t, w.Network.PSK)
@@ -48,8 +54,44 @@ func NewWorld(t testing.TB, kind Kind) *World {
 	return w
 }
 
-// Device makes a device that is not started. Its address is known from now on.
+// Device makes a member's device that is not started. Its address is known from now on.
 func (w *World) Device(name string) *Device {
+	w.t.Helper()
+	d := w.Stranger(name)
+	d.Become(d.Config.Key)
+	return d
+}
+
+// Become gives a device that is not started another key, and makes that a member.
+func (d *Device) Become(key ed25519.PrivateKey) {
+	d.world.t.Helper()
+	d.Config.Key, d.Config.Member = key, d.world.claim(key)
+	d.Config.Member.Vault = d.world.Town.Admit(key)
+}
+
+// claim is what a device brings that is no member yet.
+func (w *World) claim(key ed25519.PrivateKey) node.Membership {
+	claim := w.Town.Claim(membertest.KeyOf(key))
+	return node.Membership{
+		IDOf: membertest.IDOf, Proven: membertest.Proven, Account: claim.Account, Proof: claim.Proof, Vault: &membertest.Vault{},
+	}
+}
+
+// Gate puts a gate around a host that runs under the key of a device that is not started, and has its membership.
+func (d *Device) Gate(h host.Host) *member.Gate {
+	d.world.t.Helper()
+	ledger := d.world.Town.Ledger(d.Config.Key, nil, d.Config.Member.Vault)
+	version := "parley/" + hex.EncodeToString(d.world.Network.ID[:])
+	g, err := member.NewGate(h, member.Options{Ledger: ledger, Version: version, Logger: zap.NewNop()})
+	if err != nil {
+		d.world.t.Fatal(err)
+	}
+	d.world.t.Cleanup(func() { _ = g.Close() })
+	return g
+}
+
+// Stranger makes a device that has the network's key and is no member.
+func (w *World) Stranger(name string) *Device {
 	w.t.Helper()
 	seed := make([]byte, ed25519.SeedSize)
 	fill(w.t, seed)
@@ -64,6 +106,7 @@ func (w *World) Device(name string) *Device {
 		},
 		world: w,
 	}
+	d.Config.Member = w.claim(d.Config.Key)
 	d.Inbox = NewInbox(PeerID(w.t, d.Config.Key))
 	d.Config.Network.Seeds = nil // Start takes those that the world has by then
 	return d

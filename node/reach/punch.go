@@ -24,8 +24,8 @@ import (
 
 // keepPunching punches where a circuit is all there is, until ctx ends.
 func (r *Reach) keepPunching(ctx context.Context) error {
-	ids, ok := r.host.(identifies)
-	if !ok {
+	ids := r.host.IDService()
+	if ids == nil {
 		<-ctx.Done()
 		return nil
 	}
@@ -34,7 +34,7 @@ func (r *Reach) keepPunching(ctx context.Context) error {
 		return fmt.Errorf("watch circuits: %w", err)
 	}
 	defer func() { _ = events.Close() }() // it only ends the subscription
-	service, err := holepunch.NewService(r.host, ids.IDService(), r.addresses, holepunch.WithTracer(r.punches), holepunch.DirectDialTimeout(PunchTimeout))
+	service, err := holepunch.NewService(r.host, ids, r.addresses, holepunch.WithTracer(r.punches), holepunch.DirectDialTimeout(PunchTimeout))
 	if err != nil {
 		return fmt.Errorf("start hole punching: %w", err)
 	}

@@ -44,9 +44,15 @@ func Options(cfg Config) []libp2p.Option {
 	return options
 }
 
+// Host is a host with its identify service, which is nil where it has none.
+type Host interface {
+	host.Host
+	IDService() identify.IDService
+}
+
 // Reach works beside a host that was made with Options.
 type Reach struct {
-	host    host.Host
+	host    Host
 	cfg     Config
 	log     *zap.Logger
 	relays  func(peer.ID) bool
@@ -55,7 +61,7 @@ type Reach struct {
 }
 
 // New returns what works beside h, once Run runs. relays says for whom a seed relays.
-func New(h host.Host, cfg Config, relays func(peer.ID) bool, log *zap.Logger) *Reach {
+func New(h Host, cfg Config, relays func(peer.ID) bool, log *zap.Logger) *Reach {
 	return &Reach{host: h, cfg: cfg, log: log, relays: relays, punches: newPunches(), seen: newSightings()}
 }
 
@@ -140,6 +146,3 @@ func (r *Reach) Route(c network.Conn) string {
 	}
 	return LAN
 }
-
-// identifies is what a host's identify service is got from.
-type identifies interface{ IDService() identify.IDService }

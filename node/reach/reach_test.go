@@ -25,7 +25,7 @@ func newSeed(t *testing.T, members func(peer.ID) bool) host.Host {
 	t.Helper()
 	cfg := Config{Open: true, Relays: true}
 	seed := newTestHost(t, append(Options(cfg), libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0")))
-	run(t, New(seed, cfg, members, zap.NewNop()))
+	run(t, New(seed.(Host), cfg, members, zap.NewNop()))
 	return seed
 }
 
@@ -34,7 +34,7 @@ func newGuest(t *testing.T, seed host.Host) (host.Host, *Reach) {
 	t.Helper()
 	cfg := Config{Seeds: []peer.AddrInfo{{ID: seed.ID(), Addrs: seed.Addrs()}}}
 	h := newTestHost(t, append(Options(cfg), libp2p.NoListenAddrs))
-	r := New(h, cfg, everybody, zap.NewNop())
+	r := New(h.(Host), cfg, everybody, zap.NewNop())
 	run(t, r)
 	if err := h.Connect(t.Context(), cfg.Seeds[0]); err != nil {
 		t.Fatal(err)

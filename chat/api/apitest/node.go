@@ -36,6 +36,8 @@ type Node struct {
 	receipts chat.Receipts
 	untold   map[chat.MessageID]bool // read here, and their authors will not learn it
 	lost     uint64                  // see Lose
+	invites  []chat.NetworkInvite
+	revoked  map[chat.AccountID]bool
 }
 
 var _ api.Backend = (*Node)(nil)
@@ -93,9 +95,6 @@ func (n *Node) peers() (peers []chat.Peer) {
 }
 
 func (n *Node) address() string { return "/memory/" + n.name }
-
-// Invite implements api.Backend. In a town it is the contact link.
-func (n *Node) Invite(ctx context.Context) (chat.InviteLink, error) { return n.ContactLink(ctx) }
 
 // linkPrefix begins the links of a town, which nobody else reads.
 const linkPrefix = "town:"

@@ -36,6 +36,7 @@ func TestBackend(t *testing.T, open func(t *testing.T) World) {
 		{"history pages backwards", history},
 		{"unread counts until shown", unread},
 		{"a contact is added once", contacts},
+		{"invites and members", network},
 		{"a stranger waits for an answer", strangers},
 		{"blocking is silence", blocking},
 		{"many at once are all or none", manyAtOnce},

@@ -47,10 +47,51 @@ func contacts(s *story) {
 			s.Fatalf("adding by %q: %v is no error for people", bad, err)
 		}
 	}
-	invite, err := s.Alice.Invite(s.ctx)
+	invite, err := s.Alice.Invite(s.ctx, chat.InviteOptions{For: "Dave", Uses: 2, TTL: time.Hour})
 	s.check(err)
-	if invite.Link == "" || invite.Network == "" || len(invite.Addresses) == 0 {
+	if invite.Link == "" || invite.Network == "" || len(invite.Addresses) == 0 || invite.ID == "" || invite.Uses != 2 {
 		s.Fatalf("Alice's invite: %+v", invite)
+	}
+}
+
+// network tells of invites and members.
+func network(s *story) {
+	link, err := s.Alice.Invite(s.ctx, chat.InviteOptions{For: "Dave", Uses: 3, TTL: time.Hour})
+	s.check(err)
+	if _, err := s.Alice.Invite(s.ctx, chat.InviteOptions{Uses: -1}); chat.CodeOf(err) != chat.CodeInvalid {
+		s.Fatalf("an invite for nobody: %v", err)
+	}
+	s.check(s.Alice.RevokeInvite(s.ctx, link.ID[:chat.MinInviteID+2]))
+	if err := s.Alice.RevokeInvite(s.ctx, "../members"); chat.CodeOf(err) != chat.CodeTarget {
+		s.Fatalf("revoking nothing: %v", err)
+	}
+	invites, err := s.Alice.Invites(s.ctx)
+	s.check(err)
+	i := slices.IndexFunc(invites, func(i chat.NetworkInvite) bool { return chat.InviteID(i.ID) == link.ID })
+	if i < 0 || invites[i].For != "Dave" || invites[i].Uses != 3 || invites[i].State != chat.InviteRevoked || invites[i].Expires.IsZero() {
+		s.Fatalf("Alice's invites: %+v", invites)
+	}
+	members, err := s.Alice.Members(s.ctx)
+	s.check(err)
+	self := slices.IndexFunc(members, func(m chat.Member) bool { return m.Self })
+	other := slices.IndexFunc(members, func(m chat.Member) bool { return !m.Self })
+	if self < 0 || other < 0 || members[self].Name == "" || members[self].Invite != "" || members[other].Invite == "" || members[other].Since.IsZero() {
+		s.Fatalf("the members: %+v", members)
+	}
+	if err := s.Alice.RevokeMember(s.ctx, members[self].Account, false); chat.CodeOf(err) != chat.CodeRefused {
+		s.Fatalf("Alice throws herself out: %v", err)
+	}
+	if err := s.Alice.RevokeMember(s.ctx, chat.AccountID{1}, false); chat.CodeOf(err) != chat.CodeTarget {
+		s.Fatalf("throwing nobody out: %v", err)
+	}
+	gone := members[other].Account
+	s.check(s.Alice.RevokeMember(s.ctx, gone, true))
+	members, err = s.Alice.Members(s.ctx)
+	s.check(err)
+	for _, m := range members {
+		if m.Revoked != (m.Account == gone) {
+			s.Fatalf("the members after one was thrown out: %+v", members)
+		}
 	}
 }
 

@@ -38,7 +38,7 @@ func NewTown() *Town {
 // Node makes somebody's node.
 func (t *Town) Node(name string) *Node {
 	account, device := mustKey(), mustKey()
-	n := &Node{town: t, name: name, since: now(), messages: map[chat.MessageID]*chat.Message{}, away: map[*Node]bool{}, untold: map[chat.MessageID]bool{}}
+	n := &Node{town: t, name: name, since: now(), messages: map[chat.MessageID]*chat.Message{}, away: map[*Node]bool{}, untold: map[chat.MessageID]bool{}, revoked: map[chat.AccountID]bool{}}
 	copy(n.account[:], account)
 	key, err := crypto.UnmarshalEd25519PublicKey(device)
 	if err == nil {

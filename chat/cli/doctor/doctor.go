@@ -23,10 +23,10 @@ const (
 
 // Finding is one thing that was looked at. Codes are part of the interface to scripts, and never change.
 type Finding struct {
-	Code  string
-	Level Level
-	Text  string // one line
-	Try   string // the command that helps, without the program's name; empty where nothing is to be done
+	Code  string `json:"code"`
+	Level Level  `json:"level"`
+	Text  string `json:"text"`          // one line
+	Try   string `json:"try,omitempty"` // the command that helps, without the program's name; empty where nothing is to be done
 }
 
 // Facts is what is known of a node and its machine.

@@ -107,11 +107,13 @@ type Link struct {
 	Expires     string   `json:"expires,omitempty"`
 	Addresses   []string `json:"addresses"`
 	Reachable   bool     `json:"reachable"`
+	ID          string   `json:"id,omitempty"`   // of an invite
+	Uses        int      `json:"uses,omitempty"` // how many devices an invite lets in
 }
 
 // OneLink returns a link to a network, or to somebody on it.
 func OneLink(l chat.InviteLink, n chat.Network) Link {
-	return Link{Version, l.Link, n.Name, n.Fingerprint(), Stamp(l.Expires), list(l.Addresses), l.Reachable}
+	return Link{Version, l.Link, n.Name, n.Fingerprint(), Stamp(l.Expires), list(l.Addresses), l.Reachable, l.ID, l.Uses}
 }
 
 // list keeps an empty list from becoming null.
@@ -211,6 +213,8 @@ type StatusNetwork struct {
 	Private     bool   `json:"private"`
 	Joined      bool   `json:"joined"`
 	Seeds       int    `json:"seeds"`
+	WrongKey    int    `json:"refused_wrong_key"`
+	NoMember    int    `json:"refused_no_member"`
 }
 
 // OneStatus returns how a node is doing.

@@ -3,6 +3,7 @@ package show_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"unicode"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/libp2p/go-libp2p/core/peer"
 
 	"parley/chat"
 	"parley/chat/cli/show"
@@ -229,7 +231,7 @@ func TestJSONOfEverything(t *testing.T) {
 		"status": {
 			show.OneStatus(chat.Status{Ready: true, Name: "Alice", Account: account, Queued: 2, OldestQueue: noon(), Since: noon(), Database: "sqlite", Receipts: chat.ReceiptsOn}),
 			`{"v":1,"ready":true,"name":"Alice","account":"` + account.String() + `","short":"` + account.Short() + `","device":"","network":{"name":"","fingerprint":"",` +
-				`"private":false,"joined":false,"seeds":0},"peers":0,"seeds":0,"addresses":[],"reachable":false,"queued":2,"oldest_queue":"` + utc +
+				`"private":false,"joined":false,"seeds":0,"refused_wrong_key":0,"refused_no_member":0},"peers":0,"seeds":0,"addresses":[],"reachable":false,"queued":2,"oldest_queue":"` + utc +
 				`","contacts":0,"verified":0,"requests":0,"database":"sqlite","last_event":0,"since":"` + utc + `","receipts":"on","mailboxes":0,"drained_mailboxes":0}`,
 		},
 	} {
@@ -296,5 +298,34 @@ func TestSmallWords(t *testing.T) {
 		if got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
+	}
+}
+
+func TestInvitesAndMembersAsPeopleReadThem(t *testing.T) {
+	var out strings.Builder
+	made := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+	invites := []chat.NetworkInvite{
+		{ID: [8]byte{1}, For: "Bob\x1b[2J", Made: made, Expires: made, Uses: 2, Used: []peer.ID{"a"}, State: chat.InviteOpen},
+		{ID: [8]byte{2}, Made: made, Expires: made, Uses: 1, State: chat.InviteExpired},
+	}
+	members := []chat.Member{{Name: "Alice", Self: true, Since: made}, {Account: chat.AccountID{9}, Invite: "0100000000000000", Since: made, Revoked: true}}
+	if err := errors.Join(show.WriteInvites(&out, invites), show.WriteMembers(&out, members)); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"0100000000000000  Bob", "1 of 2  open", "0 of 1  expired", "this device", "removed", chat.AccountID{9}.Short()} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in\n%s", want, out.String())
+		}
+	}
+	if strings.Contains(out.String(), "\x1b") {
+		t.Error("it shows an escape")
+	}
+	if show.Devices(1) != "for one device" || show.Devices(3) != "for 3 devices" {
+		t.Error("devices are counted in another way")
+	}
+	status := chat.Status{Network: chat.NetworkStatus{WrongKey: 2, NoMember: 1}}
+	out.Reset()
+	if err := show.WriteStatus(&out, status); err != nil || !strings.Contains(out.String(), "refused    2 connections without the network's key, 1 of no members\n") {
+		t.Errorf("status (%v): %s", err, out.String())
 	}
 }

@@ -22,6 +22,9 @@ func WriteStatus(out io.Writer, s chat.Status) error {
 	fmt.Fprintf(&b, "identity   %s %s\n", Line(s.Name), s.Account.Short())
 	fmt.Fprintf(&b, "network    %s %s, %s\n", Line(s.Network.Name), s.Network.Fingerprint, joined)
 	fmt.Fprintf(&b, "peers      %d, %d of %d seeds\n", s.Peers, s.Seeds, s.Network.Seeds)
+	if n := s.Network; n.WrongKey+n.NoMember > 0 {
+		fmt.Fprintf(&b, "refused    %s without the network's key, %d of no members\n", Count(n.WrongKey, "connection"), n.NoMember)
+	}
 	for i, addr := range s.Addresses {
 		fmt.Fprintf(&b, "%-10s %s\n", []string{"address", ""}[min(i, 1)], Line(addr))
 	}

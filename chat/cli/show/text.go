@@ -84,3 +84,11 @@ func Expiry(t time.Time) string {
 	}
 	return "expires " + t.Local().Format("Mon 2 Jan 15:04")
 }
+
+// Devices says how many devices an invite lets in.
+func Devices(n int) string {
+	if n == 1 {
+		return "for one device"
+	}
+	return fmt.Sprintf("for %d devices", n)
+}

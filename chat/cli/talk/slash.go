@@ -290,7 +290,7 @@ func (s *Session) doLink(ctx context.Context, _ string) error {
 }
 
 func (s *Session) doInvite(ctx context.Context, _ string) error {
-	l, err := s.node.Invite(ctx)
+	l, err := s.node.Invite(ctx, chat.InviteOptions{})
 	if err != nil {
 		return err
 	}

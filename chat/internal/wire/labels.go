@@ -13,6 +13,7 @@ const (
 	LabelAccount     = "parley account record v1"
 	LabelDevice      = "parley device record v1"
 	LabelPrekey      = "parley prekey v1"
+	LabelMember      = "parley member proof v1"
 	LabelBox         = "parley/box/1"
 	LabelAck         = "parley/ack/1"
 	LabelKeys        = "parley/keys/1"
@@ -34,7 +35,7 @@ const (
 func Labels() []string {
 	return []string{
 		LabelAccountID, LabelDirect, LabelMessageID, LabelNetworkID, LabelFingerprint, LabelInvite, LabelCertificate,
-		LabelAccount, LabelDevice, LabelPrekey, LabelBox, LabelAck, LabelKeys,
+		LabelAccount, LabelDevice, LabelPrekey, LabelMember, LabelBox, LabelAck, LabelKeys,
 		LabelHandshake, LabelRatchet, LabelBody, LabelLinkToken, LabelInviteToken, LabelSafety,
 		LabelCells, LabelCellKey, LabelIndex, LabelKeystore, LabelGrant, LabelCapability,
 	}

@@ -27,6 +27,7 @@ const (
 	linkExpires     = 6
 	linkAccount     = 7
 	linkToken       = 9
+	linkMember      = 15 // 11 and 13 are kept for groups and signatures
 )
 
 const (
@@ -48,7 +49,8 @@ type Link struct {
 	Name        string
 	Seeds       []LinkSeed
 	Expires     uint32 // Unix minutes; 0: never
-	Token       []byte // what the link's owner lets its bearer in with; nil: none
+	Token       []byte // by which the link's owner knows its bearer for one; nil: none
+	Member      []byte // what lets its bearer into the network; nil: none
 }
 
 // LinkSeed is a node in a link.
@@ -84,6 +86,7 @@ func (l Link) fields() []byte {
 	}
 	field(linkAccount, l.Account)
 	field(linkToken, l.Token)
+	field(linkMember, l.Member)
 	return b
 }
 
@@ -218,6 +221,8 @@ func (l *Link) set(kind byte, value []byte) error {
 		l.Account, ok = slices.Clone(value), CheckSigningKey(value) == nil
 	case linkToken:
 		l.Token, ok = slices.Clone(value), len(value) == TokenSize
+	case linkMember:
+		l.Member, ok = slices.Clone(value), len(value) == TokenSize
 	default:
 		if kind%2 == 1 {
 			return ErrLinkNewer

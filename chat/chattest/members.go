@@ -1,0 +1,88 @@
+package chattest
+
+import (
+	"crypto/rand"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"parley/chat"
+)
+
+// Members is what a node knows of its network, in memory: its invites are not redeemed, and whoever is in it was put there.
+type Members struct {
+	mu      sync.Mutex
+	invites []chat.NetworkInvite
+	devices []chat.MemberDevice
+	// Refuses, when set, is what every change fails with.
+	Refuses error
+}
+
+var _ chat.Members = (*Members)(nil)
+
+// NewMembers returns those of a network that a device of an account has made.
+func NewMembers(id *chat.Identity) *Members {
+	return &Members{devices: []chat.MemberDevice{{Device: id.Device(), Account: id.Account(), Since: time.Now()}}}
+}
+
+// Meet puts a device in.
+func (m *Members) Meet(d chat.MemberDevice) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.devices = append(m.devices, d)
+}
+
+// MakeInvite implements chat.Members.
+func (m *Members) MakeInvite(note string, uses int, life time.Duration) (token [16]byte, made chat.NetworkInvite, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.Refuses != nil {
+		return token, made, m.Refuses
+	}
+	now := time.Now()
+	made = chat.NetworkInvite{For: note, Made: now, Expires: now.Add(life), Uses: uses, State: chat.InviteOpen}
+	_, err1 := rand.Read(token[:])
+	_, err2 := rand.Read(made.ID[:])
+	m.invites = append(m.invites, made)
+	return token, made, errors.Join(err1, err2)
+}
+
+// Invites implements chat.Members.
+func (m *Members) Invites() []chat.NetworkInvite {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.invites)
+}
+
+// RevokeInvite implements chat.Members.
+func (m *Members) RevokeInvite(id [8]byte) (bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	i := slices.IndexFunc(m.invites, func(i chat.NetworkInvite) bool { return i.ID == id })
+	if i >= 0 {
+		m.invites[i].State = chat.InviteRevoked
+	}
+	return i >= 0, m.Refuses
+}
+
+// Members implements chat.Members.
+func (m *Members) Members() []chat.MemberDevice {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.devices)
+}
+
+// RevokeMembers implements chat.Members. It knows nobody whom somebody else has let in.
+func (m *Members) RevokeMembers(devices []peer.ID, _ bool) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i := range m.devices {
+		if slices.Contains(devices, m.devices[i].Device) && m.Refuses == nil {
+			m.devices[i].Revoked = true
+		}
+	}
+	return m.Refuses
+}

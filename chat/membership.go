@@ -1,0 +1,251 @@
+package chat
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"parley/chat/internal/wire"
+)
+
+// Who is on the network. The node knows it by certificates (node/SPEC.md, "Membership"); what accounts are, it is told from here.
+
+// NetworkID returns the id of the network whose authority has this public key.
+func NetworkID(authority []byte) [16]byte {
+	sum := sha256.Sum256(append([]byte(wire.LabelNetworkID), authority...))
+	return [16]byte(sum[:16])
+}
+
+// MemberProof returns the account's word that this device is its own, for one network.
+func (i *Identity) MemberProof(network [16]byte) [ed25519.SignatureSize]byte {
+	body := memberBody(network, i.Device())
+	return [ed25519.SignatureSize]byte(wire.Sign(wire.LabelMember, i.account, body)[len(body):])
+}
+
+// CheckMemberProof reports whether a proof is the one that the account has made for the device. It is a pure function.
+func CheckMemberProof(network [16]byte, account [32]byte, device peer.ID, proof []byte) bool {
+	return wire.CheckSigningKey(account[:]) == nil && wire.Verify(wire.LabelMember, account[:], memberBody(network, device), proof) == nil
+}
+
+func memberBody(network [16]byte, device peer.ID) []byte {
+	return append(network[:], device...)
+}
+
+// Members is what the messenger needs of what its node knows about who is on the network. An error is a line for people.
+type Members interface {
+	// MakeInvite makes an invite that lets so many devices in, for so long, and returns the token that does it.
+	MakeInvite(note string, uses int, life time.Duration) (token [16]byte, made NetworkInvite, err error)
+	// Invites lists those that were made here, the oldest first.
+	Invites() []NetworkInvite
+	// RevokeInvite makes one worthless, if there is one of that id.
+	RevokeInvite(id [8]byte) (found bool, err error)
+	// Members lists the devices that are known to be, or to have been, on the network.
+	Members() []MemberDevice
+	// RevokeMembers throws devices out, and, if asked, whom they have let in.
+	RevokeMembers(devices []peer.ID, withInvited bool) error
+}
+
+// NetworkInvite is an invite that was made here. (NetworkInvite and MemberDevice are aliases of unnamed structs, so that the node can name
+// them without importing this package.)
+type NetworkInvite = struct {
+	ID            [8]byte
+	For           string // in the words of who made it
+	Made, Expires time.Time
+	Uses          int       // how many devices it lets in
+	Used          []peer.ID // those that it has let in
+	State         string    // InviteOpen, or why it leads nowhere any more
+}
+
+// The states of an invite.
+const (
+	InviteOpen    = "open"
+	InviteUsed    = "used"
+	InviteExpired = "expired"
+	InviteRevoked = "revoked"
+)
+
+// MemberDevice is a device with a certificate.
+type MemberDevice = struct {
+	Device  peer.ID
+	Account [32]byte
+	Invite  [8]byte // zero for the device that made the network
+	Since   time.Time
+	Revoked bool
+}
+
+// Member is a device of the network, with the name under which people know its account.
+type Member struct {
+	Name    string // ours, or a contact's; "" for somebody else
+	Account AccountID
+	Device  peer.ID
+	Invite  string // as InviteID writes it; "" for the device that made the network
+	Since   time.Time
+	Revoked bool
+	Self    bool
+}
+
+// InviteOptions is what an invite shall be like. The zero value is one for one device, and for InviteLifetime.
+type InviteOptions struct {
+	For  string
+	Uses int
+	TTL  time.Duration
+}
+
+// Invite makes a link that lets somebody join the network, and makes them and us contacts.
+func (m *Messenger) Invite(_ context.Context, o InviteOptions) (InviteLink, error) {
+	if err := o.check(); err != nil {
+		return InviteLink{}, err
+	}
+	addrs, reachable := m.addresses()
+	if len(addrs) == 0 || m.members == nil {
+		return InviteLink{}, &Error{Code: CodeUnavailable, Detail: "this node listens on no address yet, so an invite would lead nowhere", Try: "parley up"}
+	}
+	token, made, err := m.members.MakeInvite(o.For, o.Uses, o.TTL)
+	if err != nil {
+		return InviteLink{}, notAllowed(err)
+	}
+	invite := Invite{
+		Kind: InviteNetwork, Network: m.network, Account: m.self, Name: m.name, Expires: made.Expires, Member: token,
+		Seeds: append([]Seed{{Device: m.device, Addrs: addrs}}, m.otherSeeds()...), Token: m.links.LinkKey().Invite(),
+	}
+	return InviteLink{
+		Link: invite.String(), Network: m.network.Name, Expires: invite.Expires, Addresses: addrs, Reachable: reachable, ID: InviteID(made.ID), Uses: made.Uses,
+	}, nil
+}
+
+// check fills in what was left open, and refuses what makes no sense.
+func (o *InviteOptions) check() error {
+	if o.Uses == 0 {
+		o.Uses = 1
+	}
+	if o.TTL == 0 {
+		o.TTL = InviteLifetime
+	}
+	switch {
+	case o.Uses < 0 || o.Uses > MaxInviteUses:
+		return &Error{Code: CodeInvalid, Detail: fmt.Sprintf("an invite may be used 1 to %d times, not %d", MaxInviteUses, o.Uses)}
+	case o.TTL < time.Minute || o.TTL > MaxInviteLifetime:
+		return &Error{Code: CodeInvalid, Detail: fmt.Sprintf("an invite may last from 1m to %dh, not %v", MaxInviteLifetime/time.Hour, o.TTL)}
+	case o.For != "":
+		return CheckName("whom the invite is for", o.For)
+	}
+	return nil
+}
+
+// notAllowed is what the node says about members as an error for people; nil stays nil.
+func notAllowed(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &Error{Code: CodeRefused, Detail: err.Error()}
+}
+
+// InviteID writes the public id of an invite; "" for none.
+func InviteID(id [8]byte) string {
+	if id == [8]byte{} {
+		return ""
+	}
+	return hex.EncodeToString(id[:])
+}
+
+// ParseInviteID reads what InviteID wrote.
+func ParseInviteID(s string) (id [8]byte, err error) {
+	b, err := hex.DecodeString(s)
+	if err != nil || len(b) != copy(id[:], b) || len(b) != len(id) {
+		return id, fmt.Errorf("%.40q is no id of an invite", s)
+	}
+	return id, nil
+}
+
+// Invites lists the invites that were made here, the oldest first.
+func (m *Messenger) Invites(context.Context) ([]NetworkInvite, error) {
+	if m.members == nil {
+		return nil, nil
+	}
+	return m.members.Invites(), nil
+}
+
+// RevokeInvite makes an invite worthless; whom it has let in stays in. The id may be cut short, as long as it names one alone.
+func (m *Messenger) RevokeInvite(ctx context.Context, id string) error {
+	invites, err := m.Invites(ctx)
+	if err != nil {
+		return err
+	}
+	var found [][8]byte
+	for _, i := range invites {
+		if len(id) >= MinInviteID && strings.HasPrefix(InviteID(i.ID), strings.ToLower(id)) {
+			found = append(found, i.ID)
+		}
+	}
+	if len(found) > 1 {
+		return &Error{Code: CodeTarget, Detail: fmt.Sprintf("more than one invite's id begins with %q", id), Try: "parley net invites"}
+	}
+	if len(found) == 1 {
+		there, err := m.members.RevokeInvite(found[0])
+		if err != nil || there {
+			return wrap(err, "revoke the invite")
+		}
+	}
+	return &Error{Code: CodeTarget, Detail: fmt.Sprintf("no invite %.40q was made here", id), Try: "parley net invites"}
+}
+
+// revokeOpenInvites makes all invites worthless that nobody has used.
+func (m *Messenger) revokeOpenInvites(ctx context.Context) error {
+	invites, err := m.Invites(ctx)
+	for _, i := range invites {
+		if err == nil && i.State == InviteOpen {
+			_, err = m.members.RevokeInvite(i.ID)
+		}
+	}
+	return wrap(err, "revoke the invites")
+}
+
+// Members lists the devices of the network that this one has let in or met, itself included.
+func (m *Messenger) Members(ctx context.Context) ([]Member, error) {
+	if m.members == nil {
+		return nil, nil
+	}
+	names := map[AccountID]string{m.self: m.name}
+	contacts, err := m.Contacts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range contacts {
+		names[c.Account] = c.Name
+	}
+	var list []Member
+	for _, d := range m.members.Members() {
+		list = append(list, Member{
+			Name: names[d.Account], Account: d.Account, Device: d.Device, Invite: InviteID(d.Invite), Since: d.Since, Revoked: d.Revoked, Self: d.Device == m.device,
+		})
+	}
+	return list, nil
+}
+
+// RevokeMember throws all devices of an account out of the network that are known here, for good, and, if asked, whom they have let in. Only
+// the device that made the network can.
+func (m *Messenger) RevokeMember(ctx context.Context, account AccountID, withInvited bool) error {
+	if account == m.self {
+		return &Error{Code: CodeRefused, Detail: "that is this account itself: it cannot be removed from its own network"}
+	}
+	list, err := m.Members(ctx)
+	if err != nil {
+		return err
+	}
+	var devices []peer.ID
+	for _, member := range list {
+		if member.Account == account {
+			devices = append(devices, member.Device)
+		}
+	}
+	if len(devices) == 0 {
+		return &Error{Code: CodeTarget, Detail: "no device of " + account.Short() + " is known to be on the network", Try: "parley net members"}
+	}
+	return notAllowed(m.members.RevokeMembers(devices, withInvited))
+}

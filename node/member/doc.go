@@ -1,0 +1,22 @@
+// Package member decides who may be on a network: protocol /parley/member/1, and the gate that stands before all others.
+//
+// A device is a member when it shows a chain of certificates from the network's authority to its own key, and the list of revocations lets
+// that chain stand. A joiner gets its certificate from who invited it, for the token in the invite:
+//
+//	joiner  → inviter    frame(02 ‖ token ‖ account ‖ proof)
+//	inviter → joiner     frame(01 ‖ chain), or frame(verdict)
+//
+// and two members show each other theirs on every new connection, and hand on the newer list:
+//
+//	asker    → answerer   frame(01 ‖ sequence ‖ chain)
+//	answerer → asker      frame(01 ‖ sequence ‖ chain) frame(00 ‖ list), or frame(verdict)
+//	asker    → answerer   frame(01) frame(00 ‖ list), or frame(verdict)
+//
+// Start with Open, which returns the Ledger of a device: its own chain, the list, the invites that it has made, whom it has met. What it has
+// answered is kept before it is said. NewGate puts a Gate around a host: use it in the place of the host. Streams that come in are served
+// when their peer is admitted, streams that go out wait until the peer has admitted us, and a connection that is not admitted in time is
+// closed. Certificate, Chain and List are values, and judging them is a function of them alone.
+//
+// What accounts are, and how a network's id comes from its authority's key, is the messenger's business: its rules are handed in (Network).
+// node/SPEC.md, "Membership", has the bytes, the states, and who can do what.
+package member

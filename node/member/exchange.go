@@ -1,0 +1,329 @@
+package member
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"parley/node/internal/frame"
+)
+
+// readBuffer is what a reader of an exchange begins with, in bytes; it grows with what is read.
+const readBuffer = 512
+
+// talk is one exchange on its stream.
+type talk struct {
+	stream network.Stream
+	in     *frame.Reader
+}
+
+func newTalk(s network.Stream) talk {
+	return talk{s, frame.NewReader(s, s.Scope(), frame.NewPool(readBuffer), maxHello)}
+}
+
+// next reads one frame of at most so many bytes.
+func (t talk) next(most int) ([]byte, error) {
+	t.in.Limit(most)
+	b, err := t.in.Next(Probation, Probation)
+	if err != nil {
+		return nil, err
+	}
+	defer t.in.Release(b)
+	return bytes.Clone(b), nil
+}
+
+// say writes frames.
+func (t talk) say(frames ...[]byte) error {
+	var b []byte
+	for _, f := range frames {
+		b = frame.Append(b, f)
+	}
+	_, err := t.stream.Write(b)
+	return err
+}
+
+// list reads the frame of a list.
+func (t talk) list() ([]byte, error) {
+	b, err := t.next(1 + MaxList)
+	if err != nil {
+		return nil, err
+	}
+	return parseListFrame(b)
+}
+
+// ask opens a stream and runs one exchange on it.
+func (g *Gate) ask(ctx context.Context, p peer.ID, exchange func(talk) error) error {
+	ctx, cancel := context.WithTimeout(network.WithAllowLimitedConn(network.WithNoDial(ctx, "it is connected"), "by any way"), Probation)
+	defer cancel()
+	s, err := g.Host.NewStream(ctx, p, Protocol) // which waits until the peer has said who it is
+	if err != nil {
+		return fmt.Errorf("open a stream to be admitted: %w", err)
+	}
+	defer context.AfterFunc(ctx, func() { _ = s.Reset() })()
+	if v, err := g.Peerstore().Get(p, "ProtocolVersion"); err != nil || v != g.version {
+		_ = s.Reset()
+		return ErrForeign
+	}
+	t := newTalk(s)
+	defer t.in.Close()
+	err = exchange(t)
+	if v := Verdict(0); err != nil && !errors.As(err, &v) {
+		_ = s.Reset()
+		return err
+	}
+	_ = s.Close() // all is said, the verdict too
+	return err
+}
+
+// greet makes a peer to which we have connected admit us, and becomes a member first, where that is who has invited us.
+func (g *Gate) greet(p peer.ID) {
+	if !g.ledger.Member() {
+		if err := g.join(p); err != nil {
+			g.refuse(p, err)
+			return
+		}
+	}
+	err := g.ask(g.ctx, p, func(t talk) error { return g.introduce(t, p) })
+	var v Verdict
+	if err != nil && (errors.As(err, &v) || !g.Settled(p)) { // a newer list that is not handed on now goes with the next connection
+		g.refuse(p, err)
+	}
+}
+
+// join shows the token of our invite to who has made it, and keeps the chain that it gives.
+func (g *Gate) join(p peer.ID) error {
+	if g.invitation == (Invitation{}) || p != g.invitation.Issuer {
+		return NoMember
+	}
+	return g.ask(g.ctx, p, func(t talk) error {
+		if err := t.say(marshalJoiner(g.invitation.Token, g.ledger.cfg.Claim)); err != nil {
+			return err
+		}
+		b, err := t.next(1 + maxChain)
+		if err != nil {
+			return err
+		}
+		chain, err := parseGranted(b)
+		if err != nil {
+			return err
+		}
+		return g.ledger.Take(chain)
+	})
+}
+
+// introduce is the asker's part between two members.
+func (g *Gate) introduce(t talk, p peer.ID) error {
+	sequence, chain := g.ledger.show()
+	if err := t.say(marshalHello(sequence, chain)); err != nil {
+		return err
+	}
+	b, err := t.next(maxHello)
+	if err != nil {
+		return err
+	}
+	if len(b) == 1 {
+		v, err := parseVerdict(b)
+		if err == nil && v == Admitted {
+			err = errFrame
+		}
+		return errors.Join(err, verdictError(v))
+	}
+	peers, err := parseHello(b)
+	if err != nil {
+		return err
+	}
+	list, err := t.list()
+	if err != nil {
+		return err
+	}
+	if err := g.takeList(list, p); err != nil {
+		return err
+	}
+	if err := g.admit(p, peers.chain); err != nil {
+		return errors.Join(err, t.sayVerdict(err))
+	}
+	if err := t.say([]byte{byte(Admitted)}, marshalList(g.ledger.newer(peers.sequence))); err != nil {
+		return err
+	}
+	g.change(p, func(s *standing) { s.theirs, s.err = true, nil })
+	return nil
+}
+
+// sayVerdict writes the verdict in an error, if there is one.
+func (t talk) sayVerdict(err error) error {
+	var v Verdict
+	if errors.As(err, &v) {
+		return t.say([]byte{byte(v)})
+	}
+	return nil
+}
+
+// answer serves a stream of Protocol.
+func (g *Gate) answer(s network.Stream) {
+	p := s.Conn().RemotePeer()
+	if err := s.SetDeadline(time.Now().Add(Probation)); err != nil {
+		_ = s.Reset()
+		return
+	}
+	if err := s.Scope().SetService(Service); err != nil {
+		_ = s.ResetWithError(network.StreamResourceLimitExceeded)
+		return
+	}
+	if !g.pace.Allow(p) {
+		_ = s.ResetWithError(network.StreamRateLimited)
+		return
+	}
+	t := newTalk(s)
+	defer t.in.Close()
+	if err := g.hear(t, p); err != nil {
+		g.log.Debug("an exchange with a peer failed", zap.Stringer("peer", p), zap.Error(err))
+		_ = s.Reset()
+		return
+	}
+	_ = s.Close()
+}
+
+// hear is the answerer's part. An error is something that no verdict says.
+func (g *Gate) hear(t talk, p peer.ID) error {
+	b, err := t.next(maxHello)
+	if err != nil {
+		return err
+	}
+	if b[0] == kindJoiner {
+		return g.let(t, p, b)
+	}
+	asker, err := parseHello(b)
+	if err != nil {
+		return err
+	}
+	sequence, chain := g.ledger.show()
+	if chain == nil {
+		return t.say([]byte{byte(NoMember)})
+	}
+	if err := g.admit(p, asker.chain); err != nil {
+		defer g.refuse(p, err)
+		return t.sayVerdict(err)
+	}
+	if err := t.say(marshalHello(sequence, chain), marshalList(g.ledger.newer(asker.sequence))); err != nil {
+		return err
+	}
+	if b, err = t.next(1); err != nil {
+		return err
+	}
+	v, err := parseVerdict(b)
+	if err != nil {
+		return err
+	}
+	if v != Admitted {
+		g.refuse(p, v)
+		return nil
+	}
+	list, err := t.list()
+	if err != nil {
+		return err
+	}
+	if err := g.takeList(list, p); err != nil {
+		return err
+	}
+	g.change(p, func(s *standing) { s.theirs = true })
+	return nil
+}
+
+// let answers a joiner.
+func (g *Gate) let(t talk, p peer.ID, b []byte) error {
+	device, err := KeyOf(p)
+	if err != nil {
+		return err
+	}
+	token, claim, err := parseJoiner(b, device)
+	if err != nil {
+		return err
+	}
+	chain, err := g.ledger.Redeem(token, claim, time.Now())
+	var v Verdict
+	switch {
+	case errors.As(err, &v):
+		return t.say([]byte{byte(v)})
+	case err != nil:
+		return err
+	}
+	g.log.Info("let a device in", zap.Stringer("peer", p))
+	return t.say(append([]byte{byte(Admitted)}, chain...))
+}
+
+// admit serves a peer from now on, if its chain is good: then it returns nil, and a Verdict or worse otherwise.
+func (g *Gate) admit(p peer.ID, c Chain) error {
+	device, err := KeyOf(p)
+	if err != nil {
+		return err
+	}
+	v, err := g.ledger.Judge(c, device)
+	if err != nil {
+		g.log.Warn("cannot write down a member", zap.Error(err)) // that list is for people to look at: the member may come in
+	}
+	if v != Admitted {
+		return v
+	}
+	g.change(p, func(s *standing) { s.chain, s.err = &c, nil })
+	if v := g.ledger.Stands(c); v != Admitted { // a list came meanwhile, and its sweep was too early for this one
+		return v
+	}
+	return nil
+}
+
+// takeList keeps a list that a peer has sent, if it is newer than ours: then it ends the connections that it is about, and hands it on.
+func (g *Gate) takeList(list []byte, from peer.ID) error {
+	if len(list) == 0 {
+		return nil
+	}
+	newer, err := g.ledger.TakeList(list)
+	if !newer {
+		return err
+	}
+	if err != nil {
+		g.log.Warn("cannot write down who was removed from the network", zap.Error(err))
+	}
+	g.Spread(from)
+	return nil
+}
+
+// Spread acts on a newer list: it closes the connections to those who are no members any more, and hands the list on to all others but one.
+// It returns at once.
+func (g *Gate) Spread(but peer.ID) {
+	var rest []peer.ID
+	for p, c := range g.chains() {
+		if v := g.ledger.Stands(c); v != Admitted {
+			g.refuse(p, v)
+		} else if p != but {
+			rest = append(rest, p)
+		}
+	}
+	g.begin(func() {
+		var handing errgroup.Group
+		handing.SetLimit(Spreaders)
+		for _, p := range rest {
+			handing.Go(func() error { g.greet(p); return nil })
+		}
+		_ = handing.Wait() // greet returns nothing
+	})
+}
+
+// chains returns the chains of the peers that are admitted.
+func (g *Gate) chains() map[peer.ID]Chain {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	all := make(map[peer.ID]Chain, len(g.peers))
+	for p, s := range g.peers {
+		if s.chain != nil {
+			all[p] = *s.chain
+		}
+	}
+	return all
+}

@@ -1,0 +1,321 @@
+package member
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/event"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/libp2p/go-libp2p/p2p/protocol/identify"
+	"go.uber.org/zap"
+
+	"parley/node/internal/pace"
+)
+
+// EvtAdmitted is on the host's event bus when a peer and we have admitted each other.
+type EvtAdmitted struct{ Peer peer.ID }
+
+// Errors of those who wait for a peer to be admitted, beside verdicts.
+var (
+	ErrGone    = errors.New("the connection ended before it was admitted")
+	ErrForeign = errors.New("it belongs to another network")
+)
+
+// Invitation is what a joiner has: the token in its link, and the device that has made it.
+type Invitation struct {
+	Issuer peer.ID
+	Token  Token
+}
+
+// Gate is a host whose peers are members. Everything that the host serves stands behind it, whoever has registered it, but for identify
+// and Protocol itself.
+type Gate struct {
+	host.Host
+	ledger     *Ledger
+	invitation Invitation // zero: none
+	version    string     // what the nodes of this network call their protocol
+	log        *zap.Logger
+	pace       *pace.Pace
+	admitted   event.Emitter
+	spoken     event.Emitter // what a peer speaks to us has changed
+
+	ctx  context.Context
+	end  context.CancelFunc
+	work sync.WaitGroup // exchanges that we have begun
+
+	mu    sync.Mutex
+	ended bool
+	peers map[peer.ID]*standing
+	shut  int // connections that were refused or ended on probation
+}
+
+// standing is how far a connected peer and we are.
+type standing struct {
+	chain   *Chain // the peer's, once we have admitted it
+	theirs  bool   // the peer has admitted us
+	err     error  // why nothing comes of it
+	changed chan struct{}
+}
+
+// settled reports whether each has admitted the other.
+func (s *standing) settled() bool { return s.chain != nil && s.theirs && s.err == nil }
+
+// Options is what a Gate needs beside its host.
+type Options struct {
+	Ledger     *Ledger
+	Invitation Invitation // what to become a member with; zero: nothing
+	Version    string     // what the nodes of this network call their protocol in identify
+	Logger     *zap.Logger
+}
+
+// NewGate puts a gate around a host that serves nothing of ours yet. Close closes both.
+func NewGate(h host.Host, o Options) (*Gate, error) {
+	admitted, err := h.EventBus().Emitter(new(EvtAdmitted))
+	if err != nil {
+		return nil, fmt.Errorf("make the gate: %w", err)
+	}
+	spoken, err := h.EventBus().Emitter(new(event.EvtPeerProtocolsUpdated))
+	if err != nil {
+		return nil, fmt.Errorf("make the gate: %w", err)
+	}
+	g := &Gate{
+		Host: h, ledger: o.Ledger, invitation: o.Invitation, version: o.Version, log: o.Logger,
+		pace: pace.New(GreetingsPerSecond, GreetingBurst), admitted: admitted, spoken: spoken, peers: make(map[peer.ID]*standing),
+	}
+	g.ctx, g.end = context.WithCancel(context.Background())
+	h.SetStreamHandler(Protocol, g.answer)
+	h.Network().SetStreamHandler(g.serve)
+	h.Network().Notify(&network.NotifyBundle{ConnectedF: g.connected, DisconnectedF: g.disconnected})
+	return g, nil
+}
+
+// Close closes the host and waits for what the gate has begun.
+func (g *Gate) Close() error {
+	g.mu.Lock()
+	g.ended = true
+	g.mu.Unlock()
+	g.end()
+	err := g.Host.Close()
+	g.work.Wait()
+	return errors.Join(err, g.admitted.Close(), g.spoken.Close())
+}
+
+// IDService returns the identify service of the host, nil where it has none: what is behind the gate may ask who said what.
+func (g *Gate) IDService() identify.IDService {
+	if h, ok := g.Host.(interface{ IDService() identify.IDService }); ok {
+		return h.IDService()
+	}
+	return nil
+}
+
+// serve takes the place of the host's own handler of incoming streams: it agrees on a protocol, and serves it where the peer may have it.
+func (g *Gate) serve(s network.Stream) {
+	if err := s.SetDeadline(time.Now().Add(Probation)); err != nil {
+		_ = s.Reset()
+		return
+	}
+	id, handle, err := g.Mux().Negotiate(s)
+	if err != nil {
+		_ = s.ResetWithError(network.StreamProtocolNegotiationFailed)
+		return
+	}
+	if !open(id) && !g.Admits(s.Conn().RemotePeer()) {
+		_ = s.ResetWithError(network.StreamGated)
+		return
+	}
+	if err := s.SetDeadline(time.Time{}); err != nil {
+		_ = s.Reset()
+		return
+	}
+	if err := s.SetProtocol(id); err != nil {
+		_ = s.ResetWithError(network.StreamResourceLimitExceeded)
+		return
+	}
+	_ = handle(id, s) // handlers of streams return nothing
+}
+
+// open reports whether a protocol serves peers on probation.
+func open(id protocol.ID) bool {
+	return id == Protocol || id == identify.ID || id == identify.IDPush
+}
+
+// NewStream opens a stream once the peer and we have admitted each other, and connects first if need be.
+func (g *Gate) NewStream(ctx context.Context, p peer.ID, protocols ...protocol.ID) (network.Stream, error) {
+	if noDial, _ := network.GetNoDial(ctx); !noDial {
+		if err := g.Connect(ctx, peer.AddrInfo{ID: p}); err != nil {
+			return nil, err
+		}
+	}
+	if err := g.Await(ctx, p); err != nil {
+		return nil, fmt.Errorf("open a stream to %s: %w", p, err)
+	}
+	return g.Host.NewStream(ctx, p, protocols...)
+}
+
+// Admits reports whether a peer is served: it has shown that it is a member, and is connected since.
+func (g *Gate) Admits(p peer.ID) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	s := g.peers[p]
+	return s != nil && s.chain != nil && s.err == nil
+}
+
+// Settled reports whether a connected peer and we have admitted each other.
+func (g *Gate) Settled(p peer.ID) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	s := g.peers[p]
+	return s != nil && s.settled() && len(g.Network().ConnsToPeer(p)) > 0
+}
+
+// Await returns nil once a connected peer and we have admitted each other, and otherwise why not: a Verdict, ErrForeign, or ErrGone.
+func (g *Gate) Await(ctx context.Context, p peer.ID) error {
+	for {
+		s, changed := g.look(p)
+		switch {
+		case s == nil:
+			return ErrGone
+		case s.err != nil:
+			return s.err
+		case s.settled():
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// look returns a copy of how far we are with a connected peer, and a channel that is closed when that changes.
+func (g *Gate) look(p peer.ID) (*standing, <-chan struct{}) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	s := g.at(p)
+	if s == nil {
+		return nil, nil
+	}
+	return new(*s), s.changed
+}
+
+// at returns the standing of a connected peer, of which the network may have told others before it told us; nil where it is not connected. The
+// caller holds mu.
+func (g *Gate) at(p peer.ID) *standing {
+	if s, ok := g.peers[p]; ok {
+		return s
+	}
+	if len(g.Network().ConnsToPeer(p)) == 0 {
+		return nil
+	}
+	s := &standing{changed: make(chan struct{})}
+	g.peers[p] = s
+	return s
+}
+
+// change changes how far we are with a connected peer, and tells who waits.
+func (g *Gate) change(p peer.ID, fn func(*standing)) {
+	g.mu.Lock()
+	s := g.at(p)
+	if s == nil {
+		g.mu.Unlock()
+		return
+	}
+	before := s.settled()
+	fn(s)
+	now := s.settled()
+	close(s.changed)
+	s.changed = make(chan struct{})
+	g.mu.Unlock()
+	if now == before {
+		return
+	}
+	// Nobody listens once the host is closed. The DHT looks again at whom it may ask.
+	_ = g.spoken.Emit(event.EvtPeerProtocolsUpdated{Peer: p})
+	if now {
+		_ = g.admitted.Emit(EvtAdmitted{Peer: p})
+	}
+}
+
+// connected puts a connection on probation, whatever came of an earlier one. The side that has dialled begins the exchange.
+func (g *Gate) connected(_ network.Network, c network.Conn) {
+	p := c.RemotePeer()
+	g.change(p, func(s *standing) {
+		if s.err != nil {
+			s.err, s.chain, s.theirs = nil, nil, false
+		}
+	})
+	time.AfterFunc(Probation, func() {
+		if !c.IsClosed() && !g.Settled(p) {
+			g.count()
+			_ = c.CloseWithError(network.ConnGated)
+		}
+	})
+	if c.Stat().Direction == network.DirOutbound {
+		g.begin(func() { g.greet(p) })
+	}
+}
+
+// disconnected forgets a peer with its last connection.
+func (g *Gate) disconnected(n network.Network, c network.Conn) {
+	p := c.RemotePeer()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if s, ok := g.peers[p]; ok && len(n.ConnsToPeer(p)) == 0 {
+		delete(g.peers, p)
+		close(s.changed)
+	}
+}
+
+// begin runs fn on a goroutine that Close waits for, unless the gate is closed.
+func (g *Gate) begin(fn func()) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.ended {
+		g.work.Go(fn)
+	}
+}
+
+// refuse notes why nothing comes of a peer, and closes its connections: not at once, so that it can read why, unless it was admitted and may have
+// streams that are being served.
+func (g *Gate) refuse(p peer.ID, why error) {
+	g.log.Debug("a peer is not admitted", zap.Stringer("peer", p), zap.Error(why))
+	if v := Verdict(0); errors.As(why, &v) {
+		g.count()
+	}
+	served := false
+	g.change(p, func(s *standing) {
+		served = s.chain != nil
+		s.err, s.chain = why, nil
+	})
+	conns := g.Network().ConnsToPeer(p)
+	hangUp := func() {
+		for _, c := range conns {
+			_ = c.CloseWithError(network.ConnGated)
+		}
+	}
+	if served {
+		hangUp()
+		return
+	}
+	time.AfterFunc(Farewell, hangUp)
+}
+
+func (g *Gate) count() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.shut++
+}
+
+// Refused counts the connections that were not admitted.
+func (g *Gate) Refused() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.shut
+}

@@ -1,0 +1,240 @@
+package member
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Token is what a link is worth to a joiner: who shows it first is let in.
+type Token [TokenSize]byte
+
+// Format shows nothing, whatever the verb.
+func (t Token) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("[token]")) }
+
+// hash is what the issuer keeps of a token.
+func (t Token) hash(n Network) [sha256.Size]byte {
+	return sha256.Sum256(slices.Concat([]byte(labelToken), n.ID[:], t[:]))
+}
+
+// invite is an invite as the ledger keeps it.
+type invite struct {
+	Hash    []byte    `json:"hash"`
+	Note    string    `json:"note,omitempty"`
+	Made    time.Time `json:"made"`
+	Expires time.Time `json:"expires"`
+	Most    int       `json:"uses"`
+	Revoked bool      `json:"revoked,omitempty"`
+	Used    []use     `json:"used,omitempty"`
+}
+
+// use is one device that an invite has let in.
+type use struct {
+	Chain []byte    `json:"chain"`
+	At    time.Time `json:"at"`
+}
+
+// id is the public name.
+func (i invite) id() InviteID { return InviteID(i.Hash) }
+
+// state says what the invite is worth now: Admitted while it lets somebody in.
+func (i invite) state(now time.Time) Verdict {
+	switch {
+	case i.Revoked:
+		return RevokedInvite
+	case len(i.Used) >= i.Most:
+		return UsedInvite
+	case now.After(i.Expires):
+		return ExpiredInvite
+	}
+	return Admitted
+}
+
+// Invite is an invite, for people to look at. The token is not in it: who made it has kept its hash alone.
+type Invite struct {
+	ID            InviteID
+	Note          string // whom it is for, in the words of who made it
+	Made, Expires time.Time
+	Most          int
+	Used          []Key // the devices that it has let in
+	State         Verdict
+}
+
+// NewInvite makes an invite that lets most devices in until it expires, and returns its token, which is nowhere else. Invites that lead
+// nowhere any more make room for it.
+func (l *Ledger) NewInvite(note string, most int, expires, now time.Time) (Token, Invite, error) {
+	switch {
+	case most < 1 || most > MaxUses:
+		return Token{}, Invite{}, fmt.Errorf("an invite may be used 1 to %d times, not %d", MaxUses, most)
+	case len(note) > MaxNote:
+		return Token{}, Invite{}, fmt.Errorf("whom an invite is for: at most %d bytes", MaxNote)
+	case !expires.After(now):
+		return Token{}, Invite{}, errors.New("an invite must be good for some time")
+	}
+	var token Token
+	if _, err := rand.Read(token[:]); err != nil {
+		return token, Invite{}, fmt.Errorf("make a token: %w", err)
+	}
+	hash := token.hash(l.cfg.Network)
+	i := invite{Hash: hash[:], Note: note, Made: now.UTC(), Expires: expires.UTC(), Most: most}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if v := l.mayInvite(); v != Admitted {
+		return Token{}, Invite{}, cannotInvite(v)
+	}
+	invites, ok := roomFor(l.kept.Invites, i, now)
+	if !ok {
+		return Token{}, Invite{}, fmt.Errorf("%d invites, for %d devices together, are the most that are open at a time: revoke one", MaxInvites, MaxPlaces)
+	}
+	return token, i.look(now), l.save(func(k *kept) { k.Invites = append(invites, i) })
+}
+
+// ours is a verdict on this device, in words for its own people.
+type ours struct {
+	verdict Verdict
+	text    string
+}
+
+// Error returns the words.
+func (o *ours) Error() string { return o.text }
+
+// Unwrap returns the verdict.
+func (o *ours) Unwrap() error { return o.verdict }
+
+// cannotInvite says why this device makes no invites.
+func cannotInvite(v Verdict) error {
+	switch v {
+	case NoMember:
+		return &ours{v, "this device is not a member of the network yet, and cannot invite to it"}
+	case MayNotInvite:
+		return &ours{v, "this device may not invite: the one that made the network may, and others where it was made so, if they are near enough"}
+	}
+	return v
+}
+
+// roomFor drops the oldest of the invites that lead nowhere, until there is room for another one.
+func roomFor(invites []invite, another invite, now time.Time) (left []invite, ok bool) {
+	left = slices.Clone(invites)
+	for full(left, another) {
+		i := slices.IndexFunc(left, func(i invite) bool { return i.state(now) != Admitted })
+		if i < 0 {
+			return nil, false
+		}
+		left = slices.Delete(left, i, i+1)
+	}
+	return left, true
+}
+
+func full(invites []invite, another invite) bool {
+	places := another.Most
+	for _, i := range invites {
+		places += i.Most
+	}
+	return len(invites) >= MaxInvites || places > MaxPlaces
+}
+
+// mayInvite says whether this device can let somebody in; the caller holds mu.
+func (l *Ledger) mayInvite() Verdict {
+	switch {
+	case l.cfg.Authority != nil:
+		return Admitted
+	case !l.member():
+		return NoMember
+	case l.list.Judge(l.chain) != Admitted:
+		return Revoked
+	case !l.chain.Own().MayInvite || len(l.chain.Certificates) >= MaxDepth:
+		return MayNotInvite
+	}
+	return Admitted
+}
+
+// Invites lists what was made here, the newest last.
+func (l *Ledger) Invites(now time.Time) []Invite {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	list := make([]Invite, 0, len(l.kept.Invites))
+	for _, i := range l.kept.Invites {
+		list = append(list, i.look(now))
+	}
+	return list
+}
+
+func (i invite) look(now time.Time) Invite {
+	v := Invite{ID: i.id(), Note: i.Note, Made: i.Made, Expires: i.Expires, Most: i.Most, State: i.state(now)}
+	for _, u := range i.Used {
+		if c, err := ParseChain(u.Chain); err == nil {
+			v.Used = append(v.Used, c.Own().Device)
+		}
+	}
+	return v
+}
+
+// RevokeInvite makes an invite worthless from now on; whom it has let in stays in. The error is UnknownInvite where there is none of that name.
+func (l *Ledger) RevokeInvite(id InviteID) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	i := slices.IndexFunc(l.kept.Invites, func(i invite) bool { return i.id() == id })
+	if i < 0 {
+		return UnknownInvite
+	}
+	return l.save(func(k *kept) { k.Invites[i].Revoked = true })
+}
+
+// Redeem lets in a device that has shown a token, and returns its chain, which is kept before; for a device that has used the token already it
+// is the same chain again. An error that is no verdict says that nothing was kept, and that the device should ask again.
+func (l *Ledger) Redeem(token Token, claim Claim, now time.Time) (chain []byte, err error) {
+	if !claim.holds(l.cfg.Network) {
+		return nil, Unproven
+	}
+	hash := token.hash(l.cfg.Network)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	at := slices.IndexFunc(l.kept.Invites, func(i invite) bool { return [sha256.Size]byte(i.Hash) == hash })
+	if at < 0 {
+		return nil, UnknownInvite
+	}
+	i := l.kept.Invites[at]
+	if chain := i.usedBy(claim); chain != nil {
+		return chain, nil
+	}
+	if v := l.mayInvite(); v != Admitted {
+		return nil, MayNotInvite
+	}
+	if _, revoked := l.list.entry(claim.Device); revoked {
+		return nil, Revoked
+	}
+	if v := i.state(now); v != Admitted {
+		return nil, v
+	}
+	c := l.issue(claim, i.id(), now)
+	err = l.save(func(k *kept) {
+		k.Invites[at].Used = append(slices.Clone(i.Used), use{Chain: c.Marshal(), At: now.UTC()})
+		k.meet(c)
+	})
+	return c.Marshal(), err
+}
+
+// usedBy returns the chain that a device got for the invite, or nil.
+func (i invite) usedBy(claim Claim) []byte {
+	for _, u := range i.Used {
+		if c, err := ParseChain(u.Chain); err == nil && c.Own().Claim == claim {
+			return u.Chain
+		}
+	}
+	return nil
+}
+
+// issue makes the chain of a device that is let in; the caller holds mu, and knows that this device may.
+func (l *Ledger) issue(claim Claim, id InviteID, now time.Time) Chain {
+	key, above := l.cfg.Device, l.chain
+	if l.cfg.Authority != nil {
+		key, above = l.cfg.Authority, Chain{Authority: l.chain.Authority}
+	}
+	mayInvite := !l.cfg.Closed && len(above.Certificates)+1 < MaxDepth
+	c := Certificate{Claim: claim, MayInvite: mayInvite, Invite: id, Issued: uint64(now.Unix())}
+	c = issue(l.cfg.Network, key, c)
+	return Chain{Authority: above.Authority, Certificates: append(slices.Clone(above.Certificates), c)}
+}

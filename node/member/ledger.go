@@ -1,0 +1,380 @@
+package member
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Vault keeps the ledger of a device where a crash leaves the old one or the new one.
+type Vault interface {
+	// Load returns what was saved last; nil before the first time.
+	Load() ([]byte, error)
+	// Save returns nil once the bytes are kept for good. They hold no secret that lets anybody in.
+	Save(ledger []byte) error
+}
+
+// Config is what a device brings to its membership.
+type Config struct {
+	Network   Network
+	Claim     Claim              // whose device it is
+	Device    ed25519.PrivateKey // signs the certificates of those whom the device invites
+	Authority ed25519.PrivateKey // nil unless the device made the network
+	Closed    bool               // whom the authority lets in invites nobody
+	Vault     Vault              // nil: nothing outlives the process
+}
+
+// Ledger is all that a device knows of who is a member: its own chain, the newest list, the invites that it has made and whom they let in, and
+// the members that it has met. Its methods may be called from several goroutines; what they change is kept when they return.
+type Ledger struct {
+	cfg Config
+
+	mu    sync.Mutex
+	kept  kept
+	chain Chain // ours; without certificates before there is one
+	list  List
+}
+
+// kept is the ledger as it is saved.
+type kept struct {
+	Version int      `json:"v"`
+	Chain   []byte   `json:"chain,omitempty"`
+	List    []byte   `json:"list,omitempty"`
+	Invites []invite `json:"invites,omitempty"`
+	Known   []known  `json:"known,omitempty"`
+}
+
+const keptVersion = 1
+
+// known is a certificate that was seen in a good chain, and who has signed it.
+type known struct {
+	Certificate []byte `json:"certificate"`
+	Issuer      []byte `json:"issuer"`
+}
+
+// Open returns the ledger of a device. Who made the network gives itself the first certificate.
+func Open(cfg Config, now time.Time) (*Ledger, error) {
+	l := &Ledger{cfg: cfg, kept: kept{Version: keptVersion}}
+	if err := l.load(); err != nil {
+		return nil, fmt.Errorf("open the ledger of members: %w", err)
+	}
+	if l.cfg.Authority == nil || l.member() {
+		return l, nil
+	}
+	first := issue(cfg.Network, cfg.Authority, Certificate{Claim: cfg.Claim, MayInvite: true, Issued: uint64(now.Unix())})
+	chain := Chain{Authority: Key(cfg.Authority.Public().(ed25519.PublicKey)), Certificates: []Certificate{first}}
+	if err := l.Take(chain.Marshal()); err != nil {
+		return nil, fmt.Errorf("make the first member: %w", err)
+	}
+	return l, nil
+}
+
+func (l *Ledger) load() error {
+	if l.cfg.Vault == nil {
+		return nil
+	}
+	data, err := l.cfg.Vault.Load()
+	if err != nil || data == nil {
+		return err
+	}
+	if err := json.Unmarshal(data, &l.kept); err != nil {
+		return err
+	}
+	if err := l.kept.check(); err != nil {
+		return err
+	}
+	if l.list, err = ParseList(l.kept.List); err != nil || l.kept.Chain == nil {
+		return err
+	}
+	if l.chain, err = ParseChain(l.kept.Chain); err != nil {
+		return err
+	}
+	if v := l.chain.Judge(l.cfg.Network, l.cfg.Claim.Device); v != Admitted {
+		return fmt.Errorf("our own certificate: %w", v)
+	}
+	return nil
+}
+
+// check returns what is wrong with a ledger that was read.
+func (k kept) check() error {
+	if k.Version != keptVersion {
+		return fmt.Errorf("it is of version %d", k.Version)
+	}
+	for _, i := range k.Invites {
+		if len(i.Hash) != sha256.Size {
+			return fmt.Errorf("an invite is named by %d bytes", len(i.Hash))
+		}
+	}
+	for _, o := range k.Known {
+		if len(o.Certificate) != certificateSize || len(o.Issuer) != keySize {
+			return errCertificate
+		}
+	}
+	return nil
+}
+
+// save writes the ledger as change makes it, and takes it for true only then; the caller holds mu.
+func (l *Ledger) save(change func(*kept)) error {
+	next := l.kept
+	next.Invites, next.Known = slices.Clone(next.Invites), slices.Clone(next.Known)
+	change(&next)
+	if l.cfg.Vault != nil {
+		data, err := json.Marshal(next)
+		if err != nil {
+			return fmt.Errorf("write the ledger of members: %w", err)
+		}
+		if err := l.cfg.Vault.Save(data); err != nil {
+			return fmt.Errorf("keep the ledger of members: %w", err)
+		}
+	}
+	l.kept = next
+	return nil
+}
+
+// member reports whether there is a chain of ours; the caller holds mu, or nobody else has the ledger yet.
+func (l *Ledger) member() bool { return len(l.chain.Certificates) > 0 }
+
+// Member reports whether the device has a certificate of its own.
+func (l *Ledger) Member() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.member()
+}
+
+// Standing is what others will say to us: Admitted, Revoked where the list names us, NoMember before there is a certificate.
+func (l *Ledger) Standing() Verdict {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.member() {
+		return NoMember
+	}
+	return l.list.Judge(l.chain)
+}
+
+// Take keeps a chain that leads to this device as its own.
+func (l *Ledger) Take(chain []byte) error {
+	c, err := ParseChain(chain)
+	if err != nil {
+		return err
+	}
+	if v := c.Judge(l.cfg.Network, l.cfg.Claim.Device); v != Admitted {
+		return v
+	}
+	if c.Own().Claim != l.cfg.Claim {
+		return errors.New("the certificate is for another account")
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.adopt(c)
+}
+
+// adopt makes a good chain ours; the caller holds mu.
+func (l *Ledger) adopt(c Chain) error {
+	if err := l.save(func(k *kept) { k.Chain = c.Marshal(); k.meet(c) }); err != nil {
+		return err
+	}
+	l.chain = c
+	return nil
+}
+
+// Judge says whether a peer may come in, by its chain and the newest list, and remembers who the members are that it is about.
+func (l *Ledger) Judge(c Chain, device Key) (Verdict, error) {
+	if v := c.Judge(l.cfg.Network, device); v != Admitted {
+		return v, nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if v := l.list.Judge(c); v != Admitted {
+		return v, nil
+	}
+	if l.kept.knows(c) {
+		return Admitted, nil
+	}
+	return Admitted, l.save(func(k *kept) { k.meet(c) })
+}
+
+// Stands says what the newest list makes of a chain that was good.
+func (l *Ledger) Stands(c Chain) Verdict {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.list.Judge(c)
+}
+
+// show returns what is said to another member: the sequence of our list, and our chain; nil before there is one.
+func (l *Ledger) show() (sequence uint64, chain []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.member() {
+		return 0, nil
+	}
+	return l.list.Sequence, l.chain.Marshal()
+}
+
+// List returns the newest list of revocations that this device has, as the authority has signed it; nothing before the first.
+func (l *Ledger) List() []byte { return l.newer(0) }
+
+// newer returns the list if it is newer than a sequence number, and nil otherwise.
+func (l *Ledger) newer(than uint64) []byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.list.Sequence <= than {
+		return nil
+	}
+	return l.list.Marshal()
+}
+
+// TakeList takes a list that the authority has signed, if it is newer than ours, and reports whether it is. A newer one counts from now on, also
+// when the error says that it could not be kept: it will be with the next change.
+func (l *Ledger) TakeList(list []byte) (newer bool, err error) {
+	next, err := ParseList(list)
+	if err != nil {
+		return false, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if next.Sequence <= l.list.Sequence {
+		return false, nil
+	}
+	if !l.member() || !next.Signed(l.cfg.Network, l.chain.Authority) {
+		return false, errors.New("the list of revocations is not the authority's")
+	}
+	err = l.replaceList(next)
+	l.list, l.kept.List = next, next.Marshal()
+	return true, err
+}
+
+// replaceList keeps a good list; the caller holds mu.
+func (l *Ledger) replaceList(next List) error {
+	if err := l.save(func(k *kept) { k.List = next.Marshal() }); err != nil {
+		return err
+	}
+	l.list = next
+	return nil
+}
+
+// knows reports whether all of a chain was seen before.
+func (k *kept) knows(c Chain) bool {
+	for _, certificate := range c.Certificates {
+		if k.place(certificate.marshal()) < 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func (k *kept) place(certificate []byte) int {
+	return slices.IndexFunc(k.Known, func(o known) bool { return bytes.Equal(o.Certificate, certificate) })
+}
+
+// meet remembers the certificates of a good chain, and forgets the oldest where there are too many.
+func (k *kept) meet(c Chain) {
+	issuer := c.Authority
+	for _, certificate := range c.Certificates {
+		if b := certificate.marshal(); k.place(b) < 0 {
+			k.Known = append(k.Known, known{Certificate: b, Issuer: bytes.Clone(issuer[:])})
+		}
+		issuer = certificate.Device
+	}
+	k.Known = k.Known[max(len(k.Known)-MaxKnown, 0):]
+}
+
+// ErrNotAuthority says that only the device that made the network can do this.
+var ErrNotAuthority = errors.New("only the device that made the network can remove members")
+
+// Revoke throws devices out for good, and, if withInvited, whom they have let in, as far as it is known. The next list is kept
+// when it returns; the Gate hands it on.
+func (l *Ledger) Revoke(devices []Key, withInvited bool, now time.Time) error {
+	if l.cfg.Authority == nil {
+		return ErrNotAuthority
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	next := l.list
+	for _, device := range devices {
+		if device == l.cfg.Claim.Device {
+			return errors.New("this device made the network: it cannot remove itself")
+		}
+		e, again := next.entry(device)
+		switch {
+		case withInvited:
+			e = Entry{Device: device}
+		case !again: // who fell with somebody does not rise again
+			e = Entry{Device: device, Spared: l.invitedBy(device)}
+		}
+		next = next.with(e, uint64(now.Unix()))
+	}
+	next.Sequence = l.list.Sequence + 1
+	next = next.sign(l.cfg.Network, l.cfg.Authority)
+	if n := len(next.Marshal()); n > MaxList {
+		return fmt.Errorf("the list of revocations would have %d bytes, and %d are the most: it is time for another network", n, MaxList)
+	}
+	return l.replaceList(next)
+}
+
+// invitedBy returns the hashes of the certificates that a device has signed and that stand; the caller holds mu.
+func (l *Ledger) invitedBy(device Key) (hashes [][hashSize]byte) {
+	for _, k := range l.kept.Known {
+		c, _, err := parseCertificate(k.Certificate)
+		if err == nil && Key(k.Issuer) == device {
+			hashes = append(hashes, c.hash())
+		}
+	}
+	return hashes
+}
+
+// Member is one device of the network, as this one knows it.
+type Member struct {
+	Certificate
+	Inviter Key // of the device that has let it in; the authority's key for the first
+	Revoked bool
+}
+
+// Members lists whom this device has let in or met, itself included, in the order in which it learned of them. Of several certificates of
+// one device the newest counts.
+func (l *Ledger) Members() []Member {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var members []Member
+	at := map[Key]int{}
+	for _, k := range l.kept.Known {
+		c, _, err := parseCertificate(k.Certificate)
+		if err != nil {
+			continue
+		}
+		m := Member{Certificate: c, Inviter: Key(k.Issuer), Revoked: l.ended(c, Key(k.Issuer))}
+		i, again := at[c.Device]
+		switch {
+		case !again:
+			at[c.Device] = len(members)
+			members = append(members, m)
+		case members[i].Issued <= c.Issued:
+			members[i] = m
+		}
+	}
+	return members
+}
+
+// ended reports whether the list ends a certificate: its own device, or who signed it, as far up as is known. The caller holds mu.
+func (l *Ledger) ended(c Certificate, issuer Key) bool {
+	if _, revoked := l.list.entry(c.Device); revoked {
+		return true
+	}
+	for range MaxDepth {
+		if e, revoked := l.list.entry(issuer); revoked && !slices.Contains(e.Spared, c.hash()) {
+			return true
+		}
+		i := slices.IndexFunc(l.kept.Known, func(k known) bool { return bytes.HasPrefix(k.Certificate, issuer[:]) })
+		if i < 0 {
+			return false
+		}
+		c, _, _ = parseCertificate(l.kept.Known[i].Certificate)
+		issuer = Key(l.kept.Known[i].Issuer)
+	}
+	return false
+}

@@ -1,0 +1,50 @@
+package member
+
+import (
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/protocol"
+)
+
+// What the protocol fixes: both sides must agree, so a change here is a new version of the protocol.
+const (
+	// Protocol is the id under which streams are opened.
+	Protocol protocol.ID = "/parley/member/1"
+	// MaxDepth is the most certificates of a chain, from the authority to the device: friends of friends of friends, and a bound on the
+	// signatures that a stranger can have checked (two for each certificate, 16 at 60 µs).
+	MaxDepth = 8
+	// MaxList bounds the list of revocations in bytes: 1,900 devices, or fewer with those that they had invited.
+	MaxList = 64 << 10
+	// TokenSize is the length of an invite's token in bytes: nobody guesses 128 bits.
+	TokenSize = 16
+)
+
+// What we chose: each node may differ.
+const (
+	// Service is the name under which the resource manager accounts the streams.
+	Service = "parley.member"
+	// Probation is how long a connection may take to be admitted: the exchange is three frames, and a line may be slow.
+	Probation = 10 * time.Second
+	// Farewell is how long a refused connection stays, so that the other side can read why.
+	Farewell = time.Second
+	// GreetingsPerSecond and GreetingBurst limit the exchanges that one peer begins: one for each connection, one for each newer list.
+	GreetingsPerSecond = 1
+	GreetingBurst      = 16
+	// PeerStreams is the most inbound streams of one peer, Streams the most in all.
+	PeerStreams = 4
+	Streams     = 256
+	// Memory is what all streams together may hold, in bytes, and PeerMemory those of one peer: a list, and the window of each stream.
+	Memory     = 64 << 20
+	PeerMemory = 4 << 20
+	// Spreaders is how many peers a newer list is handed on to at the same time.
+	Spreaders = 8
+	// MaxInvites is how many invites are kept, those that lead nowhere any more included, and MaxUses how often one may be used.
+	MaxInvites = 256
+	MaxUses    = 100
+	// MaxPlaces bounds the uses of all invites that are kept: the ledger is written as a whole, and stays below 1 MiB.
+	MaxPlaces = 1024
+	// MaxKnown is how many certificates of others are remembered, for people to look at and for the authority to spare.
+	MaxKnown = 1024
+	// MaxNote bounds the words that an invite is told apart by, in bytes.
+	MaxNote = 64
+)

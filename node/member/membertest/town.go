@@ -1,0 +1,155 @@
+// Package membertest makes networks and their members, for tests.
+package membertest
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"crypto/sha512"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"parley/node/member"
+)
+
+// Town is a network with its authority. Its accounts are the devices themselves, and what they prove is a hash: what accounts are, is not what
+// is tested here.
+type Town struct {
+	member.Network
+	Authority ed25519.PrivateKey
+	mayor     *member.Ledger
+	t         testing.TB
+}
+
+// NewTown makes a network.
+func NewTown(t testing.TB) *Town {
+	t.Helper()
+	town := &Town{Authority: NewKey(t), t: t}
+	town.Network = member.Network{IDOf: IDOf, Proven: Proven}
+	town.ID = IDOf(town.Authority.Public().(ed25519.PublicKey))
+	town.mayor = town.Ledger(NewKey(t), town.Authority, nil)
+	return town
+}
+
+// IDOf returns the id of the network of an authority.
+func IDOf(authority []byte) [16]byte {
+	sum := sha256.Sum256(authority)
+	return [16]byte(sum[:])
+}
+
+// Proven reports whether a proof is the one of Claim.
+func Proven(network [16]byte, account [32]byte, device peer.ID, proof []byte) bool {
+	sum := sha512.Sum512(append(append(network[:], account[:]...), device...))
+	return bytes.Equal(sum[:], proof)
+}
+
+// NewKey makes a key.
+func NewKey(t testing.TB) ed25519.PrivateKey {
+	t.Helper()
+	_, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+// Claim says that a device is its own account's.
+func (town *Town) Claim(device member.Key) member.Claim {
+	town.t.Helper()
+	c := member.Claim{Device: device, Account: device}
+	id, err := c.Device.Peer()
+	if err != nil {
+		town.t.Fatal(err)
+	}
+	c.Proof = sha512.Sum512(append(append(town.ID[:], c.Account[:]...), id...))
+	return c
+}
+
+// Ledger opens the ledger of a device; authority is nil but for who made the network, and vault may be nil.
+func (town *Town) Ledger(device, authority ed25519.PrivateKey, vault member.Vault) *member.Ledger {
+	town.t.Helper()
+	l, err := member.Open(member.Config{
+		Network: town.Network, Claim: town.Claim(KeyOf(device)), Device: device, Authority: authority, Vault: vault,
+	}, time.Now())
+	if err != nil {
+		town.t.Fatal(err)
+	}
+	return l
+}
+
+// Admit makes a device a member, and returns where its ledger lies.
+func (town *Town) Admit(device ed25519.PrivateKey) *Vault {
+	town.t.Helper()
+	v := &Vault{}
+	if err := town.Ledger(device, nil, v).Take(town.Chain(town.mayor, KeyOf(device))); err != nil {
+		town.t.Fatal(err)
+	}
+	return v
+}
+
+// Member opens the ledger of a member that invites nobody, and so needs no private key.
+func (town *Town) Member(device member.Key) *member.Ledger {
+	town.t.Helper()
+	l, err := member.Open(member.Config{Network: town.Network, Claim: town.Claim(device)}, time.Now())
+	if err == nil {
+		err = l.Take(town.Chain(town.mayor, device))
+	}
+	if err != nil {
+		town.t.Fatal(err)
+	}
+	return l
+}
+
+// KeyOf returns the public half of a key.
+func KeyOf(key ed25519.PrivateKey) member.Key { return member.Key(key.Public().(ed25519.PublicKey)) }
+
+// Chain makes somebody invite a device, and returns the chain that it gets.
+func (town *Town) Chain(inviter *member.Ledger, device member.Key) []byte {
+	town.t.Helper()
+	now := time.Now()
+	token, _, err := inviter.NewInvite("", 1, now.Add(time.Hour), now)
+	if err != nil {
+		town.t.Fatal(err)
+	}
+	chain, err := inviter.Redeem(token, town.Claim(device), now)
+	if err != nil {
+		town.t.Fatal(err)
+	}
+	return chain
+}
+
+// Vault is a vault in memory.
+type Vault struct {
+	mu     sync.Mutex
+	ledger []byte
+	full   bool
+}
+
+// Load returns what was saved last.
+func (v *Vault) Load() ([]byte, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return bytes.Clone(v.ledger), nil
+}
+
+// Save keeps a ledger, unless the vault is full.
+func (v *Vault) Save(ledger []byte) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.full {
+		return errors.New("no space")
+	}
+	v.ledger = bytes.Clone(ledger)
+	return nil
+}
+
+// Fill makes Save fail from now on, or work again.
+func (v *Vault) Fill(full bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.full = full
+}

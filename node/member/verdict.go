@@ -1,0 +1,48 @@
+package member
+
+import "fmt"
+
+// Verdict is what one side says about another. The numbers cross the wire: they are closed, and never used again.
+type Verdict byte
+
+// The verdicts. MayNotInvite, and what has Invite in its name, are what a joiner is told.
+const (
+	Admitted      Verdict = 1 // the only one that lets in
+	Unproven      Verdict = 2 // the chain is not good for this device in this network
+	Revoked       Verdict = 3 // the device was revoked, or who invited it
+	NoMember      Verdict = 4 // who was asked is no member itself, yet
+	UnknownInvite Verdict = 5 // who was asked has not made it, or long ago
+	ExpiredInvite Verdict = 6 // by the clock of who made it
+	UsedInvite    Verdict = 7 // as often as it may be, and not by this device
+	RevokedInvite Verdict = 8 // by who made it
+	MayNotInvite  Verdict = 9 // who made it was revoked since, or is too far from the authority
+)
+
+// Error says what a verdict means to who has got it; "" for Admitted.
+func (v Verdict) Error() string {
+	switch v {
+	case Admitted:
+		return ""
+	case Unproven:
+		return "this device is not a member of the network"
+	case Revoked:
+		return "this device was removed from the network, or who invited it was"
+	case NoMember:
+		return "the node there is not a member of the network yet"
+	case UnknownInvite:
+		return "the invite is not known to who made it any more"
+	case ExpiredInvite:
+		return "the invite has expired"
+	case UsedInvite:
+		return "the invite was used already"
+	case RevokedInvite:
+		return "the invite was revoked"
+	case MayNotInvite:
+		return "who made the invite may not let in anybody any more"
+	}
+	return fmt.Sprintf("refused with the number %d, which a newer node may know", byte(v))
+}
+
+// Refused reports whether asking again is of no use, with the same invite or the same certificate. A messenger asks for it by the name of the
+// method.
+func (v Verdict) Refused() bool { return v != Admitted && v != NoMember }

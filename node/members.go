@@ -1,0 +1,160 @@
+package node
+
+import (
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
+
+	"parley/node/member"
+)
+
+// build makes a host, puts the gate around it, and a node around both.
+func build(cfg Config, listen, announced []ma.Multiaddr) (*Node, error) {
+	k := newKnocks()
+	h, err := newHost(cfg, listen, announced, k)
+	if err != nil {
+		return nil, err
+	}
+	n, err := enclose(cfg, h, announced)
+	if err != nil {
+		return nil, errors.Join(err, h.Close())
+	}
+	n.knocks = k
+	return n, nil
+}
+
+// Refused counts the connections that came to nothing: of those who had not the network's key, and of those who had it and are no members.
+func (n *Node) Refused() (wrongKey, noMember int) { return n.knocks.count(), n.gate.Refused() }
+
+// enclose puts the gate around a host, and a node around both.
+func enclose(cfg Config, h host.Host, announced []ma.Multiaddr) (*Node, error) {
+	m := cfg.Member
+	ledger, err := member.Open(member.Config{
+		Network:   member.Network{ID: cfg.Network.ID, IDOf: m.IDOf, Proven: m.Proven},
+		Claim:     member.Claim{Device: member.Key(cfg.Key.Public().(ed25519.PublicKey)), Account: m.Account, Proof: m.Proof},
+		Device:    cfg.Key,
+		Authority: m.Authority,
+		Closed:    m.Closed,
+		Vault:     m.Vault,
+	}, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	gate, err := member.NewGate(h, member.Options{
+		Ledger: ledger, Invitation: member.Invitation{Issuer: m.Issuer, Token: m.Token}, Version: cfg.Network.version(), Logger: cfg.logger(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return assemble(cfg, gate, ledger, announced), nil
+}
+
+// mayCall reports whether there is any sense in connecting to a peer: who is no member yet is let in by who has invited it, and by nobody else.
+func (n *Node) mayCall(p peer.ID) bool { return n.members.Member() || p == n.cfg.Member.Issuer }
+
+// Invite is an invite that was made here, for people to look at. (Invite and Member are aliases of unnamed structs, so that a messenger can name
+// the same types without importing this package.)
+type Invite = struct {
+	ID            [8]byte
+	For           string
+	Made, Expires time.Time
+	Uses          int
+	Used          []peer.ID
+	State         string
+}
+
+// Member is a device with a certificate.
+type Member = struct {
+	Device  peer.ID
+	Account [32]byte
+	Invite  [8]byte
+	Since   time.Time
+	Revoked bool
+}
+
+// MakeInvite makes an invite that lets so many devices in, for so long, and returns the token that does it.
+func (n *Node) MakeInvite(note string, uses int, life time.Duration) (token [16]byte, made Invite, err error) {
+	now := time.Now()
+	t, i, err := n.members.NewInvite(note, uses, now.Add(life), now)
+	if err != nil {
+		return token, made, err
+	}
+	made, err = inviteOf(i)
+	return t, made, err
+}
+
+// Invites lists the invites that were made here, the oldest first.
+func (n *Node) Invites() []Invite {
+	var list []Invite
+	for _, i := range n.members.Invites(time.Now()) {
+		if v, err := inviteOf(i); err == nil {
+			list = append(list, v)
+		}
+	}
+	return list
+}
+
+func inviteOf(i member.Invite) (Invite, error) {
+	v := Invite{ID: i.ID, For: i.Note, Made: i.Made, Expires: i.Expires, Uses: i.Most}
+	switch i.State {
+	case member.Admitted:
+		v.State = "open"
+	case member.UsedInvite:
+		v.State = "used"
+	case member.ExpiredInvite:
+		v.State = "expired"
+	case member.RevokedInvite:
+		v.State = "revoked"
+	}
+	for _, k := range i.Used {
+		p, err := k.Peer()
+		if err != nil {
+			return v, fmt.Errorf("invite %x: %w", i.ID, err)
+		}
+		v.Used = append(v.Used, p)
+	}
+	return v, nil
+}
+
+// RevokeInvite makes an invite worthless, if there is one of that id. Whom it has let in stays in.
+func (n *Node) RevokeInvite(id [8]byte) (found bool, err error) {
+	err = n.members.RevokeInvite(id)
+	if errors.Is(err, member.UnknownInvite) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// Members lists the devices that this one has let in or met, itself included.
+func (n *Node) Members() []Member {
+	var list []Member
+	for _, m := range n.members.Members() {
+		if p, err := m.Device.Peer(); err == nil {
+			list = append(list, Member{Device: p, Account: m.Account, Invite: m.Invite, Since: time.Unix(int64(m.Issued), 0), Revoked: m.Revoked})
+		}
+	}
+	return list
+}
+
+// RevokeMembers throws devices out of the network, and, if asked, whom they have let in, as far as that is known here. Connected members hear
+// of it at once, all others when they meet one who has heard.
+func (n *Node) RevokeMembers(devices []peer.ID, withInvited bool) error {
+	keys := make([]member.Key, 0, len(devices))
+	for _, p := range devices {
+		k, err := member.KeyOf(p)
+		if err != nil {
+			return err
+		}
+		keys = append(keys, k)
+	}
+	if err := n.members.Revoke(keys, withInvited, time.Now()); err != nil {
+		return err
+	}
+	n.gate.Spread("")
+	return nil
+}
