@@ -16,7 +16,9 @@ type Report struct {
 }
 
 // AllOf returns findings for programs.
-func AllOf(findings []Finding) Report { return Report{V: 1, Worst: Worst(findings), Findings: findings} }
+func AllOf(findings []Finding) Report {
+	return Report{V: 1, Worst: Worst(findings), Findings: findings}
+}
 
 // Write writes a line for each, and under what is not well the command that helps.
 func Write(out io.Writer, all []Finding) error {
