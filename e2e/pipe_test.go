@@ -14,7 +14,7 @@ const pipeTime = 5 * time.Second
 func everyCommand() []string {
 	return []string{
 		"", "--help", "help", "version", "version --json", "whoami", "whoami --json",
-		"init", "init --name Alice", "up", "chat", "chat bob", "status", "status --json", "peers", "peers --json",
+		"init", "init --name Alice", "up", "chat", "chat bob", "doctor", "doctor --json", "status", "status --json", "peers", "peers --json",
 		"net", "net show", "net show --json", "net invite", "net invite --json", "net invites", "net invites --json", "net revoke ffff",
 		"net members", "net members --json", "net revoke-member nobody", "net join", "net join nonsense",
 		"contact", "contact link", "contact link --json", "contact list", "contact list --json", "contact add", "contact add -",
