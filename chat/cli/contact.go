@@ -23,7 +23,8 @@ func (a *App) contactCommand() *cli.Command {
 		Subcommands: []*cli.Command{
 			{
 				Name: "link", Usage: "print the link with which others ask to be your contacts",
-				Flags:  []cli.Flag{&cli.BoolFlag{Name: "reset", Usage: "make a new one; older links and unused invites reach you no more"}, jsonFlag()},
+				Flags: append(codeFlags(),
+					&cli.BoolFlag{Name: "reset", Usage: "make a new one; older links and unused invites reach you no more"}, jsonFlag()),
 				Action: a.contactLink,
 			},
 			{
@@ -73,11 +74,7 @@ func (a *App) contactLink(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if c.Bool("json") {
-		return show.JSON(a.Stdout, show.OneLink(link, h.Network().Network))
-	}
-	_, err = fmt.Fprintln(a.Stdout, link.Link)
-	return err
+	return a.writeLink(c, link, h.Network().Network)
 }
 
 // ownLink returns our contact link, as it is or renewed, of the node where one runs.

@@ -19,12 +19,12 @@ func (a *App) netCommand() *cli.Command {
 		Subcommands: []*cli.Command{
 			{
 				Name: "invite", Usage: "make a link that lets somebody join; it is alone on standard output",
-				Flags: []cli.Flag{
+				Flags: append(codeFlags(),
 					&cli.StringFlag{Name: "for", Usage: "note whom it is for: `NAME` is not in the link"},
 					&cli.DurationFlag{Name: "ttl", Usage: "how long it may be used, from 1m to 2160h", Value: chat.InviteLifetime, DefaultText: "24h"},
 					&cli.IntFlag{Name: "uses", Usage: "how many devices it lets in, 1 to 100", Value: 1},
 					jsonFlag(), passphraseFlag(),
-				},
+				),
 				Action: a.netInvite,
 			},
 			{
@@ -80,11 +80,7 @@ func (a *App) printLink(c *cli.Context, l chat.InviteLink, n chat.Network) error
 		fmt.Fprintln(a.Stderr, "parley: none of this node's addresses is public: the link works on this machine or local network only")
 		fmt.Fprintln(a.Stderr, "  try:", try(c, "up --announce /ip4/PUBLIC-ADDRESS/tcp/PORT"))
 	}
-	if c.Bool("json") {
-		return show.JSON(a.Stdout, show.OneLink(l, n))
-	}
-	_, err := fmt.Fprintln(a.Stdout, l.Link)
-	return err
+	return a.writeLink(c, l, n)
 }
 
 func (a *App) netShow(c *cli.Context) error {

@@ -2,9 +2,12 @@ package show
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 
 	"rsc.io/qr"
+
+	"parley/chat"
 )
 
 // quiet is how many light modules stand around a code, so that cameras find it.
@@ -32,6 +35,44 @@ func QR(text string, style Style) (string, error) {
 	}
 	return b.String(), nil
 }
+
+// pixels is how wide a module of a code in a file is: codes are read from screens at arm's length.
+const pixels = 8
+
+// QRFile returns a text as a QR code for a file, of the format that the file's name ends in: .png or .svg.
+func QRFile(text, name string) ([]byte, error) {
+	code, err := qr.Encode(text, qr.M) // for paper, which may get dirty
+	if err != nil {
+		return nil, fmt.Errorf("draw a QR code: %w", err)
+	}
+	switch strings.ToLower(filepath.Ext(name)) {
+	case ".png":
+		code.Scale = pixels
+		return code.PNG(), nil
+	case ".svg":
+		return svg(code), nil
+	}
+	return nil, &chat.Error{Code: chat.CodeInvalid, Detail: Line(name) + " ends neither in .png nor in .svg: nothing was written"}
+}
+
+func svg(code *qr.Code) []byte {
+	size := code.Size + 2*fileQuiet
+	var b strings.Builder
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" shape-rendering="crispEdges"><rect width="%d" height="%d" fill="#fff"/><path d="`,
+		size, size, size, size)
+	for y := range code.Size {
+		for x := range code.Size {
+			if code.Black(x, y) {
+				fmt.Fprintf(&b, "M%d %dh1v1h-1z", x+fileQuiet, y+fileQuiet)
+			}
+		}
+	}
+	b.WriteString(`"/></svg>` + "\n")
+	return []byte(b.String())
+}
+
+// fileQuiet is how many light modules stand around a code in a file, as the standard asks for.
+const fileQuiet = 4
 
 func half(upper, lower bool) string {
 	switch {
