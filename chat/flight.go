@@ -128,10 +128,8 @@ func alike(rows []OutboxRow, p pass) []OutboxRow {
 
 // restCeiling is shorter for a device that is connected: it is there, and what keeps it from taking our envelopes will pass.
 func (m *Messenger) restCeiling(device peer.ID) time.Duration {
-	for _, p := range m.transport.Peers() {
-		if p.ID == device {
-			return RetryConnected
-		}
+	if m.transport.Sees(device) {
+		return RetryConnected
 	}
 	return RetryMax
 }

@@ -21,6 +21,8 @@ type Transport interface {
 	Addresses() (addrs []string, reachable bool)
 	// Peers lists the nodes that this one is connected to.
 	Peers() []Peer
+	// Sees reports whether a device is among them.
+	Sees(device peer.ID) bool
 }
 
 // Directory keeps signed records where others find them. Keys are "/<noun>/<id>" (record.go).

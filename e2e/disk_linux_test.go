@@ -12,8 +12,10 @@ import (
 )
 
 const (
-	// diskSize is how large the disk of somebody is who has a small one, in bytes: a home and some minutes of talk.
+	// diskSize is how large the disk of somebody is who has a small one, in bytes: a home, the log at its usual length (16 MiB) and some minutes of
+	// talk. talkSize is for what is said between two fills.
 	diskSize = 24 << 20
+	talkSize = 512 << 10
 	// fills is how often it runs full on every day.
 	fills = 3
 )
@@ -26,7 +28,7 @@ func (p *person) onSmallDisk() {
 	if err := os.Mkdir(p.home, 0o700); err != nil {
 		p.Fatal(err)
 	}
-	err := syscall.Mount("tmpfs", p.home, "tmpfs", 0, fmt.Sprintf("size=%d,mode=0700", diskSize))
+	err := syscall.Mount("tmpfs", p.home, "tmpfs", 0, fmt.Sprintf("size=%d,mode=0700", diskSize+*fillCount*talkSize))
 	if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EACCES) {
 		p.Skipf("a small disk is a mount, which this user may not make: %v", err)
 	}

@@ -31,6 +31,9 @@ type Peer = struct {
 	RTT     time.Duration `json:"rtt_ns"` // the last measured round trip; zero before the first
 }
 
+// Sees reports whether a device is connected, and it and we have admitted each other.
+func (n *Node) Sees(device peer.ID) bool { return n.connected(device) }
+
 // Peers lists the nodes that this one is connected to, the longest connected first. Round trips are those that the DHT has
 // measured.
 func (n *Node) Peers() []Peer {

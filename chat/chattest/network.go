@@ -316,6 +316,11 @@ func (p *Port) Learn(peer.ID, []string) {}
 // Addresses returns one loopback address.
 func (p *Port) Addresses() ([]string, bool) { return []string{"/ip4/127.0.0.1/tcp/4101"}, false }
 
+// Sees implements chat.Transport.
+func (p *Port) Sees(device peer.ID) bool {
+	return slices.ContainsFunc(p.Peers(), func(other chat.Peer) bool { return other.ID == device })
+}
+
 // Peers lists who else is plugged in.
 func (p *Port) Peers() []chat.Peer {
 	p.net.mu.Lock()

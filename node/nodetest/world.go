@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"slices"
 	"testing"
 	"time"
 
@@ -213,11 +212,6 @@ func (d *Device) Knows(others ...*Device) {
 		id := PeerID(d.world.t, other.Config.Key)
 		WaitFor(d.world.t, fmt.Sprintf("%s to meet %s", d.Name, other.Name), func() bool { return d.Inbox.Met(id) && d.Sees(id) })
 	}
-}
-
-// Sees reports whether a peer is connected to the device.
-func (d *Device) Sees(id peer.ID) bool {
-	return slices.ContainsFunc(d.Peers(), func(p node.Peer) bool { return p.ID == id })
 }
 
 // WaitFor waits until condition holds, and ends the test when that takes too long.
