@@ -15,7 +15,7 @@ const (
 	// diskSize is how large the disk of somebody is who has a small one, in bytes: a home, the log at its usual length (16 MiB) and some minutes of
 	// talk. talkSize is for what is said between two fills.
 	diskSize = 24 << 20
-	talkSize = 512 << 10
+	talkSize = 2 << 20
 	// fills is how often it runs full on every day.
 	fills = 3
 )

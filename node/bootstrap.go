@@ -80,8 +80,13 @@ func (n *Node) firstSeed(ctx context.Context) error {
 	return race(cancel, attempts...)
 }
 
-// race runs attempts at the same time. The first that succeeds cancels the others; when none does, the first error that is not
-// errUnknown is returned.
+// saysNothing reports whether any other error of an attempt tells more: nobody knows where to dial, or another attempt has just failed there.
+func saysNothing(err error) bool {
+	return errors.Is(err, errUnknown) || errors.Is(err, swarm.ErrDialBackoff)
+}
+
+// race runs attempts at the same time. The first that succeeds cancels the others; when none does, the first error that says something
+// is returned.
 func race(cancel func(), attempts ...func() error) error {
 	outcomes := make(chan error, len(attempts))
 	for _, attempt := range attempts {
@@ -94,7 +99,7 @@ func race(cancel func(), attempts ...func() error) error {
 		case err == nil:
 			won = true
 			cancel()
-		case failed == nil || errors.Is(failed, errUnknown):
+		case failed == nil || saysNothing(failed) && !errors.Is(err, errUnknown):
 			failed = err
 		}
 	}

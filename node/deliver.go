@@ -110,9 +110,22 @@ func (n *Node) find(ctx context.Context, device peer.ID) error {
 		func() error { return n.dialCircuits(ctx, device) })
 }
 
+// callSeeds connects to more seeds than a node stays connected to, where there are more: the device may have its reservations at others. A circuit
+// goes through those alone that have admitted us.
+func (n *Node) callSeeds(ctx context.Context) {
+	var calls sync.WaitGroup
+	for _, seed := range n.seeds[:min(len(n.seeds), reach.MaxCircuits)] {
+		if len(n.seeds) > SeedConnections && !n.connected(seed.ID) {
+			calls.Go(func() { _ = n.connect(ctx, seed) }) // keepSeed says why one does not answer
+		}
+	}
+	calls.Wait()
+}
+
 // dialCircuits dials a device by way of the seeds that are connected. A circuit is the last choice.
 func (n *Node) dialCircuits(ctx context.Context, device peer.ID) error {
 	pause(ctx, nil, reach.CircuitAfter)
+	n.callSeeds(ctx)
 	through := n.ways.Circuits(device)
 	if len(through) == 0 {
 		return errUnknown

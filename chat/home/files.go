@@ -30,6 +30,9 @@ const (
 // replaceFile puts data in the place of dir/name: whoever reads sees the old file or the new one, also after a power loss. Only
 // one process writes at a time, so the temporary file has a fixed name and a crash leaves no more than one.
 func replaceFile(dir, name string, data []byte) error {
+	if len(data) > maxFile { // it would not be read again
+		return fmt.Errorf("write %s: %d bytes, at most %d fit", name, len(data), maxFile)
+	}
 	temp := filepath.Join(dir, name+".new")
 	if err := writeDurably(temp, data); err != nil {
 		return fmt.Errorf("write %s: %w", name, err)

@@ -273,6 +273,7 @@ func (g *Gate) admit(p peer.ID, c Chain) error {
 	}
 	g.change(p, func(s *standing) { s.chain, s.err = &c, nil })
 	if v := g.ledger.Stands(c); v != Admitted { // a list came meanwhile, and its sweep was too early for this one
+		g.change(p, func(s *standing) { s.chain = nil })
 		return v
 	}
 	return nil

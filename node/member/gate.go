@@ -89,9 +89,12 @@ func NewGate(h host.Host, o Options) (*Gate, error) {
 		pace: pace.New(GreetingsPerSecond, GreetingBurst), admitted: admitted, spoken: spoken, peers: make(map[peer.ID]*standing),
 	}
 	g.ctx, g.end = context.WithCancel(context.Background())
-	h.SetStreamHandler(Protocol, g.answer)
+	h.SetStreamHandler(Protocol, g.answering)
 	h.Network().SetStreamHandler(g.serve)
 	h.Network().Notify(&network.NotifyBundle{ConnectedF: g.connected, DisconnectedF: g.disconnected})
+	for _, c := range h.Network().Conns() { // who was quicker than the gate
+		g.connected(h.Network(), c)
+	}
 	return g, nil
 }
 
@@ -112,6 +115,22 @@ func (g *Gate) IDService() identify.IDService {
 		return h.IDService()
 	}
 	return nil
+}
+
+// answering is answer, unless the gate is closed: Close waits for what an exchange keeps.
+func (g *Gate) answering(s network.Stream) {
+	g.mu.Lock()
+	ended := g.ended
+	if !ended {
+		g.work.Add(1)
+	}
+	g.mu.Unlock()
+	if ended {
+		_ = s.ResetWithError(network.StreamShutdown)
+		return
+	}
+	defer g.work.Done()
+	g.answer(s)
 }
 
 // serve takes the place of the host's own handler of incoming streams: it agrees on a protocol, and serves it where the peer may have it.

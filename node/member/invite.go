@@ -203,7 +203,7 @@ func (l *Ledger) Redeem(token Token, claim Claim, now time.Time) (chain []byte, 
 	if v := l.mayInvite(); v != Admitted {
 		return nil, MayNotInvite
 	}
-	if _, revoked := l.list.entry(claim.Device); revoked {
+	if l.outcast(claim) {
 		return nil, Revoked
 	}
 	if v := i.state(now); v != Admitted {
@@ -212,9 +212,24 @@ func (l *Ledger) Redeem(token Token, claim Claim, now time.Time) (chain []byte, 
 	c := l.issue(claim, i.id(), now)
 	err = l.save(func(k *kept) {
 		k.Invites[at].Used = append(slices.Clone(i.Used), use{Chain: c.Marshal(), At: now.UTC()})
-		k.meet(c)
+		k.meet(c, l.made)
 	})
 	return c.Marshal(), err
+}
+
+// outcast reports whether a claim's device was thrown out, or its account with another device of it. The caller holds mu.
+func (l *Ledger) outcast(claim Claim) bool {
+	if _, revoked := l.list.entry(claim.Device); revoked {
+		return true
+	}
+	return slices.ContainsFunc(l.kept.Known, func(k known) bool {
+		c, _, err := parseCertificate(k.Certificate)
+		if err != nil || c.Account != claim.Account {
+			return false
+		}
+		_, revoked := l.list.entry(c.Device)
+		return revoked
+	})
 }
 
 // usedBy returns the chain that a device got for the invite, or nil.

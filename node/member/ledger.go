@@ -176,7 +176,7 @@ func (l *Ledger) Take(chain []byte) error {
 
 // adopt makes a good chain ours; the caller holds mu.
 func (l *Ledger) adopt(c Chain) error {
-	if err := l.save(func(k *kept) { k.Chain = c.Marshal(); k.meet(c) }); err != nil {
+	if err := l.save(func(k *kept) { k.Chain = c.Marshal(); k.meet(c, l.made) }); err != nil {
 		return err
 	}
 	l.chain = c
@@ -196,7 +196,7 @@ func (l *Ledger) Judge(c Chain, device Key) (Verdict, error) {
 	if l.kept.knows(c) {
 		return Admitted, nil
 	}
-	return Admitted, l.save(func(k *kept) { k.meet(c) })
+	return Admitted, l.save(func(k *kept) { k.meet(c, l.made) })
 }
 
 // Stands says what the newest list makes of a chain that was good.
@@ -272,8 +272,17 @@ func (k *kept) place(certificate []byte) int {
 	return slices.IndexFunc(k.Known, func(o known) bool { return bytes.Equal(o.Certificate, certificate) })
 }
 
-// meet remembers the certificates of a good chain, and forgets the oldest where there are too many.
-func (k *kept) meet(c Chain) {
+// made reports whether a certificate is this device's own, or was signed by it: strangers' certificates never push these out.
+func (l *Ledger) made(k known) bool {
+	issuer := Key(k.Issuer)
+	if issuer == l.cfg.Claim.Device || bytes.HasPrefix(k.Certificate, l.cfg.Claim.Device[:]) {
+		return true
+	}
+	return l.cfg.Authority != nil && issuer == Key(l.cfg.Authority.Public().(ed25519.PublicKey))
+}
+
+// meet remembers the certificates of a good chain, and forgets the oldest that keep does not want kept where there are too many.
+func (k *kept) meet(c Chain, keep func(known) bool) {
 	issuer := c.Authority
 	for _, certificate := range c.Certificates {
 		if b := certificate.marshal(); k.place(b) < 0 {
@@ -281,7 +290,10 @@ func (k *kept) meet(c Chain) {
 		}
 		issuer = certificate.Device
 	}
-	k.Known = k.Known[max(len(k.Known)-MaxKnown, 0):]
+	for len(k.Known) > MaxKnown {
+		i := slices.IndexFunc(k.Known, func(o known) bool { return !keep(o) })
+		k.Known = slices.Delete(slices.Clone(k.Known), max(i, 0), max(i, 0)+1)
+	}
 }
 
 // ErrNotAuthority says that only the device that made the network can do this.
@@ -312,7 +324,7 @@ func (l *Ledger) Revoke(devices []Key, withInvited bool, now time.Time) error {
 	next.Sequence = l.list.Sequence + 1
 	next = next.sign(l.cfg.Network, l.cfg.Authority)
 	if n := len(next.Marshal()); n > MaxList {
-		return fmt.Errorf("the list of revocations would have %d bytes, and %d are the most: it is time for another network", n, MaxList)
+		return fmt.Errorf("the list of revocations would have %d bytes, and %d are the most: remove with --with-invited, which takes less room, or make another network", n, MaxList)
 	}
 	return l.replaceList(next)
 }
@@ -336,22 +348,23 @@ type Member struct {
 }
 
 // Members lists whom this device has let in or met, itself included, in the order in which it learned of them. Of several certificates of
-// one device the newest counts.
+// one device for one account the newest counts; a device that was certified for two accounts is listed with both.
 func (l *Ledger) Members() []Member {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var members []Member
-	at := map[Key]int{}
+	at := map[Claim]int{}
 	for _, k := range l.kept.Known {
 		c, _, err := parseCertificate(k.Certificate)
 		if err != nil {
 			continue
 		}
 		m := Member{Certificate: c, Inviter: Key(k.Issuer), Revoked: l.ended(c, Key(k.Issuer))}
-		i, again := at[c.Device]
+		who := Claim{Device: c.Device, Account: c.Account}
+		i, again := at[who]
 		switch {
 		case !again:
-			at[c.Device] = len(members)
+			at[who] = len(members)
 			members = append(members, m)
 		case members[i].Issued <= c.Issued:
 			members[i] = m

@@ -27,6 +27,11 @@ const (
 	PunchMax = 15 * time.Minute
 	// PunchTimeout bounds one dial of an attempt.
 	PunchTimeout = 5 * time.Second
+	// PunchesPerSecond is how often a peer may have us dial it in the long run, and PunchBurst how often at once: two attempts of three dials.
+	PunchesPerSecond = 0.1
+	PunchBurst       = 6
+	// MaxPunchAddresses is how many addresses one dial of an attempt goes to: a router has one, or one of each kind.
+	MaxPunchAddresses = 4
 	// MaxPunches is how many attempts go on at once.
 	MaxPunches = 8
 	// MaxObservers is of how many peers it is remembered which address of ours they see.

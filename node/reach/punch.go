@@ -34,13 +34,17 @@ func (r *Reach) keepPunching(ctx context.Context) error {
 		return fmt.Errorf("watch circuits: %w", err)
 	}
 	defer func() { _ = events.Close() }() // it only ends the subscription
-	service, err := holepunch.NewService(r.host, ids, r.addresses, holepunch.WithTracer(r.punches), holepunch.DirectDialTimeout(PunchTimeout))
+	service, err := holepunch.NewService(r.host, ids, r.addresses, holepunch.WithTracer(r.punches), holepunch.WithAddrFilter(wary{r}),
+		holepunch.DirectDialTimeout(PunchTimeout))
 	if err != nil {
 		return fmt.Errorf("start hole punching: %w", err)
 	}
 	var attempts sync.WaitGroup
 	defer attempts.Wait()
-	defer func() { _ = service.Close() }() // it ends the attempts
+	defer func() {
+		r.closeCircuits() // an attempt waits for the other side for up to a minute
+		_ = service.Close()
+	}()
 	for {
 		next := r.punchDue(service, &attempts)
 		timer := time.NewTimer(next)
@@ -67,7 +71,7 @@ func (r *Reach) keepPunching(ctx context.Context) error {
 
 // punchDue begins the attempts that are due, and returns when to look again.
 func (r *Reach) punchDue(service *holepunch.Service, attempts *sync.WaitGroup) time.Duration {
-	if len(r.addresses()) == 0 {
+	if !slices.Contains(r.host.Mux().Protocols(), holepunch.Protocol) { // before that, libp2p waits for an address of ours, and for nothing else
 		return PunchSoon
 	}
 	calling := r.calledByCircuit()
@@ -97,7 +101,7 @@ func (r *Reach) calledByCircuit() (devices []peer.ID) {
 				direct = true
 			}
 		}
-		if called && !direct {
+		if called && !direct && r.relays(device) {
 			devices = append(devices, device)
 		}
 	}
@@ -107,7 +111,31 @@ func (r *Reach) calledByCircuit() (devices []peer.ID) {
 // addresses returns where a router may let others through to us: our own public addresses, and those under which peers see us.
 func (r *Reach) addresses() []ma.Multiaddr {
 	own := slices.DeleteFunc(slices.Clone(r.host.Addrs()), func(a ma.Multiaddr) bool { return IsCircuit(a) || !manet.IsPublicAddr(a) })
-	return ma.Unique(append(own, r.seen.addresses()...))
+	return ma.Unique(append(own, r.seen.addresses(r.relays)...))
+}
+
+// closeCircuits hangs up on everybody who is connected by a relay.
+func (r *Reach) closeCircuits() {
+	for _, c := range r.host.Network().Conns() {
+		if IsCircuit(c.RemoteMultiaddr()) {
+			_ = c.Close()
+		}
+	}
+}
+
+// wary lets a member have a few public addresses of its own dialled, and nobody whatever it likes: else nodes could be sent against others.
+type wary struct{ *Reach }
+
+// FilterLocal implements holepunch.AddrFilter.
+func (w wary) FilterLocal(_ peer.ID, addrs []ma.Multiaddr) []ma.Multiaddr { return addrs }
+
+// FilterRemote implements holepunch.AddrFilter.
+func (w wary) FilterRemote(from peer.ID, addrs []ma.Multiaddr) []ma.Multiaddr {
+	if !w.relays(from) || !w.asked.Allow(from) {
+		return nil
+	}
+	addrs = slices.DeleteFunc(slices.Clone(addrs), func(a ma.Multiaddr) bool { return IsCircuit(a) || !manet.IsPublicAddr(a) })
+	return addrs[:min(len(addrs), MaxPunchAddresses)]
 }
 
 // punches is what is known of the attempts.
@@ -190,11 +218,16 @@ const errAllFailed = "all retries for hole punch"
 func (p *punches) next(now time.Time) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	wait := PunchMax
+	wait, running := PunchMax, 0
 	for _, a := range p.devices {
-		if !a.underWay {
+		if a.underWay {
+			running++
+		} else {
 			wait = min(wait, max(0, a.due.Sub(now)))
 		}
+	}
+	if running >= MaxPunches {
+		return PunchMax // the end of one of them comes first
 	}
 	return wait
 }
@@ -242,12 +275,14 @@ func (s *sightings) note(p peer.ID, c network.ConnStat, seen ma.Multiaddr) {
 	}
 }
 
-// addresses returns the different ones.
-func (s *sightings) addresses() (all []ma.Multiaddr) {
+// addresses returns the different ones that peers whom we trust with that have seen.
+func (s *sightings) addresses(trusted func(peer.ID) bool) (all []ma.Multiaddr) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, a := range s.of {
-		all = append(all, a)
+	for p, a := range s.of {
+		if trusted(p) {
+			all = append(all, a)
+		}
 	}
 	return ma.Unique(all)
 }

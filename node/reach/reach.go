@@ -14,6 +14,8 @@ import (
 	manet "github.com/multiformats/go-multiaddr/net"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
+
+	"parley/node/internal/pace"
 )
 
 // The ways on which a connection can be.
@@ -57,12 +59,13 @@ type Reach struct {
 	log     *zap.Logger
 	relays  func(peer.ID) bool
 	punches *punches
+	asked   *pace.Pace // how often a peer may have us dial it
 	seen    *sightings
 }
 
 // New returns what works beside h, once Run runs. relays says for whom a seed relays.
 func New(h Host, cfg Config, relays func(peer.ID) bool, log *zap.Logger) *Reach {
-	return &Reach{host: h, cfg: cfg, log: log, relays: relays, punches: newPunches(), seen: newSightings()}
+	return &Reach{host: h, cfg: cfg, log: log, relays: relays, punches: newPunches(), asked: pace.New(PunchesPerSecond, PunchBurst), seen: newSightings()}
 }
 
 // Run relays and punches until ctx ends.
@@ -94,22 +97,17 @@ func (m members) AllowConnect(from peer.ID, _ ma.Multiaddr, to peer.ID) bool {
 	return m.relays(from) && m.relays(to)
 }
 
-// Circuits returns addresses of a device by way of the seeds, those that are connected first: it has a reservation at one of them, if it has
-// any.
+// Circuits returns addresses of a device by way of the seeds that are connected: it has a reservation at one of the seeds, if it has any.
 func (r *Reach) Circuits(device peer.ID) (through []ma.Multiaddr) {
-	var others []ma.Multiaddr
 	for _, seed := range r.cfg.Seeds {
-		if seed.ID == device {
+		if seed.ID == device || len(through) == MaxCircuits {
 			continue
 		}
 		if via := r.connectedAt(seed.ID); via != nil {
 			through = append(through, via.Encapsulate(circuit(seed.ID)))
-		} else if len(seed.Addrs) > 0 {
-			others = append(others, seed.Addrs[0].Encapsulate(circuit(seed.ID)))
 		}
 	}
-	through = append(through, others...)
-	return through[:min(len(through), MaxCircuits)]
+	return through
 }
 
 // connectedAt returns the address at which a peer is connected, not by way of a relay; nil where it is not.

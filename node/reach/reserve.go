@@ -11,6 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/client"
 	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
 )
 
 // keepReserved keeps a reservation at each seed that is connected, until ctx ends. (libp2p's AutoRelay looks for relays among strangers,
@@ -21,38 +22,41 @@ func (r *Reach) keepReserved(ctx context.Context) error {
 		return fmt.Errorf("watch seeds: %w", err)
 	}
 	defer func() { _ = events.Close() }() // it only ends the subscription
-	due := map[peer.ID]time.Time{}        // when a seed is to be asked; of those that are connected
-	for {
-		wait := r.reserveDue(ctx, due)
-		timer := time.NewTimer(wait)
+	seeds, ctx := errgroup.WithContext(ctx)
+	again := map[peer.ID]chan struct{}{}
+	for _, seed := range r.cfg.Seeds {
+		again[seed.ID] = make(chan struct{}, 1)
+		seeds.Go(func() error { return r.keepReservedAt(ctx, seed.ID, again[seed.ID]) })
+	}
+	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
-			timer.Stop()
-			return nil
-		case e := <-events.Out():
-			if e, ok := e.(event.EvtPeerIdentificationCompleted); ok { // a new connection: what was reserved on the last is gone
-				delete(due, e.Peer)
+		case e := <-events.Out(): // who does not take them in time holds up the host
+			if e, ok := e.(event.EvtPeerIdentificationCompleted); ok && again[e.Peer] != nil {
+				select {
+				case again[e.Peer] <- struct{}{}:
+				default:
+				}
 			}
-		case <-timer.C:
 		}
-		timer.Stop()
 	}
+	return seeds.Wait()
 }
 
-// reserveDue asks the seeds that are due, and returns when to do so again.
-func (r *Reach) reserveDue(ctx context.Context, due map[peer.ID]time.Time) time.Duration {
-	wait := time.Hour
-	for _, seed := range r.cfg.Seeds {
-		if r.connectedAt(seed.ID) == nil {
-			delete(due, seed.ID)
-			continue
+// keepReservedAt keeps a reservation at one seed. again says that there is a new connection: what was reserved on the last is gone.
+func (r *Reach) keepReservedAt(ctx context.Context, seed peer.ID, again <-chan struct{}) error {
+	for ctx.Err() == nil {
+		var due <-chan time.Time
+		if r.connectedAt(seed) != nil {
+			due = time.After(time.Until(r.reserve(ctx, seed)))
 		}
-		if time.Now().After(due[seed.ID]) {
-			due[seed.ID] = r.reserve(ctx, seed.ID)
+		select {
+		case <-ctx.Done():
+		case <-again:
+		case <-due:
 		}
-		wait = min(wait, time.Until(due[seed.ID]))
 	}
-	return max(wait, 0)
+	return nil
 }
 
 // reserve asks one seed, and returns when to ask it again.
@@ -64,5 +68,5 @@ func (r *Reach) reserve(ctx context.Context, seed peer.ID) time.Time {
 		r.log.Debug("no circuit by way of a seed", zap.Stringer("seed", seed), zap.Error(err))
 		return time.Now().Add(ReserveAgain)
 	}
-	return time.Now().Add(time.Until(reservation.Expiration) / 2)
+	return time.Now().Add(max(time.Until(reservation.Expiration)/2, ReserveAgain))
 }
