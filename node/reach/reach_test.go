@@ -2,7 +2,9 @@ package reach
 
 import (
 	"context"
+	"fmt"
 	"io"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -114,10 +116,12 @@ func TestWhoCannotBeDialledIsReachedThroughASeed(t *testing.T) {
 
 // A seed relays for its network alone.
 func TestASeedRelaysForNobodyElse(t *testing.T) {
-	var bob host.Host
-	seed := newSeed(t, func(p peer.ID) bool { return bob == nil || p != bob.ID() })
+	var outside atomic.Value // who is not of the network
+	outside.Store(peer.ID(""))
+	seed := newSeed(t, func(p peer.ID) bool { return p != outside.Load() })
 	alice, ways := newGuest(t, seed)
-	bob, _ = newGuest(t, seed)
+	bob, _ := newGuest(t, seed)
+	outside.Store(bob.ID())
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	err := alice.Connect(network.WithAllowLimitedConn(ctx, "test"), peer.AddrInfo{ID: bob.ID(), Addrs: ways.Circuits(bob.ID())})
@@ -169,6 +173,47 @@ type errRefused struct{}
 
 // Error is what libp2p says.
 func (errRefused) Error() string { return errAllFailed + " with peer bob failed" }
+
+// More callers than attempts may go on at once wait until one of these has ended, and nobody asks again and again.
+func TestACrowdOfCallersWaits(t *testing.T) {
+	p, now := newPunches(), time.Now()
+	for i := range MaxPunches + 3 {
+		if begun := p.begin(peer.ID(fmt.Sprint(i)), now.Add(-PunchSoon)); begun {
+			t.Fatal("libp2p's own attempt comes first")
+		}
+	}
+	begun := 0
+	for i := range MaxPunches + 3 {
+		if p.begin(peer.ID(fmt.Sprint(i)), now) {
+			begun++
+		}
+	}
+	if wait := p.next(now); begun != MaxPunches || wait != PunchMax {
+		t.Errorf("%d attempts go on, and the next look is in %v", begun, wait)
+	}
+	p.end("0", now, io.EOF)
+	if wait := p.next(now); wait != 0 {
+		t.Errorf("the next look after the end of one is in %v", wait)
+	}
+}
+
+// Nobody has us dial what is not a router's address, nor again and again.
+func TestNobodyHasUsDialWhateverTheyLike(t *testing.T) {
+	r := New(nil, Config{}, func(p peer.ID) bool { return p != "stranger" }, zap.NewNop())
+	addrs := []ma.Multiaddr{
+		ma.StringCast("/ip4/192.168.1.1/tcp/80"), ma.StringCast("/ip4/127.0.0.1/tcp/22"), ma.StringCast("/ip4/5.5.5.5/tcp/4101"),
+		ma.StringCast("/ip4/5.5.5.5/tcp/4101/p2p/12D3KooWRxzcNXHryBdhMSMeDWds7HvvS9Jkf2TV2VVM2DykqBfK/p2p-circuit"),
+	}
+	if got := (wary{r}).FilterRemote("stranger", addrs); len(got) > 0 {
+		t.Errorf("a stranger has us dial %v", got)
+	}
+	for i := range 2 * PunchBurst {
+		got := (wary{r}).FilterRemote("member", addrs)
+		if i < PunchBurst && (len(got) != 1 || !got[0].Equal(addrs[2])) || i >= PunchBurst && len(got) > 0 {
+			t.Errorf("attempt %d dials %v", i+1, got)
+		}
+	}
+}
 
 // Only what peers see of connections that we have dialled is of any use, and only while they are there.
 func TestSightingsEndWithTheirPeers(t *testing.T) {

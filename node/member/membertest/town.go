@@ -60,7 +60,13 @@ func NewKey(t testing.TB) ed25519.PrivateKey {
 // Claim says that a device is its own account's.
 func (town *Town) Claim(device member.Key) member.Claim {
 	town.t.Helper()
-	c := member.Claim{Device: device, Account: device}
+	return town.ClaimOf(device, device)
+}
+
+// ClaimOf says that a device is an account's.
+func (town *Town) ClaimOf(account [32]byte, device member.Key) member.Claim {
+	town.t.Helper()
+	c := member.Claim{Device: device, Account: account}
 	id, err := c.Device.Peer()
 	if err != nil {
 		town.t.Fatal(err)
