@@ -25,8 +25,9 @@ func (r *Reach) keepReserved(ctx context.Context) error {
 	seeds, ctx := errgroup.WithContext(ctx)
 	again := map[peer.ID]chan struct{}{}
 	for _, seed := range r.cfg.Seeds {
-		again[seed.ID] = make(chan struct{}, 1)
-		seeds.Go(func() error { return r.keepReservedAt(ctx, seed.ID, again[seed.ID]) })
+		token := make(chan struct{}, 1)
+		again[seed.ID] = token
+		seeds.Go(func() error { return r.keepReservedAt(ctx, seed.ID, token) })
 	}
 	for ctx.Err() == nil {
 		select {
