@@ -101,7 +101,7 @@ func (r *Reach) calledByCircuit() (devices []peer.ID) {
 				direct = true
 			}
 		}
-		if called && !direct && r.relays(device) {
+		if called && !direct && r.member(device) {
 			devices = append(devices, device)
 		}
 	}
@@ -111,7 +111,7 @@ func (r *Reach) calledByCircuit() (devices []peer.ID) {
 // addresses returns where a router may let others through to us: our own public addresses, and those under which peers see us.
 func (r *Reach) addresses() []ma.Multiaddr {
 	own := slices.DeleteFunc(slices.Clone(r.host.Addrs()), func(a ma.Multiaddr) bool { return IsCircuit(a) || !manet.IsPublicAddr(a) })
-	return ma.Unique(append(own, r.seen.addresses(r.relays)...))
+	return ma.Unique(append(own, r.seen.addresses(r.member)...))
 }
 
 // closeCircuits hangs up on everybody who is connected by a relay.
@@ -131,7 +131,7 @@ func (w wary) FilterLocal(_ peer.ID, addrs []ma.Multiaddr) []ma.Multiaddr { retu
 
 // FilterRemote implements holepunch.AddrFilter.
 func (w wary) FilterRemote(from peer.ID, addrs []ma.Multiaddr) []ma.Multiaddr {
-	if !w.relays(from) || !w.asked.Allow(from) {
+	if !w.member(from) || !w.asked.Allow(from) {
 		return nil
 	}
 	addrs = slices.DeleteFunc(slices.Clone(addrs), func(a ma.Multiaddr) bool { return IsCircuit(a) || !manet.IsPublicAddr(a) })

@@ -57,15 +57,15 @@ type Reach struct {
 	host    Host
 	cfg     Config
 	log     *zap.Logger
-	relays  func(peer.ID) bool
+	member  func(peer.ID) bool
 	punches *punches
 	asked   *pace.Pace // how often a peer may have us dial it
 	seen    *sightings
 }
 
-// New returns what works beside h, once Run runs. relays says for whom a seed relays.
-func New(h Host, cfg Config, relays func(peer.ID) bool, log *zap.Logger) *Reach {
-	return &Reach{host: h, cfg: cfg, log: log, relays: relays, punches: newPunches(), asked: pace.New(PunchesPerSecond, PunchBurst), seen: newSightings()}
+// New returns what works beside h, once Run runs. member says who is of the network: for nobody else is anything relayed or punched.
+func New(h Host, cfg Config, member func(peer.ID) bool, log *zap.Logger) *Reach {
+	return &Reach{host: h, cfg: cfg, log: log, member: member, punches: newPunches(), asked: pace.New(PunchesPerSecond, PunchBurst), seen: newSightings()}
 }
 
 // Run relays and punches until ctx ends.
@@ -90,11 +90,11 @@ func (r *Reach) Run(ctx context.Context) error {
 type members struct{ *Reach }
 
 // AllowReserve implements relay.ACLFilter.
-func (m members) AllowReserve(p peer.ID, _ ma.Multiaddr) bool { return m.relays(p) }
+func (m members) AllowReserve(p peer.ID, _ ma.Multiaddr) bool { return m.member(p) }
 
 // AllowConnect implements relay.ACLFilter.
 func (m members) AllowConnect(from peer.ID, _ ma.Multiaddr, to peer.ID) bool {
-	return m.relays(from) && m.relays(to)
+	return m.member(from) && m.member(to)
 }
 
 // Circuits returns addresses of a device by way of the seeds that are connected: it has a reservation at one of the seeds, if it has any.
