@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"os"
 	"os/exec"
 	"strings"
@@ -40,7 +41,7 @@ func inTheRig(t *testing.T) bool {
 	if out, err := exec.Command("unshare", "-m", "-n", "ip", "link", "add", "name", "probe", "type", "bridge").CombinedOutput(); err != nil {
 		t.Skipf("no network namespaces with bridges here (%v): %s", err, out)
 	}
-	cmd := exec.Command("/proc/self/exe", "-test.run", "^"+t.Name()+"$", "-test.v", "-test.timeout", "3h", "-rounds", fmt.Sprint(*rigRounds))
+	cmd := exec.Command("/proc/self/exe", append([]string{"-test.run", "^" + t.Name() + "$", "-test.v", "-test.timeout", "3h"}, givenFlags()...)...)
 	cmd.Env = append(os.Environ(), insideRig+"=1", "PARLEY_TEST_PROGRAM="+program(t))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
 	out, err := cmd.CombinedOutput()
@@ -48,6 +49,16 @@ func inTheRig(t *testing.T) bool {
 		t.Fatal(err)
 	}
 	return false
+}
+
+// givenFlags returns the flags of these tests that were given.
+func givenFlags() (given []string) {
+	flag.Visit(func(f *flag.Flag) {
+		if !strings.HasPrefix(f.Name, "test.") {
+			given = append(given, "-"+f.Name+"="+f.Value.String())
+		}
+	})
+	return given
 }
 
 // meeting is two people who want to talk across what is between them.
@@ -157,6 +168,7 @@ func (p *person) wayTo(device string) string {
 type internet struct {
 	testing.TB
 	hosts int
+	wire  *wire // nil: a switch without weather
 }
 
 // Addresses look public to libp2p, which takes those that are reserved for examples for private ones.
@@ -190,6 +202,10 @@ func (n *internet) namespace(name string) {
 func (n *internet) plug(name, link string) {
 	n.Helper()
 	n.hosts++
+	if n.wire != nil {
+		n.wire.plug(n, name, link, netip.AddrFrom4([4]byte{5, byte(n.hosts), 0, 1}))
+		return
+	}
 	port := fmt.Sprintf("port%08x", rand.Uint32()) // that of a machine which is gone may still be there
 	n.ip("link", "add", port, "type", "veth", "peer", "name", link, "netns", name)
 	n.ip("link", "set", port, "master", internetBridge, "up")
