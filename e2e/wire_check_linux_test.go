@@ -126,10 +126,10 @@ func checkSize(t *testing.T, w *wire, alice, bob *probe) {
 // checkRouters looks at the ports of those behind routers from two places: a home keeps one for both, a symmetric router takes another, and
 // nobody gets in who was not asked.
 func checkRouters(t *testing.T, net *internet, bob, carol *probe) {
-	for _, kind := range []nat{home, symmetric} {
+	for _, kind := range []place{home, symmetric} {
 		machine := "behind-" + string(kind)
 		net.namespace(machine)
-		net.router(machine+"-router", machine, kind)
+		net.settle(machine, kind)
 		inside := newProbe(t, machine, "0.0.0.0:4101")
 		inside.send(bob.at, 1, 100)
 		inside.send(carol.at, 1, 100)

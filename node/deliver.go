@@ -1,7 +1,6 @@
 package node
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -73,13 +72,20 @@ func (n *Node) hand(ctx context.Context, device peer.ID, envelopes []Outgoing, a
 
 // route says how a device is connected: by the best of its connections.
 func (n *Node) route(device peer.ID) string {
-	route := ""
+	if c := n.best(device); c != nil {
+		return n.ways.Route(c)
+	}
+	return reach.Direct // it is gone again
+}
+
+// best returns the connection to a device that streams take: any rather than a circuit. It is nil where there is none.
+func (n *Node) best(device peer.ID) (best network.Conn) {
 	for _, c := range n.host.Network().ConnsToPeer(device) {
-		if r := n.ways.Route(c); route == "" || route == reach.Relayed {
-			route = r
+		if best == nil || n.ways.Route(best) == reach.Relayed {
+			best = c
 		}
 	}
-	return cmp.Or(route, reach.Direct) // it is gone again
+	return best
 }
 
 // openDirect opens a stream for envelopes on a connection that exists.

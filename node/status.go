@@ -40,14 +40,15 @@ func (n *Node) Peers() []Peer {
 	var peers []Peer
 	for _, id := range n.peers() {
 		conns := n.host.Network().ConnsToPeer(id)
-		if len(conns) == 0 {
+		best := n.best(id)
+		if best == nil || len(conns) == 0 {
 			continue
 		}
 		oldest := slices.MinFunc(conns, func(a, b network.Conn) int { return a.Stat().Opened.Compare(b.Stat().Opened) })
 		peers = append(peers, Peer{
 			ID:      id,
-			Address: oldest.RemoteMultiaddr().String(),
-			Route:   n.route(id),
+			Address: best.RemoteMultiaddr().String(),
+			Route:   n.ways.Route(best),
 			Seed:    n.isSeed(id),
 			Since:   oldest.Stat().Opened,
 			RTT:     n.host.Peerstore().LatencyEWMA(id),
