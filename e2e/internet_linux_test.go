@@ -13,8 +13,9 @@ import (
 // internet is a switch with everybody on it who has an address that all can dial, and routers with others behind them.
 type internet struct {
 	testing.TB
-	hosts int
-	wire  *wire // nil: a switch without weather
+	hosts   int
+	numbers map[string]int // the hosts' own, by machine
+	wire    *wire          // nil: a switch without weather
 }
 
 // Addresses look public to libp2p, which takes those that are reserved for examples for private ones.
@@ -22,7 +23,7 @@ const internetBridge = "internet"
 
 func newInternet(t testing.TB) *internet {
 	t.Helper()
-	n := &internet{TB: t}
+	n := &internet{TB: t, numbers: map[string]int{}}
 	n.ip("link", "add", "name", internetBridge, "type", "bridge")
 	n.ip("link", "set", internetBridge, "up")
 	t.Cleanup(func() { n.ip("link", "del", internetBridge) })
@@ -55,8 +56,30 @@ func (n *internet) plug(name, link string) {
 	port := fmt.Sprintf("port%08x", rand.Uint32()) // that of a machine which is gone may still be there
 	n.ip("link", "add", port, "type", "veth", "peer", "name", link, "netns", name)
 	n.ip("link", "set", port, "master", internetBridge, "up")
-	n.ip("-n", name, "addr", "add", fmt.Sprintf("5.%d.0.1/8", n.hosts), "dev", link)
 	n.ip("-n", name, "link", "set", link, "up")
+	n.numbers[name] = n.hosts
+	n.address("add", name, link, false)
+	n.address("add", name, link, true)
+}
+
+// leave pulls a machine's plug, without a word to those that it is connected to.
+func (n *internet) leave(machine string) {
+	n.Helper()
+	for _, link := range []string{wanLink, "eth0"} {
+		if exec.Command("ip", "-n", machine, "link", "show", link).Run() == nil {
+			n.ip("-n", machine, "link", "del", link)
+		}
+	}
+}
+
+// address gives a machine on the internet the address that it was plugged in with, or takes it away: that of IPv6 if six.
+func (n *internet) address(what, machine, link string, six bool) {
+	n.Helper()
+	if six {
+		n.ip("-n", machine, "addr", what, fmt.Sprintf("2a05:%x::1/16", n.numbers[machine]), "dev", link, "nodad")
+		return
+	}
+	n.ip("-n", machine, "addr", what, fmt.Sprintf("5.%d.0.1/8", n.numbers[machine]), "dev", link)
 }
 
 // person returns somebody whose machine is on the internet, or behind a router of their own.
@@ -70,22 +93,22 @@ func (n *internet) person(w *world, name string, where place) *person {
 	return p
 }
 
-// settle connects a machine to the internet.
+// settle connects a machine to the internet, at an address that nobody has had before.
 func (n *internet) settle(machine string, where place) {
 	n.Helper()
+	router := fmt.Sprintf("%s-router%d", machine, n.hosts)
 	switch where {
 	case public:
 		n.plug(machine, wanLink)
 	case carrier:
-		shared := machine + "-carrier"
+		shared := router + "-carrier"
 		n.namespace(shared)
 		n.plug(shared, wanLink)
-		n.behind(shared, machine+"-router", wanLink, "100.64.0")
+		n.behind(shared, router, wanLink, "100.64.0")
 		n.router(shared, home, "100.64.0")
-		n.behind(machine+"-router", machine, "eth0", "192.168.1")
-		n.router(machine+"-router", home, "192.168.1")
+		n.behind(router, machine, "eth0", "192.168.1")
+		n.router(router, home, "192.168.1")
 	default:
-		router := machine + "-router"
 		n.namespace(router)
 		n.plug(router, wanLink)
 		n.behind(router, machine, "eth0", "192.168.1")

@@ -69,11 +69,7 @@ type meeting struct {
 }
 
 func (m meeting) String() string {
-	mode := "QUIC and TCP"
-	if m.key {
-		mode = "key"
-	}
-	return fmt.Sprintf("%s %s to %s, %s", m.scene, m.alice, m.bob, mode)
+	return fmt.Sprintf("%s %s to %s, %s", m.scene, m.alice, m.bob, mode(m.key))
 }
 
 // meetings lists who meets, and by which ways they have to.
@@ -135,24 +131,7 @@ func prepareRig(t testing.TB) {
 // play lets two people meet, and returns how long the first message took, by which way they are connected in the end, and after how long.
 func (m meeting) play(t *testing.T) (first time.Duration, way string, took time.Duration) {
 	net := newInternet(t)
-	w := newWorld(t)
-	seed := net.person(w, "Seed", public)
-	network := []string{"init", "--name", "Seed", "--network", "home", "--no-passphrase"}
-	if !m.key {
-		network = append(network, "--no-psk")
-	}
-	seed.options = []string{"--seed"}
-	seed.ok(network...)
-	seed.start()
-	alice, bob := net.person(w, "Alice", m.alice), net.person(w, "Bob", m.bob)
-	for _, p := range []*person{alice, bob} {
-		p.joins(seed.invite())
-		p.start("--no-mailbox")
-	}
-	alice.knows("Seed")
-	bob.knows("Seed")
-	alice.ok("contact", "add", bob.ok("contact", "link"))
-	bob.ok("contact", "add", alice.ok("contact", "link"))
+	_, alice, bob := m.gather(net)
 	begin := time.Now()
 	alice.ok("send", "bob", "hello Bob", "--wait", "delivered", "--timeout", "30s")
 	first = time.Since(begin)
@@ -168,6 +147,29 @@ func (m meeting) play(t *testing.T) (first time.Duration, way string, took time.
 	alice.ok("send", "bob", "and again", "--wait", "delivered", "--timeout", "30s")
 	bob.ok("send", "alice", "hello Alice", "--wait", "delivered", "--timeout", "30s")
 	return first, way, took
+}
+
+// gather returns the two, who know each other, and the seed of their network. All three run; the seed keeps no mailboxes.
+func (m meeting) gather(net *internet) (seed, alice, bob *person) {
+	w := newWorld(net)
+	seed = net.person(w, "Seed", public)
+	network := []string{"init", "--name", "Seed", "--network", "home", "--no-passphrase"}
+	if !m.key {
+		network = append(network, "--no-psk")
+	}
+	seed.options = []string{"--seed", "--no-mailbox"}
+	seed.ok(network...)
+	seed.start()
+	alice, bob = net.person(w, "Alice", m.alice), net.person(w, "Bob", m.bob)
+	for _, p := range []*person{alice, bob} {
+		p.joins(seed.invite())
+		p.start()
+	}
+	alice.knows("Seed")
+	bob.knows("Seed")
+	alice.ok("contact", "add", bob.ok("contact", "link"))
+	bob.ok("contact", "add", alice.ok("contact", "link"))
+	return seed, alice, bob
 }
 
 // wayTo says by which way, and at which address, a device is connected.

@@ -125,13 +125,16 @@ func (n *Node) keepSeed(ctx context.Context, seed peer.AddrInfo) error {
 			delay.Reset()
 		}
 		since = time.Time{}
+		elsewhere := n.elsewhere.wait()
 		err := n.connect(ctx, seed)
 		wait := delay.Next()
 		if err != nil && ctx.Err() == nil {
 			n.trouble.note(err, n.cfg.Network.PSK != nil, time.Now().Add(wait))
 			n.log.Debug("no answer from a seed", zap.Stringer("seed", seed.ID), zap.Error(err), zap.Duration("retry", wait))
 		}
-		pause(ctx, nil, wait)
+		if pause(ctx, elsewhere, wait) {
+			delay.Reset()
+		}
 	}
 	return nil
 }
@@ -141,6 +144,7 @@ func (n *Node) keepSeed(ctx context.Context, seed peer.AddrInfo) error {
 func (n *Node) keepRemembered(ctx context.Context) error {
 	delay := retries()
 	for ctx.Err() == nil {
+		elsewhere := n.elsewhere.wait()
 		n.greet(ctx)
 		for ctx.Err() == nil {
 			change := n.changed.wait()
@@ -150,7 +154,9 @@ func (n *Node) keepRemembered(ctx context.Context) error {
 			delay.Reset()
 			pause(ctx, change, 0)
 		}
-		pause(ctx, nil, delay.Next())
+		if pause(ctx, elsewhere, delay.Next()) {
+			delay.Reset()
+		}
 	}
 	return nil
 }
@@ -285,15 +291,17 @@ func (n *Node) save(ctx context.Context) {
 
 func retries() pace.Backoff { return pace.Backoff{First: RetryFirst, Most: RetryMax} }
 
-// pause waits until change fires or d has passed (zero: for ever), or ctx ends.
-func pause(ctx context.Context, change <-chan struct{}, d time.Duration) {
+// pause waits until change fires, which it reports, or d has passed (zero: for ever), or ctx ends.
+func pause(ctx context.Context, change <-chan struct{}, d time.Duration) (changed bool) {
 	var timeout <-chan time.Time
 	if d > 0 {
 		timeout = time.After(d)
 	}
 	select {
 	case <-change:
+		return true
 	case <-timeout:
 	case <-ctx.Done():
 	}
+	return false
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -57,8 +58,11 @@ func (n *Node) unreachable(err error) error {
 	return &failure{text: "the device is not reachable: " + reason(err, n.cfg.Network.PSK != nil), cause: err}
 }
 
-// hand hands envelopes to a device that is connected; acked is called when it has acknowledged the first of them.
+// hand hands envelopes to a device that is connected; acked is called when it has acknowledged the first of them. Where that takes long, the
+// connection may be dead.
 func (n *Node) hand(ctx context.Context, device peer.ID, envelopes []Outgoing, acked func()) ([]Handed, error) {
+	doubt := time.AfterFunc(DoubtAfter, func() { n.ways.Doubt(device) })
+	defer doubt.Stop()
 	accepted, err := n.sender.DeliverWatched(ctx, device, envelopes, acked)
 	if err != nil {
 		err = &failure{text: "the device has not confirmed: " + n.streamReason(device, err), cause: err}

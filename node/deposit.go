@@ -185,6 +185,13 @@ func (a *absences) over(device peer.ID) {
 	delete(a.known, device)
 }
 
+// clear forgets all: we may reach others now.
+func (a *absences) clear() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	clear(a.known)
+}
+
 // reason returns why a device is taken to be away, or nil.
 func (a *absences) reason(device peer.ID, now time.Time) error {
 	a.mu.Lock()

@@ -13,6 +13,8 @@ const (
 	// DepositAfter is how long a device has to acknowledge something before its mailboxes get the envelopes: a dial over a slow line, and
 	// what people wait for a tick.
 	DepositAfter = 3 * time.Second
+	// DoubtAfter is how long a device that seems to be connected may acknowledge nothing before somebody has to answer at its connections.
+	DoubtAfter = 3 * time.Second
 	// AwayFor is how long a device that could not be reached is taken to be away, unless it connects: its mailboxes get everything at
 	// once.
 	AwayFor = 30 * time.Second

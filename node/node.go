@@ -71,17 +71,18 @@ type Node struct {
 	absent    *absences
 	attempts  *attempts
 
-	shelf   *directory.Shelf
-	dials   *dials
-	table   atomic.Pointer[dht.IpfsDHT] // nil while the node does not run
-	due     *pending                    // records to put into the DHT
-	walks   chan struct{}               // one in it for each walk to the servers around a key
-	book    *book.Book                  // whom it remembers
-	found   chan peer.AddrInfo          // on the LAN
-	changed *pulse                      // connections came or went
-	joined  atomic.Bool
-	trouble *trouble
-	serving chan struct{} // closed when Run serves
+	shelf     *directory.Shelf
+	dials     *dials
+	table     atomic.Pointer[dht.IpfsDHT] // nil while the node does not run
+	due       *pending                    // records to put into the DHT
+	walks     chan struct{}               // one in it for each walk to the servers around a key
+	book      *book.Book                  // whom it remembers
+	found     chan peer.AddrInfo          // on the LAN
+	changed   *pulse                      // connections came or went
+	elsewhere *pulse                      // this machine has other addresses, or has slept
+	joined    atomic.Bool
+	trouble   *trouble
+	serving   chan struct{} // closed when Run serves
 
 	closing sync.Once
 }
@@ -133,13 +134,14 @@ func assemble(cfg Config, h *member.Gate, members *member.Ledger, announced []ma
 		book:      book.New(BookSize, MaxPeerAddresses),
 		found:     make(chan peer.AddrInfo, LANQueue),
 		changed:   newPulse(),
+		elsewhere: newPulse(),
 		trouble:   &trouble{},
 		serving:   make(chan struct{}),
 		mailboxes: newMailboxes(cfg, h),
 		absent:    newAbsences(),
 		attempts:  &attempts{},
 	}
-	n.ways = reach.New(h, ways(cfg, h.ID(), announced), h.Admits, n.log)
+	n.ways = reach.New(h, ways(cfg, h.ID(), announced), h.Admits, n.moved, n.log)
 	n.keeper = mailbox.NewKeeper(h, n.reach, func(err error) string { return reason(err, cfg.Network.PSK != nil) }, n.log)
 	for _, s := range cfg.Network.Seeds {
 		if s.ID != h.ID() {

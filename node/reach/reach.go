@@ -61,11 +61,17 @@ type Reach struct {
 	punches *punches
 	asked   *pace.Pace // how often a peer may have us dial it
 	seen    *sightings
+	doubts  doubts
+	tell    func()
 }
 
-// New returns what works beside h, once Run runs. member says who is of the network: for nobody else is anything relayed or punched.
-func New(h Host, cfg Config, member func(peer.ID) bool, log *zap.Logger) *Reach {
-	return &Reach{host: h, cfg: cfg, log: log, member: member, punches: newPunches(), asked: pace.New(PunchesPerSecond, PunchBurst), seen: newSightings()}
+// New returns what works beside h, once Run runs. member says who is of the network: for nobody else is anything relayed or punched. moved is called
+// when this machine has got other addresses or has slept, and must not wait for anything.
+func New(h Host, cfg Config, member func(peer.ID) bool, moved func(), log *zap.Logger) *Reach {
+	return &Reach{
+		host: h, cfg: cfg, log: log, member: member, tell: moved,
+		punches: newPunches(), asked: pace.New(PunchesPerSecond, PunchBurst), seen: newSightings(),
+	}
 }
 
 // Run relays and punches until ctx ends.
@@ -83,6 +89,8 @@ func (r *Reach) Run(ctx context.Context) error {
 		work.Go(func() error { return r.keepReserved(ctx) })
 	}
 	work.Go(func() error { return r.keepPunching(ctx) })
+	work.Go(func() error { return r.keepUp(ctx) })
+	work.Go(func() error { return r.doubts.serve(ctx) })
 	return work.Wait()
 }
 
