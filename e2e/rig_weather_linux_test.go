@@ -29,7 +29,7 @@ func TestAcrossTheWeather(t *testing.T) {
 		play  func(*testing.T, bool)
 	}{
 		{"near by", true, playNear},
-		{"away in turns", true, playTurns},
+		{"away in turns", false, playTurns},
 		{"lossy", true, playLossy},
 		{"far away", false, playFar},
 		{"gusts", false, playGusts},
@@ -169,11 +169,11 @@ func (s *scene) note(format string, args ...any) { noteRow(s, fmt.Sprintf(format
 
 func noteRow(t testing.TB, row string) {
 	t.Helper()
-	row = fmt.Sprintf("%-44s %s\n", strings.TrimPrefix(t.Name(), "TestAcrossTheWeather/"), row)
+	row = fmt.Sprintf("%-44s %s", strings.TrimPrefix(t.Name(), "TestAcrossTheWeather/"), row)
 	t.Log(row)
 	file, err := os.OpenFile(os.Getenv(rigTable), os.O_APPEND|os.O_WRONLY, 0)
 	if err == nil {
-		_, err = file.WriteString(row)
+		_, err = file.WriteString(row + "\n")
 		file.Close()
 	}
 	if err != nil {
