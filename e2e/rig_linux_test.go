@@ -144,12 +144,11 @@ func (m meeting) playOn(t *testing.T, net *internet) (first time.Duration, way s
 	if !m.key {
 		network = append(network, "--no-psk")
 	}
-	seed.options, seed.quic = []string{"--seed"}, !m.key
+	seed.options = []string{"--seed"}
 	seed.ok(network...)
 	seed.start()
 	alice, bob := net.person(w, "Alice", m.alice), net.person(w, "Bob", m.bob)
 	for _, p := range []*person{alice, bob} {
-		p.quic = !m.key
 		p.joins(seed.invite())
 		p.start("--no-mailbox")
 	}

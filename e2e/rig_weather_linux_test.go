@@ -86,8 +86,10 @@ func newScene(t *testing.T, key bool, before ...func(*scene)) *scene {
 	net := newInternet(t)
 	s := &scene{T: t, net: net, wire: net.weathered(weather{delay: 10 * time.Millisecond})}
 	w := newWorld(t)
-	s.seed, s.alice, s.bob = net.person(w, "Seed", "public"), net.person(w, "Alice", "public"), net.person(w, "Bob", "public")
-	s.seed.quic, s.alice.quic, s.bob.quic = !key, !key, !key
+	s.seed, s.alice, s.bob = net.person(w, "Seed", public), net.person(w, "Alice", public), net.person(w, "Bob", public)
+	for _, p := range []*person{s.seed, s.alice, s.bob} {
+		p.address, p.port, p.quic = "0.0.0.0", 4101, !key
+	}
 	for _, change := range before {
 		change(s)
 	}
