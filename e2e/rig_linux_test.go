@@ -40,7 +40,7 @@ func inTheRig(t *testing.T) bool {
 	if out, err := exec.Command("unshare", "-m", "-n", "ip", "link", "add", "name", "probe", "type", "bridge").CombinedOutput(); err != nil {
 		t.Skipf("no network namespaces with bridges here (%v): %s", err, out)
 	}
-	cmd := exec.Command("/proc/self/exe", append([]string{"-test.run", "^" + t.Name() + "$", "-test.v", "-test.timeout", "3h"}, givenFlags()...)...)
+	cmd := exec.Command("/proc/self/exe", append([]string{"-test.run", "^" + strings.ReplaceAll(t.Name(), "/", "$/^") + "$", "-test.v", "-test.timeout", "3h"}, givenFlags()...)...)
 	cmd.Env = append(os.Environ(), insideRig+"=1", "PARLEY_TEST_PROGRAM="+program(t))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
 	out, err := cmd.CombinedOutput()
@@ -130,7 +130,10 @@ func prepareRig(t testing.TB) {
 
 // play lets two people meet, and returns how long the first message took, by which way they are connected in the end, and after how long.
 func (m meeting) play(t *testing.T) (first time.Duration, way string, took time.Duration) {
-	net := newInternet(t)
+	return m.playOn(t, newInternet(t))
+}
+
+func (m meeting) playOn(t *testing.T, net *internet) (first time.Duration, way string, took time.Duration) {
 	_, alice, bob := m.gather(net)
 	begin := time.Now()
 	alice.ok("send", "bob", "hello Bob", "--wait", "delivered", "--timeout", "30s")

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"runtime"
@@ -33,8 +34,8 @@ type wire struct {
 	ways    map[[2]string]*way
 	road    parcels
 	count   tally
-	opened  map[string]bool // handshakes that were seen
-	changed chan struct{}   // holds one token: the road has another first parcel
+	opened  map[string]time.Time // handshakes that were seen, and when first
+	changed chan struct{}        // holds one token: the road has another first parcel
 	closed  chan struct{}
 	workers sync.WaitGroup
 }
@@ -85,7 +86,7 @@ func (n *internet) weathered(w weather) *wire {
 	n.Helper()
 	n.wire = &wire{
 		TB: n.TB, seed: *wireSeed, plugs: map[string]*plug{}, homes: map[netip.Addr]*plug{}, all: w, special: map[[2]string]weather{},
-		cuts: map[[2]string]bool{}, ways: map[[2]string]*way{}, opened: map[string]bool{}, changed: make(chan struct{}, 1), closed: make(chan struct{}),
+		cuts: map[[2]string]bool{}, ways: map[[2]string]*way{}, opened: map[string]time.Time{}, changed: make(chan struct{}, 1), closed: make(chan struct{}),
 	}
 	n.wire.workers.Go(n.wire.deliver)
 	n.Cleanup(n.wire.close)
@@ -188,7 +189,7 @@ func (w *wire) take(from *plug, now time.Time, packet []byte) {
 	if to == nil {
 		return
 	}
-	w.noteHandshake(packet)
+	w.noteHandshake(now, packet)
 	pair := [2]string{from.machine, to.machine}
 	if w.cuts[pair] {
 		w.count.cut++
@@ -225,27 +226,40 @@ func (w *wire) weatherOf(pair [2]string) weather {
 	return w.all
 }
 
-// noteHandshake counts what begins a connection: a SYN of TCP or an Initial of QUIC. One that is sent again is known by its number.
-func (w *wire) noteHandshake(packet []byte) {
+// noteHandshake notes what begins a connection: a SYN of TCP or an Initial of QUIC. One that is sent again is known by its number.
+func (w *wire) noteHandshake(now time.Time, packet []byte) {
 	const tcp, udp = 6, 17
 	segment := packet[min(len(packet), int(packet[0]&0xf)*4):]
+	var number []byte
 	switch {
 	case packet[9] == tcp && len(segment) >= 20 && segment[13]&0x12 == 0x02:
-		w.opened[fmt.Sprintf("tcp %x %x", packet[12:20], segment[:8])] = true
+		number = segment[4:8]
 	case packet[9] == udp && len(segment) >= 50 && segment[8]&0xf0 == 0xc0 && binary.BigEndian.Uint32(segment[9:]) == 1:
-		after := 14 + int(segment[13])
-		if after >= len(segment) {
+		at := 14 + int(segment[13]) // behind the id of the other side is that of this one
+		if at >= len(segment) || at+1+int(segment[at]) > len(segment) {
 			return
 		}
-		w.opened[fmt.Sprintf("quic %x %x %x", packet[12:20], segment[:4], segment[after:min(len(segment), after+1+int(segment[after]))])] = true
+		number = segment[at+1 : at+1+int(segment[at])]
+	default:
+		return
+	}
+	name := fmt.Sprintf("%v:%d to %v:%d, number %x", net.IP(packet[12:16]), binary.BigEndian.Uint16(segment), net.IP(packet[16:20]),
+		binary.BigEndian.Uint16(segment[2:]), number)
+	if _, again := w.opened[name]; !again {
+		w.opened[name] = now
 	}
 }
 
-// handshakes returns how many beginnings of connections were seen so far.
-func (w *wire) handshakes() int {
+// handshakes returns the beginnings of connections that were seen since a moment, and how long after it.
+func (w *wire) handshakes(since time.Time) (seen []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return len(w.opened)
+	for name, at := range w.opened {
+		if after := at.Sub(since); after > 0 {
+			seen = append(seen, fmt.Sprintf("after %v %s", after.Round(time.Millisecond), name))
+		}
+	}
+	return seen
 }
 
 // deliver hands over what is on the road, each at its time.

@@ -33,7 +33,7 @@ const routeMailbox = "mailbox" // besides those of package reach
 
 // Deliver hands envelopes to a device in their order: over the connection that there is, or over a new one to the addresses that
 // are remembered or found in the DHT. Where the device has mailboxes they get the envelopes when it is known to be away, cannot be reached,
-// or has acknowledged nothing within DepositAfter. It returns one Handed for each envelope that the device has taken, or that at least one
+// or has acknowledged nothing within DepositAfter and was silent for SilentFor. It returns one Handed for each envelope that the device has taken, or that at least one
 // of the mailboxes has stored, always a prefix, and an error in one line when that is not all. Before Run serves it waits.
 func (n *Node) Deliver(ctx context.Context, device peer.ID, mailboxes []Mailbox, envelopes []Outgoing) ([]Handed, error) {
 	select {
@@ -63,7 +63,10 @@ func (n *Node) unreachable(err error) error {
 func (n *Node) hand(ctx context.Context, device peer.ID, envelopes []Outgoing, acked func()) ([]Handed, error) {
 	doubt := time.AfterFunc(DoubtAfter, func() { n.ways.Doubt(device) })
 	defer doubt.Stop()
-	accepted, err := n.sender.DeliverWatched(ctx, device, envelopes, acked)
+	accepted, err := n.sender.DeliverWatched(ctx, device, envelopes, func() {
+		n.heard.note(device, time.Now())
+		acked()
+	})
 	if err != nil {
 		err = &failure{text: "the device has not confirmed: " + n.streamReason(device, err), cause: err}
 	}
@@ -72,6 +75,14 @@ func (n *Node) hand(ctx context.Context, device peer.ID, envelopes []Outgoing, a
 		handed[i] = Handed{Route: route, Acked: acked}
 	}
 	return handed, err
+}
+
+// receive gives the messenger what devices bring, and takes it for a sign of life.
+func (n *Node) receive(m Messenger) direct.Receive {
+	return func(ctx context.Context, from peer.ID, envelopes [][]byte) (tags [][]byte, err error) {
+		n.heard.note(from, time.Now())
+		return m.Receive(ctx, from, envelopes)
+	}
 }
 
 // route says how a device is connected: by the best of its connections.

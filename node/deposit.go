@@ -11,7 +11,8 @@ import (
 )
 
 // deliverOrDeposit hands envelopes to a device that has mailboxes: to the device itself, or to them when it is known to be away, cannot be
-// reached, or has acknowledged nothing for a while.
+// reached, or has acknowledged nothing for a while. A device that is connected and not silent is only slow: what goes to its mailboxes as well,
+// and comes to it from there, would make it slower.
 func (n *Node) deliverOrDeposit(ctx context.Context, device peer.ID, mailboxes []Mailbox, envelopes []Outgoing) ([]Handed, error) {
 	if away := n.absent.reason(device, time.Now()); away != nil && !n.connected(device) {
 		handed, err := n.deposit(ctx, device, mailboxes, envelopes)
@@ -19,19 +20,25 @@ func (n *Node) deliverOrDeposit(ctx context.Context, device peer.ID, mailboxes [
 	}
 	t := n.begin(ctx, device, envelopes)
 	defer t.leave()
-	late := time.NewTimer(DepositAfter)
+	late, last := time.NewTimer(DepositAfter), time.Now().Add(DepositAtLast)
 	defer late.Stop()
-	select {
-	case <-t.acked: // it takes them
-		<-t.done
-		return t.handed, t.err
-	case <-t.done:
-		if t.err == nil || len(t.handed) > 0 || ctx.Err() != nil {
+	for waiting := true; waiting; {
+		waiting = false
+		select {
+		case <-t.acked: // it takes them
+			<-t.done
 			return t.handed, t.err
-		}
-	case <-late.C:
-		if !n.connected(device) {
-			n.absent.note(device, errLate, time.Now())
+		case <-t.done:
+			if t.err == nil || len(t.handed) > 0 || ctx.Err() != nil {
+				return t.handed, t.err
+			}
+		case <-late.C:
+			if !n.connected(device) {
+				n.absent.note(device, errLate, time.Now())
+			} else if more := n.heard.patience(device, time.Now(), last); more > 0 {
+				late.Reset(more)
+				waiting = true
+			}
 		}
 	}
 	handed, err := n.deposit(ctx, device, mailboxes, envelopes)
@@ -200,4 +207,29 @@ func (a *absences) reason(device peer.ID, now time.Time) error {
 		return known.why
 	}
 	return nil
+}
+
+// signs remembers when devices gave the last sign of life: they acknowledged an envelope, or brought one.
+type signs struct {
+	mu   sync.Mutex
+	last map[peer.ID]time.Time
+}
+
+func newSigns() *signs { return &signs{last: make(map[peer.ID]time.Time)} }
+
+// note forgets those that are too old when there are many.
+func (s *signs) note(device peer.ID, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.last) >= BookSize {
+		maps.DeleteFunc(s.last, func(_ peer.ID, at time.Time) bool { return now.Sub(at) > SilentFor })
+	}
+	s.last[device] = now
+}
+
+// patience returns how long a device may stay silent from now on; not beyond a last moment.
+func (s *signs) patience(device peer.ID, now, last time.Time) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return min(s.last[device].Add(SilentFor).Sub(now), last.Sub(now))
 }

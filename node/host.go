@@ -16,13 +16,13 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/libp2p/go-libp2p/p2p/security/noise"
 	quic "github.com/libp2p/go-libp2p/p2p/transport/quic"
-	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
 	"github.com/libp2p/go-libp2p/x/rate"
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
 
 	"parley/node/direct"
 	"parley/node/directory"
+	"parley/node/internal/road"
 	"parley/node/mailbox"
 	"parley/node/member"
 	"parley/node/prekey"
@@ -48,7 +48,7 @@ func newHost(cfg Config, listen, announced []ma.Multiaddr, k *knocks) (host.Host
 		libp2p.Identity(key),
 		libp2p.UserAgent("parley"),
 		libp2p.ProtocolVersion(cfg.Network.version()),
-		libp2p.Transport(tcp.NewTCPTransport),
+		libp2p.Transport(road.NewTCP),
 		libp2p.Security(noise.ID, noise.New),
 		libp2p.Muxer(yamux.ID, yamux.DefaultTransport),
 		libp2p.DisableMetrics(),
@@ -62,7 +62,7 @@ func newHost(cfg Config, listen, announced []ma.Multiaddr, k *knocks) (host.Host
 	if cfg.Network.PSK != nil {
 		options = append(options, libp2p.PrivateNetwork(cfg.Network.PSK), libp2p.ConnectionGater(k))
 	} else {
-		options = append(options, libp2p.Transport(quic.NewTransport))
+		options = append(options, libp2p.Transport(quic.NewTransport), libp2p.QUICReuse(road.NewQUIC))
 	}
 	if cfg.Seed {
 		options = append(options, libp2p.EnableNATService())

@@ -11,10 +11,15 @@ const (
 	// DialTimeoutLocal is the same for addresses of a LAN: those of yesterday's LAN lead nowhere, and must not hold up others.
 	DialTimeoutLocal = 2 * time.Second
 	// DepositAfter is how long a device has to acknowledge something before its mailboxes get the envelopes: a dial over a slow line, and
-	// what people wait for a tick.
+	// what people wait for a tick. It gets more where it is connected and has acknowledged or sent an envelope lately.
 	DepositAfter = 3 * time.Second
 	// DoubtAfter is how long a device that seems to be connected may acknowledge nothing before somebody has to answer at its connections.
 	DoubtAfter = 3 * time.Second
+	// SilentFor is how long a device that is connected has to be silent before it is given up so: on a line that loses three of ten packets each
+	// way, one word of ten takes longer than DepositAfter, and few longer than this.
+	SilentFor = 10 * time.Second
+	// DepositAtLast ends that in any case, in time for a deposit before the messenger gives the attempt up: a device may talk and not listen.
+	DepositAtLast = 30 * time.Second
 	// AwayFor is how long a device that could not be reached is taken to be away, unless it connects: its mailboxes get everything at
 	// once.
 	AwayFor = 30 * time.Second

@@ -69,6 +69,7 @@ type Node struct {
 	mailboxes *mailbox.Server // nil where the node hosts none
 	keeper    *mailbox.Keeper
 	absent    *absences
+	heard     *signs
 	attempts  *attempts
 
 	shelf     *directory.Shelf
@@ -139,6 +140,7 @@ func assemble(cfg Config, h *member.Gate, members *member.Ledger, announced []ma
 		serving:   make(chan struct{}),
 		mailboxes: newMailboxes(cfg, h),
 		absent:    newAbsences(),
+		heard:     newSigns(),
 		attempts:  &attempts{},
 	}
 	n.ways = reach.New(h, ways(cfg, h.ID(), announced), h.Admits, n.moved, n.log)
@@ -165,7 +167,7 @@ func (n *Node) Run(ctx context.Context, m Messenger) (err error) {
 	n.recall(ctx)
 
 	n.sender = direct.NewSender(n.openDirect, m)
-	receiver := direct.NewReceiver(m.Receive, m, n.isContact)
+	receiver := direct.NewReceiver(n.receive(m), m, n.isContact)
 	receiver.Serve(n.host)
 	answerer := directory.NewServer(n.shelf)
 	answerer.Serve(n.host)

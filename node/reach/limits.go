@@ -34,9 +34,9 @@ const (
 	MaxPunchAddresses = 4
 	// MaxPunches is how many attempts go on at once.
 	MaxPunches = 8
-	// DoubtTimeout is how long somebody has to answer at a connection that is in doubt, in time for a packet that is lost twice at a round trip of
-	// 800 ms: a connection that is closed too early costs a handshake.
-	DoubtTimeout = 5 * time.Second
+	// DoubtTimeout is how long somebody has to answer at a connection that is in doubt, in time for nearly all words on a line that loses three
+	// packets of ten each way: a connection that is closed too early costs a handshake.
+	DoubtTimeout = 8 * time.Second
 	// MaxDoubts is about how many devices one may be in doubt at a time: all that a seed is connected to.
 	MaxDoubts = 256
 	// Settle is for how long nothing may change any more before we look at what has, and SettleMost how long we wait for that.
