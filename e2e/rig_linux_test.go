@@ -81,6 +81,7 @@ func meetings() []meeting {
 		{"S2", home, public, false, direct},
 		{"S3", home, home, true, direct},
 		{"S3", home, home, false, direct},
+		{"S3", rejecting, rejecting, true, direct},
 		{"S3", rejecting, rejecting, false, direct},
 		{"S4", cone, home, true, direct},
 		{"S4", cone, symmetric, false, direct},

@@ -11,6 +11,7 @@ import (
 	"net"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/transport"
@@ -106,8 +107,27 @@ func (d *door) Close() error {
 	return d.Listener.Close()
 }
 
-// DialContext dials from the port that we listen on, and where that is not to be had from any.
+// DialContext dials from the port that we listen on, and where that is not to be had from any. Where both sides dial at the same moment, to get
+// through their routers, it dials again and again until ctx ends: a router that answers what comes too early with a reset has not
+// decided anything.
 func (d *doors) DialContext(ctx context.Context, kind, address string) (net.Conn, error) {
+	together, _, _ := network.GetSimultaneousConnect(ctx)
+	for {
+		c, err := d.dial(ctx, kind, address)
+		if !together || !errors.Is(err, syscall.ECONNREFUSED) {
+			return c, err
+		}
+		again := time.NewTimer(AgainTogether)
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			again.Stop()
+			return nil, err
+		}
+	}
+}
+
+func (d *doors) dial(ctx context.Context, kind, address string) (net.Conn, error) {
 	if from := d.from(kind, address); from != nil {
 		dialer := net.Dialer{LocalAddr: from, Control: share}
 		c, err := dialer.DialContext(ctx, kind, address)
