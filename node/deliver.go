@@ -61,8 +61,9 @@ func (n *Node) unreachable(err error) error {
 // hand hands envelopes to a device that is connected; acked is called when it has acknowledged the first of them. Where that takes long, the
 // connection may be dead.
 func (n *Node) hand(ctx context.Context, device peer.ID, envelopes []Outgoing, acked func()) ([]Handed, error) {
-	doubt := time.AfterFunc(DoubtAfter, func() { n.ways.Doubt(device) })
-	defer doubt.Stop()
+	watched, end := context.WithCancel(ctx)
+	defer end()
+	n.doubtIfSilent(watched, device)
 	accepted, err := n.sender.DeliverWatched(ctx, device, envelopes, func() {
 		n.heard.note(device, time.Now())
 		acked()
@@ -75,6 +76,19 @@ func (n *Node) hand(ctx context.Context, device peer.ID, envelopes []Outgoing, a
 		handed[i] = Handed{Route: route, Acked: acked}
 	}
 	return handed, err
+}
+
+// doubtIfSilent doubts the connections to a device that gives no sign of life for a while, unless ctx ends before.
+func (n *Node) doubtIfSilent(ctx context.Context, device peer.ID) {
+	time.AfterFunc(DoubtAfter, func() {
+		switch {
+		case ctx.Err() != nil:
+		case n.heard.silent(device, time.Now()) < DoubtAfter:
+			n.doubtIfSilent(ctx, device)
+		default:
+			n.ways.Doubt(device)
+		}
+	})
 }
 
 // receive gives the messenger what devices bring, and takes it for a sign of life.

@@ -227,6 +227,13 @@ func (s *signs) note(device peer.ID, now time.Time) {
 	s.last[device] = now
 }
 
+// silent returns how long ago the last sign of life was: very long, where there was none.
+func (s *signs) silent(device peer.ID, now time.Time) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return now.Sub(s.last[device])
+}
+
 // patience returns how long a device may stay silent from now on; not beyond a last moment.
 func (s *signs) patience(device peer.ID, now, last time.Time) time.Duration {
 	s.mu.Lock()

@@ -403,6 +403,9 @@ func TestSigns(t *testing.T) {
 		t.Errorf("bob has %v though nobody has heard of him", more)
 	}
 	s.note("bob", now)
+	if silent, never := s.silent("bob", now.Add(time.Second)), s.silent("carol", now); silent != time.Second || never < DoubtAfter {
+		t.Errorf("bob is silent for %v, and carol for %v", silent, never)
+	}
 	for after, want := range map[time.Duration]time.Duration{0: SilentFor, SilentFor - 1: 1, SilentFor: 0} {
 		if more := s.patience("bob", now.Add(after), now.Add(DepositAtLast)); more != want {
 			t.Errorf("after %s: %v", after, more)
