@@ -131,10 +131,7 @@ func prepareRig(t testing.TB) {
 
 // play lets two people meet, and returns how long the first message took, by which way they are connected in the end, and after how long.
 func (m meeting) play(t *testing.T) (first time.Duration, way string, took time.Duration) {
-	return m.playOn(t, newInternet(t))
-}
-
-func (m meeting) playOn(t *testing.T, net *internet) (first time.Duration, way string, took time.Duration) {
+	net := newInternet(t)
 	_, alice, bob := m.gather(net)
 	begin := time.Now()
 	alice.ok("send", "bob", "hello Bob", "--wait", "delivered", "--timeout", "30s")
