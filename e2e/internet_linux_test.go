@@ -14,8 +14,9 @@ import (
 type internet struct {
 	testing.TB
 	hosts   int
-	numbers map[string]int // the hosts' own, by machine
-	wire    *wire          // nil: a switch without weather
+	numbers map[string]int    // the hosts' own, by machine
+	routers map[string]string // the one next to a machine, by machine
+	wire    *wire             // nil: a switch without weather
 }
 
 // Addresses look public to libp2p, which takes those that are reserved for examples for private ones.
@@ -23,7 +24,7 @@ const internetBridge = "internet"
 
 func newInternet(t testing.TB) *internet {
 	t.Helper()
-	n := &internet{TB: t, numbers: map[string]int{}}
+	n := &internet{TB: t, numbers: map[string]int{}, routers: map[string]string{}}
 	n.ip("link", "add", "name", internetBridge, "type", "bridge")
 	n.ip("link", "set", internetBridge, "up")
 	t.Cleanup(func() { n.ip("link", "del", internetBridge) })
@@ -72,6 +73,17 @@ func (n *internet) leave(machine string) {
 	}
 }
 
+// forgets makes the router of a machine forget all connections.
+func (n *internet) forgets(machine string) {
+	n.Helper()
+	ns, err := os.Open("/run/netns/" + n.routers[machine])
+	if err != nil {
+		n.Fatal(err)
+	}
+	defer func() { _ = ns.Close() }()
+	forget(n.TB, int(ns.Fd()))
+}
+
 // address gives a machine on the internet the address that it was plugged in with, or takes it away: that of IPv6 if six.
 func (n *internet) address(what, machine, link string, six bool) {
 	n.Helper()
@@ -97,6 +109,7 @@ func (n *internet) person(w *world, name string, where place) *person {
 func (n *internet) settle(machine string, where place) {
 	n.Helper()
 	router := fmt.Sprintf("%s-router%d", machine, n.hosts)
+	n.routers[machine] = router
 	switch where {
 	case public:
 		n.plug(machine, wanLink)

@@ -171,7 +171,8 @@ func (s *scene) note(format string, args ...any) { noteRow(s, fmt.Sprintf(format
 
 func noteRow(t testing.TB, row string) {
 	t.Helper()
-	row = fmt.Sprintf("%-44s %s", strings.TrimPrefix(t.Name(), "TestAcrossTheWeather/"), row)
+	_, scene, _ := strings.Cut(t.Name(), "/")
+	row = fmt.Sprintf("%-44s %s", scene, row)
 	t.Log(row)
 	file, err := os.OpenFile(os.Getenv(rigTable), os.O_APPEND|os.O_WRONLY, 0)
 	if err == nil {

@@ -6,6 +6,7 @@ import (
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
+	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -164,3 +165,20 @@ func to(inside [4]byte) []expr.Any {
 }
 
 func accept() expr.Any { return &expr.Verdict{Kind: expr.VerdictAccept} }
+
+// forget makes a router forget all connections, as after a restart.
+func forget(t testing.TB, namespace int) {
+	t.Helper()
+	c, err := netlink.Dial(unix.NETLINK_NETFILTER, &netlink.Config{NetNS: namespace})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	const deleteConnections = unix.NFNL_SUBSYS_CTNETLINK<<8 | 2 // IPCTNL_MSG_CT_DELETE
+	header := []byte{unix.AF_INET, unix.NFNETLINK_V0, 0, 0}
+	if _, err := c.Execute(netlink.Message{
+		Header: netlink.Header{Type: deleteConnections, Flags: netlink.Request | netlink.Acknowledge}, Data: header,
+	}); err != nil {
+		t.Fatalf("forget connections: %v", err)
+	}
+}
