@@ -60,6 +60,8 @@ type standing struct {
 	chain   *Chain // the peer's, once we have admitted it
 	theirs  bool   // the peer has admitted us
 	err     error  // why nothing comes of it
+	at      stage  // which key of the network it has, as it has said
+	again   bool   // it will be greeted again
 	changed chan struct{}
 }
 
