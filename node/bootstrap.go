@@ -35,12 +35,22 @@ func Join(ctx context.Context, cfg Config) error {
 	}
 	err = n.firstSeed(ctx)
 	if err == nil {
+		n.takeLeave(ctx)
 		return nil
 	}
 	if v := member.Verdict(0); errors.As(err, &v) {
 		return &failure{text: v.Error(), cause: err}
 	}
 	return &failure{text: "no seed answers: " + reason(err, cfg.Network.PSK != nil), cause: err}
+}
+
+// takeLeave waits a moment until those who have admitted us have heard all: what is on its way does not outlive the connection.
+func (n *Node) takeLeave(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, LeaveTimeout)
+	defer cancel()
+	for _, p := range n.peers() {
+		n.gate.Heard(ctx, p)
+	}
 }
 
 // firstSeed returns nil once a seed has answered, or the first of their errors.

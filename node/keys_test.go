@@ -55,7 +55,9 @@ func TestRotateKey(t *testing.T) {
 	bob.Knows(alice)
 	carol.Start()
 	carol.Knows(alice)
-	nodetest.WaitFor(t, "Carol to follow", func() bool { return hasKeyOf(carol, alice) && slices.Contains(alice.KeyRotation().Followed, carol.ID()) })
+	nodetest.WaitFor(t, "Carol to follow", func() bool {
+		return hasKeyOf(carol, alice) && slices.Contains(alice.KeyRotation().Followed, carol.ID())
+	})
 	nodetest.WaitFor(t, "Eve to be told", func() bool { return strings.Contains(eve.Warning(), member.Revoked.Error()) })
 	if hasKeyOf(eve, alice) {
 		t.Error("Eve has the new key")

@@ -6,6 +6,8 @@ import "time"
 const (
 	// DialTimeout bounds one attempt to connect, in time for TCP, the key check, Noise and identify at a round trip of 800 ms.
 	DialTimeout = 5 * time.Second
+	// LeaveTimeout bounds how long a Join that succeeded waits for the end of the exchange: a round trip or two.
+	LeaveTimeout = time.Second
 	// DialTimeoutLocal is the same for addresses of a LAN: those of yesterday's LAN lead nowhere, and must not hold up others.
 	DialTimeoutLocal = 2 * time.Second
 	// DepositAfter is how long a device has to acknowledge something before its mailboxes get the envelopes: a dial over a slow line, and

@@ -190,7 +190,7 @@ func (g *Gate) hearStage(t talk, p peer.ID) error {
 	if err := g.ledger.follows(device, s); err != nil {
 		g.log.Warn("cannot write down who has the network's new key", zap.Error(err)) // people will see it later
 	}
-	g.change(p, func(st *standing) { st.at = s })
+	g.change(p, func(st *standing) { st.at, st.heard = s, true })
 	return nil
 }
 
