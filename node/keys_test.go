@@ -95,9 +95,16 @@ func TestLateOneIsRepaired(t *testing.T) {
 	if err := node.Join(nodetest.Context(t), late); err != nil {
 		t.Fatal(err)
 	}
+	for _, name := range []string{"erin", "frank", "grace", "heidi"} { // Join does not return before Alice knows what they have
+		d := world.Device(name)
+		d.Config.Network.PSK, d.Config.Network.Seeds = alice.NetworkKey(), world.Network.Seeds
+		if err := node.Join(nodetest.Context(t), d.Config); err != nil || !slices.Contains(alice.KeyRotation().Followed, nodetest.PeerID(t, d.Config.Key)) {
+			t.Errorf("%s has joined, and Alice does not know with which key: %v", name, err)
+		}
+	}
 	dave.Start() // it was told the rotation too, and has kept it
 	dave.Knows(alice)
-	nodetest.WaitFor(t, "Alice to see it", func() bool { return len(alice.KeyRotation().Followed) == 2 })
+	nodetest.WaitFor(t, "Alice to see it", func() bool { return len(alice.KeyRotation().Followed) == 6 })
 }
 
 // TestJoinWithinTheGrace joins with a link from before and with one from after, and both have the key in the end.
