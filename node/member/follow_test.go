@@ -1,9 +1,16 @@
 package member_test
 
 import (
+	"crypto/ed25519"
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/libp2p/go-libp2p/core/crypto"
+	mocknet "github.com/libp2p/go-libp2p/p2p/net/mock"
+	ma "github.com/multiformats/go-multiaddr"
+	"go.uber.org/zap"
 
 	"parley/node/member"
 	"parley/node/member/membertest"
@@ -174,4 +181,55 @@ func TestWhoMayChangeTheKey(t *testing.T) {
 	if newer, err := member1.TakeRotation(first.Marshal()); newer || err != nil || member1.Rotation() != second {
 		t.Errorf("back to the first: %v, %v", newer, err)
 	}
+}
+
+// Bob cannot keep the key when it comes. He is offered it again while he is connected, and nothing else has to happen.
+func TestWhoMissedTheKeyIsOfferedItAgain(t *testing.T) {
+	town := membertest.NewTown(t)
+	aliceKey, bobKey := membertest.NewKey(t), membertest.NewKey(t)
+	vault := town.Admit(bobKey)
+	synctest.Test(t, func(t *testing.T) {
+		net := mocknet.New()
+		defer net.Close()
+		gate := func(key ed25519.PrivateKey, ledger *member.Ledger) *member.Gate {
+			private, err := crypto.UnmarshalEd25519PrivateKey(key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			h, err := net.AddPeer(private, ma.StringCast("/ip4/192.0.2.1/tcp/4101"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			g, err := member.NewGate(h, member.Options{Ledger: ledger, Logger: zap.NewNop()}) // a host of mocknet says no version
+			if err != nil {
+				t.Fatal(err)
+			}
+			return g
+		}
+		theirs, ours := town.Ledger(bobKey, nil, vault), town.Ledger(aliceKey, town.Authority, &membertest.Vault{})
+		bob, alice := gate(bobKey, theirs), gate(aliceKey, ours)
+		defer bob.Close()
+		defer alice.Close()
+		if err := net.LinkAll(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := net.ConnectPeers(alice.ID(), bob.ID()); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		vault.Stick(true)
+		if err := ours.Rotate(time.Hour, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		alice.Spread("")
+		time.Sleep(member.HandOnAgain + time.Second)
+		if !alice.Settled(bob.ID()) || theirs.Rotation().Sequence != 0 {
+			t.Fatalf("Bob has %v, and is connected: %v", theirs.Rotation(), alice.Settled(bob.ID()))
+		}
+		vault.Stick(false)
+		time.Sleep(member.HandOnAgain + time.Second)
+		if theirs.Rotation() != ours.Rotation() {
+			t.Error("he has not got it")
+		}
+	})
 }
