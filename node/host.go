@@ -26,12 +26,13 @@ import (
 	"parley/node/mailbox"
 	"parley/node/member"
 	"parley/node/prekey"
+	"parley/node/psk"
 	"parley/node/reach"
 )
 
 // newHost makes the libp2p host of a node: TCP with Noise and yamux, QUIC where the network has no pre-shared key, circuits through seeds, and
-// nothing else. Without listen addresses it only dials.
-func newHost(cfg Config, listen, announced []ma.Multiaddr, k *knocks) (host.Host, error) {
+// nothing else. Without listen addresses it only dials. ring holds the pre-shared key; nil in a network without.
+func newHost(cfg Config, listen, announced []ma.Multiaddr, ring *psk.Ring) (host.Host, error) {
 	key, err := crypto.UnmarshalEd25519PrivateKey(cfg.Key)
 	if err != nil {
 		return nil, fmt.Errorf("read device key: %w", err)
@@ -48,7 +49,6 @@ func newHost(cfg Config, listen, announced []ma.Multiaddr, k *knocks) (host.Host
 		libp2p.Identity(key),
 		libp2p.UserAgent("parley"),
 		libp2p.ProtocolVersion(cfg.Network.version()),
-		libp2p.Transport(road.NewTCP),
 		libp2p.Security(noise.ID, noise.New),
 		libp2p.Muxer(yamux.ID, yamux.DefaultTransport),
 		libp2p.DisableMetrics(),
@@ -59,10 +59,10 @@ func newHost(cfg Config, listen, announced []ma.Multiaddr, k *knocks) (host.Host
 		libp2p.AddrsFactory(func(addrs []ma.Multiaddr) []ma.Multiaddr { return append(rank(announced, addrs), circuits(addrs)...) }),
 		listenOption(listen),
 	}
-	if cfg.Network.PSK != nil {
-		options = append(options, libp2p.PrivateNetwork(cfg.Network.PSK), libp2p.ConnectionGater(k))
+	if ring != nil {
+		options = append(options, libp2p.Transport(ring.Transport))
 	} else {
-		options = append(options, libp2p.Transport(quic.NewTransport), libp2p.QUICReuse(road.NewQUIC))
+		options = append(options, libp2p.Transport(road.NewTCP), libp2p.Transport(quic.NewTransport), libp2p.QUICReuse(road.NewQUIC))
 	}
 	if cfg.Seed {
 		options = append(options, libp2p.EnableNATService())

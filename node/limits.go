@@ -6,8 +6,8 @@ import "time"
 const (
 	// DialTimeout bounds one attempt to connect, in time for TCP, the key check, Noise and identify at a round trip of 800 ms.
 	DialTimeout = 5 * time.Second
-	// KnockTimeout bounds the look at who takes connections after a Join was answered by nobody: it delays what people are told.
-	KnockTimeout = 500 * time.Millisecond
+	// LeaveTimeout bounds how long a Join that succeeded waits for the end of the exchange: a round trip or two.
+	LeaveTimeout = time.Second
 	// DialTimeoutLocal is the same for addresses of a LAN: those of yesterday's LAN lead nowhere, and must not hold up others.
 	DialTimeoutLocal = 2 * time.Second
 	// DepositAfter is how long a device has to acknowledge something before its mailboxes get the envelopes: a dial over a slow line, and
@@ -150,9 +150,6 @@ const (
 	ConnsHigh     = 64
 	SeedConnsLow  = 128
 	SeedConnsHigh = 160
-	// KnockLife is how long a connection that came in has to show that it has the network's key, before it is counted as one without it: as long
-	// as libp2p gives a handshake.
-	KnockLife = 15 * time.Second
 	// ForeignGrace is how long a node of another network stays connected: long enough for it to hear that it is one.
 	ForeignGrace = time.Second
 	// ConnGrace is how long a new connection is left alone: long enough to show what it is for.

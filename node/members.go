@@ -11,37 +11,45 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 
 	"parley/node/member"
+	"parley/node/psk"
 )
 
 // build makes a host, puts the gate around it, and a node around both.
 func build(cfg Config, listen, announced []ma.Multiaddr) (*Node, error) {
-	k := newKnocks()
-	h, err := newHost(cfg, listen, announced, k)
+	ring, err := openRing(cfg.Network)
 	if err != nil {
 		return nil, err
 	}
-	n, err := enclose(cfg, h, announced)
+	h, err := newHost(cfg, listen, announced, ring)
+	if err != nil {
+		return nil, err
+	}
+	n, err := enclose(cfg, h, announced, ring)
 	if err != nil {
 		return nil, errors.Join(err, h.Close())
 	}
-	n.knocks = k
 	return n, nil
 }
 
 // Refused counts the connections that came to nothing: of those who had not the network's key, and of those who had it and are no members.
-func (n *Node) Refused() (wrongKey, noMember int) { return n.knocks.count(), n.gate.Refused() }
+func (n *Node) Refused() (wrongKey, noMember int) {
+	if n.ring != nil {
+		wrongKey = n.ring.Wrong()
+	}
+	return wrongKey, n.gate.Refused()
+}
 
-// enclose puts the gate around a host, and a node around both.
-func enclose(cfg Config, h host.Host, announced []ma.Multiaddr) (*Node, error) {
+// enclose puts the gate around a host, and a node around both. ring is nil in a network without a key.
+func enclose(cfg Config, h host.Host, announced []ma.Multiaddr, ring *psk.Ring) (*Node, error) {
 	m := cfg.Member
-	ledger, err := member.Open(member.Config{
+	ledger, err := member.Open(keyed(cfg, ring, member.Config{
 		Network:   member.Network{ID: cfg.Network.ID, IDOf: m.IDOf, Proven: m.Proven},
 		Claim:     member.Claim{Device: member.Key(cfg.Key.Public().(ed25519.PublicKey)), Account: m.Account, Proof: m.Proof},
 		Device:    cfg.Key,
 		Authority: m.Authority,
 		Closed:    m.Closed,
 		Vault:     m.Vault,
-	}, time.Now())
+	}), time.Now())
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +59,9 @@ func enclose(cfg Config, h host.Host, announced []ma.Multiaddr) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	return assemble(cfg, gate, ledger, announced), nil
+	n := assemble(cfg, gate, ledger, announced)
+	n.ring = ring
+	return n, nil
 }
 
 // mayCall reports whether there is any sense in connecting to a peer: who is no member yet is let in by who has invited it, and by nobody else.

@@ -22,6 +22,7 @@ import (
 	"parley/node/mailbox"
 	"parley/node/member"
 	"parley/node/prekey"
+	"parley/node/psk"
 	"parley/node/reach"
 )
 
@@ -59,7 +60,8 @@ type Node struct {
 	host      host.Host // the gate
 	gate      *member.Gate
 	members   *member.Ledger
-	knocks    *knocks
+	ring      *psk.Ring // nil in a network without a pre-shared key
+	otherKey  atomic.Bool
 	announced []ma.Multiaddr
 	seeds     []peer.AddrInfo // without ourselves
 
@@ -126,7 +128,6 @@ func assemble(cfg Config, h *member.Gate, members *member.Ledger, announced []ma
 		host:      h,
 		gate:      h,
 		members:   members,
-		knocks:    newKnocks(),
 		announced: announced,
 		shelf:     directory.NewShelf(cfg.Validators),
 		dials:     newDials(),

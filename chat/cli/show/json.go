@@ -215,6 +215,7 @@ type StatusNetwork struct {
 	Seeds       int    `json:"seeds"`
 	WrongKey    int    `json:"refused_wrong_key"`
 	NoMember    int    `json:"refused_no_member"`
+	OtherKey    bool   `json:"other_key,omitempty"`
 }
 
 // OneStatus returns how a node is doing.
