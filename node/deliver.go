@@ -63,7 +63,7 @@ func (n *Node) unreachable(err error) error {
 func (n *Node) hand(ctx context.Context, device peer.ID, envelopes []Outgoing, acked func()) ([]Handed, error) {
 	watched, end := context.WithCancel(ctx)
 	defer end()
-	n.doubtIfSilent(watched, device)
+	n.heard.whenSilent(watched, device, func() { n.ways.Doubt(device) })
 	accepted, err := n.sender.DeliverWatched(ctx, device, envelopes, func() {
 		n.heard.note(device, time.Now())
 		acked()
@@ -76,19 +76,6 @@ func (n *Node) hand(ctx context.Context, device peer.ID, envelopes []Outgoing, a
 		handed[i] = Handed{Route: route, Acked: acked}
 	}
 	return handed, err
-}
-
-// doubtIfSilent doubts the connections to a device that gives no sign of life for a while, unless ctx ends before.
-func (n *Node) doubtIfSilent(ctx context.Context, device peer.ID) {
-	time.AfterFunc(DoubtAfter, func() {
-		switch {
-		case ctx.Err() != nil:
-		case n.heard.silent(device, time.Now()) < DoubtAfter:
-			n.doubtIfSilent(ctx, device)
-		default:
-			n.ways.Doubt(device)
-		}
-	})
 }
 
 // receive gives the messenger what devices bring, and takes it for a sign of life.

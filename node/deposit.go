@@ -227,6 +227,19 @@ func (s *signs) note(device peer.ID, now time.Time) {
 	s.last[device] = now
 }
 
+// whenSilent calls then once a device has given no sign of life for DoubtAfter from now on, unless ctx ends before.
+func (s *signs) whenSilent(ctx context.Context, device peer.ID, then func()) {
+	time.AfterFunc(DoubtAfter, func() {
+		switch {
+		case ctx.Err() != nil:
+		case s.silent(device, time.Now()) < DoubtAfter:
+			s.whenSilent(ctx, device, then)
+		default:
+			then()
+		}
+	})
+}
+
 // silent returns how long ago the last sign of life was: very long, where there was none.
 func (s *signs) silent(device peer.ID, now time.Time) time.Duration {
 	s.mu.Lock()

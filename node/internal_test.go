@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -420,6 +421,31 @@ func TestSigns(t *testing.T) {
 	if len(s.last) > BookSize {
 		t.Errorf("%d signs are remembered, most of which are too old", len(s.last))
 	}
+}
+
+// TestWhenSilent doubts a device that is silent, and neither one that gives signs of life nor one whose attempt has ended.
+func TestWhenSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSigns()
+		ended, end := context.WithCancel(t.Context())
+		defer end()
+		var bob, carol atomic.Int32 // how often they were in doubt
+		s.whenSilent(t.Context(), "bob", func() { bob.Add(1) })
+		s.whenSilent(ended, "carol", func() { carol.Add(1) })
+		for range 10 {
+			time.Sleep(DoubtAfter / 2)
+			s.note("bob", time.Now())
+			end()
+		}
+		if bob.Load() > 0 {
+			t.Error("bob is in doubt, and gives signs of life")
+		}
+		time.Sleep(2 * DoubtAfter)
+		synctest.Wait()
+		if bob.Load() != 1 || carol.Load() != 0 {
+			t.Errorf("bob was in doubt %d times, who is silent, and carol %d times, whom nobody waits for", bob.Load(), carol.Load())
+		}
+	})
 }
 
 // TestAttemptsEnd waits for the attempts that are under way, and makes later ones where they were asked for.
