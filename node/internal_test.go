@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -395,57 +394,6 @@ func TestAbsences(t *testing.T) {
 	if len(a.known) > BookSize {
 		t.Errorf("%d absences are remembered, most of which are over", len(a.known))
 	}
-}
-
-// TestSigns gives a device time since its last sign of life, and not for ever.
-func TestSigns(t *testing.T) {
-	s, now := newSigns(), time.Now()
-	if more := s.patience("bob", now, now.Add(DepositAtLast)); more > 0 {
-		t.Errorf("bob has %v though nobody has heard of him", more)
-	}
-	s.note("bob", now)
-	if silent, never := s.silent("bob", now.Add(time.Second)), s.silent("carol", now); silent != time.Second || never < DoubtAfter {
-		t.Errorf("bob is silent for %v, and carol for %v", silent, never)
-	}
-	for after, want := range map[time.Duration]time.Duration{0: SilentFor, SilentFor - 1: 1, SilentFor: 0} {
-		if more := s.patience("bob", now.Add(after), now.Add(DepositAtLast)); more != want {
-			t.Errorf("after %s: %v", after, more)
-		}
-	}
-	if more := s.patience("bob", now, now.Add(time.Second)); more != time.Second {
-		t.Errorf("bob has %v with a second left", more)
-	}
-	for i := range 3 * BookSize {
-		s.note(peer.ID(fmt.Sprint(i)), now.Add(time.Duration(i)*time.Second))
-	}
-	if len(s.last) > BookSize {
-		t.Errorf("%d signs are remembered, most of which are too old", len(s.last))
-	}
-}
-
-// TestWhenSilent doubts a device that is silent, and neither one that gives signs of life nor one whose attempt has ended.
-func TestWhenSilent(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newSigns()
-		ended, end := context.WithCancel(t.Context())
-		defer end()
-		var bob, carol atomic.Int32 // how often they were in doubt
-		s.whenSilent(t.Context(), "bob", func() { bob.Add(1) })
-		s.whenSilent(ended, "carol", func() { carol.Add(1) })
-		for range 10 {
-			time.Sleep(DoubtAfter / 2)
-			s.note("bob", time.Now())
-			end()
-		}
-		if bob.Load() > 0 {
-			t.Error("bob is in doubt, and gives signs of life")
-		}
-		time.Sleep(2 * DoubtAfter)
-		synctest.Wait()
-		if bob.Load() != 1 || carol.Load() != 0 {
-			t.Errorf("bob was in doubt %d times, who is silent, and carol %d times, whom nobody waits for", bob.Load(), carol.Load())
-		}
-	})
 }
 
 // TestAttemptsEnd waits for the attempts that are under way, and makes later ones where they were asked for.
