@@ -63,9 +63,9 @@ func (n *Node) unreachable(err error) error {
 func (n *Node) hand(ctx context.Context, device peer.ID, envelopes []Outgoing, acked func()) ([]Handed, error) {
 	watched, end := context.WithCancel(ctx)
 	defer end()
-	n.doubtIfSilent(watched, device)
+	n.heard.WhenSilent(watched, device, DoubtAfter, func() { n.ways.Doubt(device) })
 	accepted, err := n.sender.DeliverWatched(ctx, device, envelopes, func() {
-		n.heard.note(device, time.Now())
+		n.heard.Note(device, time.Now())
 		acked()
 	})
 	if err != nil {
@@ -78,23 +78,10 @@ func (n *Node) hand(ctx context.Context, device peer.ID, envelopes []Outgoing, a
 	return handed, err
 }
 
-// doubtIfSilent doubts the connections to a device that gives no sign of life for a while, unless ctx ends before.
-func (n *Node) doubtIfSilent(ctx context.Context, device peer.ID) {
-	time.AfterFunc(DoubtAfter, func() {
-		switch {
-		case ctx.Err() != nil:
-		case n.heard.silent(device, time.Now()) < DoubtAfter:
-			n.doubtIfSilent(ctx, device)
-		default:
-			n.ways.Doubt(device)
-		}
-	})
-}
-
 // receive gives the messenger what devices bring, and takes it for a sign of life.
 func (n *Node) receive(m Messenger) direct.Receive {
 	return func(ctx context.Context, from peer.ID, envelopes [][]byte) (tags [][]byte, err error) {
-		n.heard.note(from, time.Now())
+		n.heard.Note(from, time.Now())
 		return m.Receive(ctx, from, envelopes)
 	}
 }

@@ -35,7 +35,7 @@ func (n *Node) deliverOrDeposit(ctx context.Context, device peer.ID, mailboxes [
 		case <-late.C:
 			if !n.connected(device) {
 				n.absent.note(device, errLate, time.Now())
-			} else if more := n.heard.patience(device, time.Now(), last); more > 0 {
+			} else if more := n.heard.Patience(device, time.Now(), last); more > 0 {
 				late.Reset(more)
 				waiting = true
 			}
@@ -207,36 +207,4 @@ func (a *absences) reason(device peer.ID, now time.Time) error {
 		return known.why
 	}
 	return nil
-}
-
-// signs remembers when devices gave the last sign of life: they acknowledged an envelope, or brought one.
-type signs struct {
-	mu   sync.Mutex
-	last map[peer.ID]time.Time
-}
-
-func newSigns() *signs { return &signs{last: make(map[peer.ID]time.Time)} }
-
-// note forgets those that are too old when there are many.
-func (s *signs) note(device peer.ID, now time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.last) >= BookSize {
-		maps.DeleteFunc(s.last, func(_ peer.ID, at time.Time) bool { return now.Sub(at) > SilentFor })
-	}
-	s.last[device] = now
-}
-
-// silent returns how long ago the last sign of life was: very long, where there was none.
-func (s *signs) silent(device peer.ID, now time.Time) time.Duration {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return now.Sub(s.last[device])
-}
-
-// patience returns how long a device may stay silent from now on; not beyond a last moment.
-func (s *signs) patience(device peer.ID, now, last time.Time) time.Duration {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return min(s.last[device].Add(SilentFor).Sub(now), last.Sub(now))
 }

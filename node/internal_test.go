@@ -396,32 +396,6 @@ func TestAbsences(t *testing.T) {
 	}
 }
 
-// TestSigns gives a device time since its last sign of life, and not for ever.
-func TestSigns(t *testing.T) {
-	s, now := newSigns(), time.Now()
-	if more := s.patience("bob", now, now.Add(DepositAtLast)); more > 0 {
-		t.Errorf("bob has %v though nobody has heard of him", more)
-	}
-	s.note("bob", now)
-	if silent, never := s.silent("bob", now.Add(time.Second)), s.silent("carol", now); silent != time.Second || never < DoubtAfter {
-		t.Errorf("bob is silent for %v, and carol for %v", silent, never)
-	}
-	for after, want := range map[time.Duration]time.Duration{0: SilentFor, SilentFor - 1: 1, SilentFor: 0} {
-		if more := s.patience("bob", now.Add(after), now.Add(DepositAtLast)); more != want {
-			t.Errorf("after %s: %v", after, more)
-		}
-	}
-	if more := s.patience("bob", now, now.Add(time.Second)); more != time.Second {
-		t.Errorf("bob has %v with a second left", more)
-	}
-	for i := range 3 * BookSize {
-		s.note(peer.ID(fmt.Sprint(i)), now.Add(time.Duration(i)*time.Second))
-	}
-	if len(s.last) > BookSize {
-		t.Errorf("%d signs are remembered, most of which are too old", len(s.last))
-	}
-}
-
 // TestAttemptsEnd waits for the attempts that are under way, and makes later ones where they were asked for.
 func TestAttemptsEnd(t *testing.T) {
 	var a attempts

@@ -27,9 +27,10 @@ const (
 	SeedConnections = 3
 	// MaxSeeds is how many seeds a network may list: a few times what is used at once.
 	MaxSeeds = 16
-	// RetryFirst and RetryMax bound the back-off between attempts to connect to a seed or a remembered peer.
+	// RetryFirst and RetryMax bound the back-off between attempts to connect to a seed or a remembered peer: once a line is back, what has waited is
+	// to arrive within a minute.
 	RetryFirst = 500 * time.Millisecond
-	RetryMax   = 60 * time.Second
+	RetryMax   = 30 * time.Second
 	// FewPeers is how many connections are enough to stop dialling remembered peers when no seed answers.
 	FewPeers = 4
 	// GreetPeers is how many remembered peers are dialled in one round, most recently seen first: contacts that wait for us learn

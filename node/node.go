@@ -19,6 +19,7 @@ import (
 	"parley/node/direct"
 	"parley/node/directory"
 	"parley/node/internal/book"
+	"parley/node/internal/signs"
 	"parley/node/mailbox"
 	"parley/node/member"
 	"parley/node/prekey"
@@ -71,7 +72,7 @@ type Node struct {
 	mailboxes *mailbox.Server // nil where the node hosts none
 	keeper    *mailbox.Keeper
 	absent    *absences
-	heard     *signs
+	heard     *signs.Signs
 	attempts  *attempts
 
 	shelf     *directory.Shelf
@@ -141,7 +142,7 @@ func assemble(cfg Config, h *member.Gate, members *member.Ledger, announced []ma
 		serving:   make(chan struct{}),
 		mailboxes: newMailboxes(cfg, h),
 		absent:    newAbsences(),
-		heard:     newSigns(),
+		heard:     signs.New(BookSize, SilentFor),
 		attempts:  &attempts{},
 	}
 	n.ways = reach.New(h, ways(cfg, h.ID(), announced), h.Admits, n.moved, n.log)

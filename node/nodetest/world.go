@@ -23,7 +23,7 @@ import (
 )
 
 // Patience is how long a test waits for what should happen at once, on a machine that is busy with other tests.
-const Patience = 2 * node.RetryMax
+const Patience = 4 * node.RetryMax
 
 // Kind says whether a world's network has a pre-shared key.
 type Kind bool

@@ -79,14 +79,14 @@ func TestDialsFromAnyPortWhereItsOwnIsTaken(t *testing.T) {
 func TestAClosedDoorIsNoWayOut(t *testing.T) {
 	d := openDoors(t)
 	address := d.only().at.String()
-	if from := d.from("tcp4", address); from == nil || from.String() != address {
+	if from := d.from(t.Context(), "tcp4", address); from == nil || from.String() != address {
 		t.Errorf("it dials from %v, and listens at %s", from, address)
 	}
-	if from := d.from("tcp6", "[::1]:1"); from != nil {
+	if from := d.from(t.Context(), "tcp6", "[::1]:1"); from != nil {
 		t.Errorf("IPv6 is dialled from %v", from)
 	}
 	d.only().Close()
-	if from := d.from("tcp4", address); from != nil {
+	if from := d.from(t.Context(), "tcp4", address); from != nil {
 		t.Errorf("it still dials from %v", from)
 	}
 }

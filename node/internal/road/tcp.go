@@ -128,7 +128,7 @@ func (d *doors) DialContext(ctx context.Context, kind, address string) (net.Conn
 }
 
 func (d *doors) dial(ctx context.Context, kind, address string) (net.Conn, error) {
-	if from := d.from(kind, address); from != nil {
+	if from := d.from(ctx, kind, address); from != nil {
 		dialer := net.Dialer{LocalAddr: from, Control: share}
 		c, err := dialer.DialContext(ctx, kind, address)
 		if err == nil || ctx.Err() != nil || !errors.Is(err, syscall.EADDRINUSE) && !errors.Is(err, syscall.EADDRNOTAVAIL) {
@@ -140,7 +140,7 @@ func (d *doors) dial(ctx context.Context, kind, address string) (net.Conn, error
 }
 
 // from returns where to dial an address from: the very address that the system would take, if we listen there; else one that stands for all.
-func (d *doors) from(kind, address string) *net.TCPAddr {
+func (d *doors) from(ctx context.Context, kind, address string) *net.TCPAddr {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var all, one *net.TCPAddr
@@ -152,7 +152,7 @@ func (d *doors) from(kind, address string) *net.TCPAddr {
 			all = door.at
 		default:
 			if own == nil {
-				own = ownAddress(address)
+				own = ownAddress(ctx, address)
 			}
 			if own.Equal(door.at.IP) {
 				one = door.at
@@ -166,8 +166,8 @@ func (d *doors) from(kind, address string) *net.TCPAddr {
 }
 
 // ownAddress returns which of our addresses the system would dial another one from. Nothing is sent to find out.
-func ownAddress(address string) net.IP {
-	c, err := net.Dial("udp", address)
+func ownAddress(ctx context.Context, address string) net.IP {
+	c, err := (&net.Dialer{}).DialContext(ctx, "udp", address)
 	if err != nil {
 		return net.IP{}
 	}
