@@ -152,7 +152,7 @@ func TestNewcomers(t *testing.T) {
 	if os.Getenv(insideRig) == "" {
 		showTable(t)
 	}
-	for where, within := range map[place]time.Duration{public: 10 * time.Second} {
+	for where, within := range map[place]time.Duration{public: 10 * time.Second, symmetric: 30 * time.Second} {
 		t.Run(string(where), func(t *testing.T) {
 			t.Parallel()
 			if !inTheRig(t) {

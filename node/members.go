@@ -64,8 +64,10 @@ func enclose(cfg Config, h host.Host, announced []ma.Multiaddr, ring *psk.Ring) 
 	return n, nil
 }
 
-// mayCall reports whether there is any sense in connecting to a peer: who is no member yet is let in by who has invited it, and by nobody else.
-func (n *Node) mayCall(p peer.ID) bool { return n.members.Member() || p == n.cfg.Member.Issuer }
+// mayCall reports whether there is any sense in connecting to a peer: who is no member yet is let in by who has invited it, whom seeds may see.
+func (n *Node) mayCall(p peer.ID) bool {
+	return n.members.Member() || p == n.cfg.Member.Issuer || n.isSeed(p)
+}
 
 // Invite is an invite that was made here, for people to look at. (Invite and Member are aliases of unnamed structs, so that a messenger can name
 // the same types without importing this package.)

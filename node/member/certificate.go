@@ -18,6 +18,7 @@ const (
 	labelCertificate = "parley member certificate v1"
 	labelRevocations = "parley member revocations v1"
 	labelRotation    = "parley network key v1"
+	labelRequest     = "parley member request v1"
 	labelToken       = "parley/member token/1"
 )
 

@@ -167,6 +167,7 @@ func TestVectors(t *testing.T) {
 	n := village()
 	alice := chain(n, 0x10, 0x20)
 	list := List{}.with(Entry{Device: claim(0x20).Device, Spared: [][hashSize]byte{alice.Own().hash()}}, 1_800_000_001).sign(n, key(0xaa))
+	token := Token(bytes.Repeat([]byte{1}, TokenSize))
 	sum := func(b []byte) string { s := sha256.Sum256(b); return hex.EncodeToString(s[:]) }
 	for name, got := range map[string]string{
 		"network id":                   hex.EncodeToString(n.ID[:]),
@@ -174,7 +175,8 @@ func TestVectors(t *testing.T) {
 		"SHA-256 of the chain":         sum(alice.Marshal()),
 		"list":                         hex.EncodeToString(list.Marshal()),
 		"rotation":                     hex.EncodeToString(turned(n).Marshal()),
-		"hash of the token":            fmt.Sprintf("%x", Token(bytes.Repeat([]byte{1}, TokenSize)).hash(n)),
+		"key of the invite":            fmt.Sprintf("%x", token.key(n).Public()),
+		"request":                      hex.EncodeToString(NewRequest(n, claim(0x10).Device, token, claim(0x20)).Marshal()),
 	} {
 		if !strings.Contains(string(spec), "`"+got+"`") {
 			t.Errorf("SPEC.md has another %s than %s", name, got)

@@ -98,7 +98,7 @@ func (g *Gate) ask(ctx context.Context, p peer.ID, exchange func(talk) error) er
 	return err
 }
 
-// greet makes a peer to which we have connected admit us, and becomes a member first, where that is who has invited us.
+// greet makes a peer to which we have connected admit us, and becomes a member first, where we have an invite.
 func (g *Gate) greet(p peer.ID) {
 	if !g.ledger.Member() {
 		if err := g.join(p); err != nil {
@@ -113,25 +113,35 @@ func (g *Gate) greet(p peer.ID) {
 	}
 }
 
-// join shows the token of our invite to who has made it, and keeps the chain that it gives.
+// join asks to be let in by who has invited us, and keeps the chain that it gives. Who else is asked hands the request on.
 func (g *Gate) join(p peer.ID) error {
-	if g.invitation == (Invitation{}) || p != g.invitation.Issuer {
+	if g.invitation == (Invitation{}) {
 		return NoMember
 	}
-	return g.ask(g.ctx, p, func(t talk) error {
-		if err := t.say(marshalJoiner(g.invitation.Token, g.ledger.cfg.Claim)); err != nil {
+	issuer, err := KeyOf(g.invitation.Issuer)
+	if err != nil {
+		return err
+	}
+	chain, err := g.request(p, NewRequest(g.ledger.cfg.Network, issuer, g.invitation.Token, g.ledger.cfg.Claim))
+	if err != nil {
+		return err
+	}
+	return g.ledger.Take(chain)
+}
+
+// request asks a peer to let a device in, and returns its chain.
+func (g *Gate) request(p peer.ID, r Request) (chain []byte, err error) {
+	err = g.ask(g.ctx, p, func(t talk) error {
+		if err := t.say(r.Marshal()); err != nil {
 			return err
 		}
 		b, err := t.next(1 + maxChain)
-		if err != nil {
-			return err
+		if err == nil {
+			chain, err = parseGranted(b)
 		}
-		chain, err := parseGranted(b)
-		if err != nil {
-			return err
-		}
-		return g.ledger.Take(chain)
+		return err
 	})
+	return chain, err
 }
 
 // introduce is the asker's part between two members.
@@ -234,7 +244,7 @@ func (g *Gate) hear(t talk, p peer.ID) error {
 	if err != nil {
 		return err
 	}
-	if b[0] == kindJoiner {
+	if b[0] == kindRequest {
 		return g.let(t, p, b)
 	}
 	asker, err := parseHello(b)
@@ -277,17 +287,25 @@ func (g *Gate) hear(t talk, p peer.ID) error {
 	return t.say(marshalStage(g.ledger.Rotation().stage()))
 }
 
-// let answers a joiner.
+// let answers a request: our own invites' we decide, others' we hand on.
 func (g *Gate) let(t talk, p peer.ID, b []byte) error {
+	r, err := parseRequest(b)
+	if err != nil {
+		return err
+	}
 	device, err := KeyOf(p)
 	if err != nil {
 		return err
 	}
-	token, claim, err := parseJoiner(b, device)
-	if err != nil {
-		return err
+	var chain []byte
+	switch ours := r.Issuer == g.ledger.cfg.Claim.Device; {
+	case r.Claim.Device != device && !(ours && g.Admits(p)): // a member hands on what others ask
+		err = errFrame
+	case ours:
+		chain, err = g.ledger.Redeem(r, time.Now())
+	default:
+		chain, err = g.handRequest(r)
 	}
-	chain, err := g.ledger.Redeem(token, claim, time.Now())
 	var v Verdict
 	switch {
 	case errors.As(err, &v):
@@ -298,6 +316,30 @@ func (g *Gate) let(t talk, p peer.ID, b []byte) error {
 	g.log.Info("let a device in", zap.Stringer("peer", p))
 	return t.say(append([]byte{byte(Admitted)}, chain...))
 }
+
+// handRequest asks a connected member that has made an invite to let in who has come to us with it.
+func (g *Gate) handRequest(r Request) (chain []byte, err error) {
+	issuer, err := r.Issuer.Peer()
+	switch {
+	case err != nil:
+		return nil, err
+	case !g.ledger.Member():
+		return nil, NoMember
+	case !g.Settled(issuer):
+		return nil, IssuerAway
+	case !g.requests.Allow():
+		return nil, errBusy
+	}
+	chain, err = g.request(issuer, r)
+	if v := Verdict(0); err != nil && !errors.As(err, &v) {
+		g.log.Debug("a request came to nothing", zap.Stringer("issuer", issuer), zap.Error(err))
+		return nil, IssuerAway
+	}
+	return chain, err
+}
+
+// errBusy says that more requests came than are handed on.
+var errBusy = errors.New("too many requests of joiners")
 
 // admit serves a peer from now on, if its chain is good: then it returns nil, and a Verdict or worse otherwise.
 func (g *Gate) admit(p peer.ID, c Chain) error {

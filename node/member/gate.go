@@ -14,6 +14,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/p2p/protocol/identify"
 	"go.uber.org/zap"
+	"golang.org/x/time/rate"
 
 	"parley/node/internal/pace"
 )
@@ -42,6 +43,7 @@ type Gate struct {
 	version    string     // what the nodes of this network call their protocol
 	log        *zap.Logger
 	pace       *pace.Pace
+	requests   *rate.Limiter // of joiners, to be handed on
 	admitted   event.Emitter
 	spoken     event.Emitter // what a peer speaks to us has changed
 
@@ -89,7 +91,7 @@ func NewGate(h host.Host, o Options) (*Gate, error) {
 	}
 	g := &Gate{
 		Host: h, ledger: o.Ledger, invitation: o.Invitation, version: o.Version, log: o.Logger,
-		pace: pace.New(GreetingsPerSecond, GreetingBurst), admitted: admitted, spoken: spoken, peers: make(map[peer.ID]*standing),
+		pace: pace.New(GreetingsPerSecond, GreetingBurst), requests: rate.NewLimiter(RequestsPerSecond, RequestBurst), admitted: admitted, spoken: spoken, peers: make(map[peer.ID]*standing),
 	}
 	g.ctx, g.end = context.WithCancel(context.Background())
 	h.SetStreamHandler(Protocol, g.answering)

@@ -273,11 +273,12 @@ func TestHostileExchanges(t *testing.T) {
 func TestNobodyAsksForEver(t *testing.T) {
 	town := membertest.NewTown(t)
 	bob := newMember(t, town)
-	mallory := newHost(t, membertest.NewKey(t), libp2p.ProtocolVersion(version))
+	key := membertest.NewKey(t)
+	mallory := newHost(t, key, libp2p.ProtocolVersion(version))
 	if err := mallory.Connect(soon(t), peer.AddrInfo{ID: bob.ID(), Addrs: bob.Addrs()}); err != nil {
 		t.Fatal(err)
 	}
-	joiner := append([]byte{2}, make([]byte, member.TokenSize+32+64)...)
+	joiner := town.Request(member.Token{1}, town.Claim(membertest.KeyOf(key))).Marshal()
 	answered := 0
 	for range 4 * member.GreetingBurst {
 		if tells(t, mallory, bob.ID(), joiner) != nil {
@@ -311,8 +312,8 @@ func TestLeakedLink(t *testing.T) {
 	if err := bob.calls(t, carol); err != nil {
 		t.Errorf("Bob and Carol, who was not there: %v", err)
 	}
-	if err := mallory.calls(t, carol); !errors.Is(err, member.NoMember) {
-		t.Errorf("Mallory has shown her token to somebody else than who made it: %v", err)
+	if err := mallory.calls(t, carol); !errors.Is(err, member.IssuerAway) {
+		t.Errorf("Mallory asks Carol, who does not see Alice: %v", err)
 	}
 }
 

@@ -1,6 +1,7 @@
 package member
 
 import (
+	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
@@ -15,14 +16,18 @@ type Token [TokenSize]byte
 // Format shows nothing, whatever the verb.
 func (t Token) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("[token]")) }
 
-// hash is what the issuer keeps of a token.
-func (t Token) hash(n Network) [sha256.Size]byte {
-	return sha256.Sum256(slices.Concat([]byte(labelToken), n.ID[:], t[:]))
+// key is what a token stands for: whoever has the token signs with it, and the issuer keeps its public half.
+func (t Token) key(n Network) ed25519.PrivateKey {
+	seed := sha256.Sum256(slices.Concat([]byte(labelToken), n.ID[:], t[:]))
+	return ed25519.NewKeyFromSeed(seed[:])
 }
+
+// id is the public name of the invite.
+func (t Token) id(n Network) InviteID { return InviteID(t.key(n).Public().(ed25519.PublicKey)) }
 
 // invite is an invite as the ledger keeps it.
 type invite struct {
-	Hash    []byte    `json:"hash"`
+	Key     []byte    `json:"key"` // public
 	Note    string    `json:"note,omitempty"`
 	Made    time.Time `json:"made"`
 	Expires time.Time `json:"expires"`
@@ -38,7 +43,7 @@ type use struct {
 }
 
 // id is the public name.
-func (i invite) id() InviteID { return InviteID(i.Hash) }
+func (i invite) id() InviteID { return InviteID(i.Key) }
 
 // state says what the invite is worth now: Admitted while it lets somebody in.
 func (i invite) state(now time.Time) Verdict {
@@ -78,8 +83,7 @@ func (l *Ledger) NewInvite(note string, most int, expires, now time.Time) (Token
 	if _, err := rand.Read(token[:]); err != nil {
 		return token, Invite{}, fmt.Errorf("make a token: %w", err)
 	}
-	hash := token.hash(l.cfg.Network)
-	i := invite{Hash: hash[:], Note: note, Made: now.UTC(), Expires: expires.UTC(), Most: most}
+	i := invite{Key: token.key(l.cfg.Network).Public().(ed25519.PublicKey), Note: note, Made: now.UTC(), Expires: expires.UTC(), Most: most}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if v := l.mayInvite(); v != Admitted {
@@ -183,16 +187,16 @@ func (l *Ledger) RevokeInvite(id InviteID) error {
 	return l.save(func(k *kept) { k.Invites[i].Revoked = true })
 }
 
-// Redeem lets in a device that has shown a token, and returns its chain, which is kept before; for a device that has used the token already it
+// Redeem lets in the device that a request is for, and returns its chain, which is kept before; for a device that has used the invite already it
 // is the same chain again. An error that is no verdict says that nothing was kept, and that the device should ask again.
-func (l *Ledger) Redeem(token Token, claim Claim, now time.Time) (chain []byte, err error) {
+func (l *Ledger) Redeem(r Request, now time.Time) (chain []byte, err error) {
+	claim := r.Claim
 	if !claim.holds(l.cfg.Network) {
 		return nil, Unproven
 	}
-	hash := token.hash(l.cfg.Network)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	at := slices.IndexFunc(l.kept.Invites, func(i invite) bool { return [sha256.Size]byte(i.Hash) == hash })
+	at := slices.IndexFunc(l.kept.Invites, func(i invite) bool { return i.id() == r.Invite && r.signed(l.cfg.Network, i.Key) })
 	if at < 0 {
 		return nil, UnknownInvite
 	}

@@ -3,7 +3,6 @@ package member
 import (
 	"bytes"
 	"crypto/ed25519"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -118,8 +117,8 @@ func (k kept) check() error {
 		return fmt.Errorf("it is of version %d", k.Version)
 	}
 	for _, i := range k.Invites {
-		if len(i.Hash) != sha256.Size {
-			return fmt.Errorf("an invite is named by %d bytes", len(i.Hash))
+		if len(i.Key) != ed25519.PublicKeySize {
+			return fmt.Errorf("an invite is named by %d bytes", len(i.Key))
 		}
 	}
 	for _, o := range k.Known {

@@ -33,7 +33,7 @@ func TestFiftyForOnePlace(t *testing.T) {
 	for range 50 {
 		device := membertest.KeyOf(membertest.NewKey(t))
 		racing.Go(func() {
-			chain, err := alice.Redeem(token, town.Claim(device), now)
+			chain, err := alice.Redeem(town.Request(token, town.Claim(device)), now)
 			mu.Lock()
 			defer mu.Unlock()
 			if err == nil {
@@ -48,7 +48,7 @@ func TestFiftyForOnePlace(t *testing.T) {
 		t.Fatalf("%d are in", len(in))
 	}
 	for device, chain := range in {
-		again, err := alice.Redeem(token, town.Claim(device), now.Add(2*time.Hour)) // the answer was lost, and the invite has expired since
+		again, err := alice.Redeem(town.Request(token, town.Claim(device)), now.Add(2*time.Hour)) // the answer was lost, and the invite has expired since
 		if err != nil || string(again) != string(chain) {
 			t.Errorf("asked again, it is told %v", err)
 		}
@@ -68,7 +68,7 @@ func TestEveryFailureOfAnInvite(t *testing.T) {
 	}
 	bob := town.Claim(membertest.KeyOf(membertest.NewKey(t)))
 	used, _ := invite(1)
-	if _, err := alice.Redeem(used, town.Claim(membertest.KeyOf(membertest.NewKey(t))), now); err != nil {
+	if _, err := alice.Redeem(town.Request(used, town.Claim(membertest.KeyOf(membertest.NewKey(t)))), now); err != nil {
 		t.Fatal(err)
 	}
 	revoked, id := invite(3)
@@ -91,14 +91,14 @@ func TestEveryFailureOfAnInvite(t *testing.T) {
 		"somebody else's name": {expired, borrowed, now, member.Unproven},
 	} {
 		v := member.Admitted
-		if _, err := alice.Redeem(c.token, c.claim, c.at); err != nil && !errors.As(err, &v) {
+		if _, err := alice.Redeem(town.Request(c.token, c.claim), c.at); err != nil && !errors.As(err, &v) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if v != c.want {
 			t.Errorf("%s: %d, want %d", name, v, c.want)
 		}
 	}
-	if _, err := alice.Redeem(expired, bob, now); err != nil {
+	if _, err := alice.Redeem(town.Request(expired, bob), now); err != nil {
 		t.Errorf("before it has expired: %v", err)
 	}
 	if err := alice.RevokeInvite(member.InviteID{}); !errors.Is(err, member.UnknownInvite) {
@@ -128,17 +128,17 @@ func TestNothingIsSaidBeforeItIsKept(t *testing.T) {
 	vault.Fill(true)
 	bob, carol := town.Claim(membertest.KeyOf(membertest.NewKey(t))), town.Claim(membertest.KeyOf(membertest.NewKey(t)))
 	v := member.Verdict(0)
-	if chain, err := alice.Redeem(token, bob, now); err == nil || errors.As(err, &v) {
+	if chain, err := alice.Redeem(town.Request(token, bob), now); err == nil || errors.As(err, &v) {
 		t.Errorf("let in with %x, %v", chain, err)
 	}
 	if err := alice.Revoke([]member.Key{bob.Device}, false, now); err == nil {
 		t.Error("revoked without a trace")
 	}
 	vault.Fill(false)
-	if _, err := alice.Redeem(token, carol, now); err != nil {
+	if _, err := alice.Redeem(town.Request(token, carol), now); err != nil {
 		t.Errorf("the place went to nobody: %v", err)
 	}
-	if _, err := alice.Redeem(token, bob, now); !errors.Is(err, member.UsedInvite) {
+	if _, err := alice.Redeem(town.Request(token, bob), now); !errors.Is(err, member.UsedInvite) {
 		t.Errorf("Bob gets %v", err)
 	}
 }
@@ -153,7 +153,7 @@ func TestLedgerOutlivesTheProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	bob, carol := town.Claim(membertest.KeyOf(membertest.NewKey(t))), town.Claim(membertest.KeyOf(membertest.NewKey(t)))
-	first, err := alice.Redeem(token, bob, now)
+	first, err := alice.Redeem(town.Request(token, bob), now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,10 +161,10 @@ func TestLedgerOutlivesTheProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	again := town.Ledger(key, town.Authority, vault)
-	if chain, err := again.Redeem(token, bob, now); err != nil || string(chain) != string(first) {
+	if chain, err := again.Redeem(town.Request(token, bob), now); err != nil || string(chain) != string(first) {
 		t.Errorf("Bob gets another certificate: %v", err)
 	}
-	if _, err := again.Redeem(token, carol, now); !errors.Is(err, member.UsedInvite) {
+	if _, err := again.Redeem(town.Request(token, carol), now); !errors.Is(err, member.UsedInvite) {
 		t.Errorf("Carol gets %v", err)
 	}
 	invites := again.Invites(now)
@@ -330,7 +330,7 @@ func TestRevoked(t *testing.T) {
 		if alice.Standing() != member.Revoked {
 			t.Errorf("Alice stands as %d", alice.Standing())
 		}
-		if _, err := alice.Redeem(open, town.Claim(membertest.KeyOf(membertest.NewKey(t))), now); !errors.Is(err, member.MayNotInvite) {
+		if _, err := alice.Redeem(town.Request(open, town.Claim(membertest.KeyOf(membertest.NewKey(t)))), now); !errors.Is(err, member.MayNotInvite) {
 			t.Errorf("Alice lets somebody in: %v", err)
 		}
 		if _, _, err := alice.NewInvite("", 1, now.Add(time.Hour), now); !errors.Is(err, member.Revoked) {

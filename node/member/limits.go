@@ -30,6 +30,10 @@ const (
 	// GreetingsPerSecond and GreetingBurst limit the exchanges that one peer begins: one for each connection, one for each newer list.
 	GreetingsPerSecond = 1
 	GreetingBurst      = 16
+	// RequestsPerSecond and RequestBurst limit what joiners have us ask other members, all joiners together, below what one of those answers
+	// (GreetingsPerSecond): strangers with the network's key must not spend what we need to hand on a list.
+	RequestsPerSecond = 0.5
+	RequestBurst      = 8
 	// PeerStreams is the most inbound streams of one peer, Streams the most in all.
 	PeerStreams = 4
 	Streams     = 256

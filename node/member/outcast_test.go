@@ -18,16 +18,16 @@ func TestWhoWasThrownOutDoesNotComeBackWithAnotherDevice(t *testing.T) {
 		t.Fatal(err)
 	}
 	phone, laptop := town.Claim(membertest.KeyOf(membertest.NewKey(t))), membertest.KeyOf(membertest.NewKey(t))
-	if _, err := mayor.Redeem(token, phone, now); err != nil {
+	if _, err := mayor.Redeem(town.Request(token, phone), now); err != nil {
 		t.Fatal(err)
 	}
 	if err := mayor.Revoke([]member.Key{phone.Device}, true, now); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := mayor.Redeem(token, town.ClaimOf(phone.Account, laptop), now); !errors.Is(err, member.Revoked) {
+	if _, err := mayor.Redeem(town.Request(token, town.ClaimOf(phone.Account, laptop)), now); !errors.Is(err, member.Revoked) {
 		t.Errorf("another device of hers gets %v", err)
 	}
-	if _, err := mayor.Redeem(token, town.Claim(laptop), now); err != nil {
+	if _, err := mayor.Redeem(town.Request(token, town.Claim(laptop)), now); err != nil {
 		t.Errorf("somebody else with the same link gets %v", err)
 	}
 }

@@ -7,15 +7,16 @@ type Verdict byte
 
 // The verdicts. MayNotInvite, and what has Invite in its name, are what a joiner is told.
 const (
-	Admitted      Verdict = 1 // the only one that lets in
-	Unproven      Verdict = 2 // the chain is not good for this device in this network
-	Revoked       Verdict = 3 // the device was revoked, or who invited it
-	NoMember      Verdict = 4 // who was asked is no member itself, yet
-	UnknownInvite Verdict = 5 // who was asked has not made it, or long ago
-	ExpiredInvite Verdict = 6 // by the clock of who made it
-	UsedInvite    Verdict = 7 // as often as it may be, and not by this device
-	RevokedInvite Verdict = 8 // by who made it
-	MayNotInvite  Verdict = 9 // who made it was revoked since, or is too far from the authority
+	Admitted      Verdict = 1  // the only one that lets in
+	Unproven      Verdict = 2  // the chain is not good for this device in this network
+	Revoked       Verdict = 3  // the device was revoked, or who invited it
+	NoMember      Verdict = 4  // who was asked is no member itself, yet
+	UnknownInvite Verdict = 5  // who was asked has not made it, or long ago
+	ExpiredInvite Verdict = 6  // by the clock of who made it
+	UsedInvite    Verdict = 7  // as often as it may be, and not by this device
+	RevokedInvite Verdict = 8  // by who made it
+	MayNotInvite  Verdict = 9  // who made it was revoked since, or is too far from the authority
+	IssuerAway    Verdict = 10 // who was asked has not made it, and does not see who has
 )
 
 // Error says what a verdict means to who has got it; "" for Admitted.
@@ -39,10 +40,12 @@ func (v Verdict) Error() string {
 		return "the invite was revoked"
 	case MayNotInvite:
 		return "who made the invite may not let in anybody any more"
+	case IssuerAway:
+		return "who made the invite is not connected now, and has to be"
 	}
 	return fmt.Sprintf("refused with the number %d, which a newer node may know", byte(v))
 }
 
 // Refused reports whether asking again is of no use, with the same invite or the same certificate. A messenger asks for it by the name of the
 // method.
-func (v Verdict) Refused() bool { return v != Admitted && v != NoMember }
+func (v Verdict) Refused() bool { return v != Admitted && v != NoMember && v != IssuerAway }

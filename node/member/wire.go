@@ -7,20 +7,19 @@ import (
 
 // The first byte of a frame, where it is no verdict.
 const (
-	kindList   = 0
-	kindMember = 1 // also the verdict Admitted, with what the answerer is
-	kindJoiner = 2
-	kindTurn   = 3
-	kindStage  = 4
+	kindList    = 0
+	kindMember  = 1 // also the verdict Admitted, with what the answerer is
+	kindRequest = 2
+	kindTurn    = 3
+	kindStage   = 4
 )
 
 // Lengths in bytes.
 const (
-	maxChain   = keySize + 1 + MaxDepth*certificateSize
-	stageSize  = 8 + 8
-	helloHead  = 1 + 8 + stageSize
-	maxHello   = helloHead + maxChain
-	joinerSize = 1 + TokenSize + keySize + proofSize
+	maxChain  = keySize + 1 + MaxDepth*certificateSize
+	stageSize = 8 + 8
+	helloHead = 1 + 8 + stageSize
+	maxHello  = helloHead + maxChain
 )
 
 var errFrame = errors.New("malformed frame of a member")
@@ -61,22 +60,6 @@ func parseStage(b []byte) (stage, error) {
 		return stage{}, errFrame
 	}
 	return readStage(b[1:]), nil
-}
-
-// marshalJoiner returns what a joiner shows to who invited it; whose device it is the connection says.
-func marshalJoiner(t Token, c Claim) []byte {
-	b := append([]byte{kindJoiner}, t[:]...)
-	b = append(b, c.Account[:]...)
-	return append(b, c.Proof[:]...)
-}
-
-func parseJoiner(b []byte, device Key) (Token, Claim, error) {
-	if len(b) != joinerSize || b[0] != kindJoiner {
-		return Token{}, Claim{}, errFrame
-	}
-	b = b[1:]
-	c := Claim{Device: device, Account: Key(b[TokenSize:]), Proof: [proofSize]byte(b[TokenSize+keySize:])}
-	return Token(b), c, nil
 }
 
 // parseGranted reads the answer to a joiner: its chain, or the verdict.

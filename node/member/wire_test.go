@@ -49,7 +49,7 @@ func FuzzList(f *testing.F) {
 func FuzzFrames(f *testing.F) {
 	n := village()
 	f.Add(hello{7, stage{3, 1_800_000_000}, chain(n, 0x10)}.marshal())
-	f.Add(marshalJoiner(Token{1}, claim(0x20)))
+	f.Add(NewRequest(n, claim(0x10).Device, Token{1}, claim(0x20)).Marshal())
 	f.Add([]byte{byte(Revoked)})
 	for _, b := range (news{rotation: turned(n).Marshal()}).frames() {
 		f.Add(b)
@@ -59,8 +59,8 @@ func FuzzFrames(f *testing.F) {
 		if h, err := parseHello(b); err == nil && !bytes.Equal(h.marshal(), b) {
 			t.Error("a hello is written in another way than it was read")
 		}
-		if token, c, err := parseJoiner(b, Key{}); err == nil && !bytes.Equal(marshalJoiner(token, c), b) {
-			t.Error("a joiner is written in another way than it was read")
+		if r, err := parseRequest(b); err == nil && !bytes.Equal(r.Marshal(), b) {
+			t.Error("a request is written in another way than it was read")
 		}
 		if chain, err := parseGranted(b); err == nil && len(chain) == 0 {
 			t.Error("granted, and nothing")
@@ -143,12 +143,12 @@ func TestGranted(t *testing.T) {
 // TestEveryVerdictSaysWhy has a text of its own for each, and one for those of later nodes.
 func TestEveryVerdictSaysWhy(t *testing.T) {
 	seen := map[string]Verdict{}
-	for v := Unproven; v <= MayNotInvite+1; v++ {
+	for v := Unproven; v <= IssuerAway+1; v++ {
 		if other, again := seen[v.Error()]; again || v.Error() == "" {
 			t.Errorf("%d says %q, as %d does", v, v.Error(), other)
 		}
 		seen[v.Error()] = v
-		if v.Refused() != (v != NoMember) {
+		if v.Refused() != (v != NoMember && v != IssuerAway) {
 			t.Errorf("asking again after %d: %v", v, v.Refused())
 		}
 	}

@@ -124,11 +124,16 @@ func (town *Town) Chain(inviter *member.Ledger, device member.Key) []byte {
 	if err != nil {
 		town.t.Fatal(err)
 	}
-	chain, err := inviter.Redeem(token, town.Claim(device), now)
+	chain, err := inviter.Redeem(town.Request(token, town.Claim(device)), now)
 	if err != nil {
 		town.t.Fatal(err)
 	}
 	return chain
+}
+
+// Request is how a joiner asks whoever has made an invite.
+func (town *Town) Request(t member.Token, c member.Claim) member.Request {
+	return member.NewRequest(town.Network, member.Key{}, t, c)
 }
 
 // Vault is a vault in memory.
