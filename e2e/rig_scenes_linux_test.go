@@ -103,6 +103,7 @@ func playLossy(t *testing.T, key bool) {
 	took := s.warm(much(1000, 20), time.Duration(much(2000, 500))*time.Millisecond, 5*time.Minute)
 	again := slices.DeleteFunc(s.wire.handshakes(begin), dialledBack)
 	s.note("%v, %d connections made", took, len(again))
+	s.Logf("connections: %q", again)
 	s.passes("19 of 20 texts", took.at(0.95), 15*time.Second)
 	s.ends()
 }

@@ -13,8 +13,9 @@ const (
 	// DepositAfter is how long a device has to acknowledge something before its mailboxes get the envelopes: a dial over a slow line, and
 	// what people wait for a tick. It gets more where it is connected and has acknowledged or sent an envelope lately.
 	DepositAfter = 3 * time.Second
-	// DoubtAfter is how long a device that seems to be connected may give no sign of life before somebody has to answer at its connections.
-	DoubtAfter = 3 * time.Second
+	// DoubtAfter is how long a device that seems to be connected may give no sign of life before somebody has to answer at its connections. A line that
+	// loses three of ten packets each way is silent for some seconds again and again, and a connection that is given up there is dear to make anew.
+	DoubtAfter = SilentFor
 	// SilentFor is how long a device that is connected has to be silent before it is given up so: on a line that loses three of ten packets each
 	// way, one word of ten takes longer than DepositAfter, and few longer than this.
 	SilentFor = 10 * time.Second
