@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -22,6 +23,7 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 
 	"parley/node/directory"
+	"parley/node/internal/guard"
 	"parley/node/member"
 	"parley/node/member/membertest"
 )
@@ -421,7 +423,9 @@ func TestAttemptsEnd(t *testing.T) {
 // TestConnectionsFromFewAddresses admits few of 5,000 connections from three addresses, which all say nothing, and leaves room for
 // somebody else's.
 func TestConnectionsFromFewAddresses(t *testing.T) {
-	m, err := resourceManager()
+	office := netip.MustParsePrefix("5.9.3.0/24")
+	g := guard.New(guard.Config{})
+	m, err := resourceManager(Config{Trusted: []netip.Prefix{office}}, g)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -446,5 +450,11 @@ func TestConnectionsFromFewAddresses(t *testing.T) {
 		if !open(fmt.Sprintf("5.9.2.%d", i)) {
 			t.Fatalf("the newcomer %d is not", i)
 		}
+		if !open("5.9.3.7") {
+			t.Fatalf("the %d. of an office that is trusted is not", i)
+		}
+	}
+	if counted := g.Refused(); counted["rate_limited"]+counted["resource_limit"] != uint64(5_000-admitted) {
+		t.Errorf("%d were admitted, and refused were %v", admitted, counted)
 	}
 }

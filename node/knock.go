@@ -18,11 +18,14 @@ type knocks struct {
 	mu      sync.Mutex
 	waiting map[string]time.Time // by remote address, since when; in the handshake
 	wrong   int
+	note    func(from ma.Multiaddr) // is told of each, and must not wait
 }
 
 var _ connmgr.ConnectionGater = (*knocks)(nil)
 
-func newKnocks() *knocks { return &knocks{waiting: make(map[string]time.Time)} }
+func newKnocks(note func(from ma.Multiaddr)) *knocks {
+	return &knocks{waiting: make(map[string]time.Time), note: note}
+}
 
 // count returns how many there were so far.
 func (k *knocks) count() int {
@@ -35,7 +38,13 @@ func (k *knocks) count() int {
 // judge counts those whose time is over; the caller holds mu.
 func (k *knocks) judge(now time.Time) {
 	before := len(k.waiting)
-	maps.DeleteFunc(k.waiting, func(_ string, since time.Time) bool { return now.Sub(since) >= KnockLife })
+	maps.DeleteFunc(k.waiting, func(from string, since time.Time) bool {
+		over := now.Sub(since) >= KnockLife
+		if a, err := ma.NewMultiaddr(from); over && err == nil {
+			k.note(a)
+		}
+		return over
+	})
 	k.wrong += before - len(k.waiting)
 }
 

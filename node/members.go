@@ -10,17 +10,19 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
 
+	"parley/node/internal/guard"
 	"parley/node/member"
 )
 
 // build makes a host, puts the gate around it, and a node around both.
 func build(cfg Config, listen, announced []ma.Multiaddr) (*Node, error) {
-	k := newKnocks()
-	h, err := newHost(cfg, listen, announced, k)
+	g := newGuard(cfg)
+	k := newKnocks(func(from ma.Multiaddr) { g.Note(guard.WrongKey, "", from) })
+	h, err := newHost(cfg, listen, announced, k, g)
 	if err != nil {
 		return nil, err
 	}
-	n, err := enclose(cfg, h, announced)
+	n, err := enclose(cfg, h, announced, g)
 	if err != nil {
 		return nil, errors.Join(err, h.Close())
 	}
@@ -28,11 +30,15 @@ func build(cfg Config, listen, announced []ma.Multiaddr) (*Node, error) {
 	return n, nil
 }
 
-// Refused counts the connections that came to nothing: of those who had not the network's key, and of those who had it and are no members.
-func (n *Node) Refused() (wrongKey, noMember int) { return n.knocks.count(), n.gate.Refused() }
+// Refused counts what was refused in this run, by reason: a closed set, of which all are there.
+func (n *Node) Refused() map[string]uint64 {
+	all := n.guard.Refused()
+	all[guard.WrongKey.String()] += uint64(n.knocks.count())
+	return all
+}
 
 // enclose puts the gate around a host, and a node around both.
-func enclose(cfg Config, h host.Host, announced []ma.Multiaddr) (*Node, error) {
+func enclose(cfg Config, h host.Host, announced []ma.Multiaddr, g *guard.Guard) (*Node, error) {
 	m := cfg.Member
 	ledger, err := member.Open(member.Config{
 		Network:   member.Network{ID: cfg.Network.ID, IDOf: m.IDOf, Proven: m.Proven},
@@ -47,11 +53,12 @@ func enclose(cfg Config, h host.Host, announced []ma.Multiaddr) (*Node, error) {
 	}
 	gate, err := member.NewGate(h, member.Options{
 		Ledger: ledger, Invitation: member.Invitation{Issuer: m.Issuer, Token: m.Token}, Version: cfg.Network.version(), Logger: cfg.logger(),
+		Guard: g,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return assemble(cfg, gate, ledger, announced), nil
+	return assemble(cfg, gate, ledger, announced, g), nil
 }
 
 // mayCall reports whether there is any sense in connecting to a peer: who is no member yet is let in by who has invited it, and by nobody else.

@@ -212,10 +212,10 @@ func TestWrongKeysAreCounted(t *testing.T) {
 	bob.Learn(alice.ID(), alice.Config.Listen)
 	deliverAll(t, bob, alice, letters(1))
 	nodetest.WaitFor(t, "the stranger to be counted", func() bool {
-		wrongKey, noMember := alice.Refused()
-		return wrongKey > 0 && noMember == 0
+		counted := alice.Refused()
+		return counted["wrong_key"] > 0 && counted["no_member"] == 0
 	})
-	if wrongKey, noMember := bob.Refused(); wrongKey+noMember > 0 {
-		t.Errorf("Bob has counted %d and %d", wrongKey, noMember)
+	if counted := bob.Refused(); counted["wrong_key"]+counted["no_member"] > 0 {
+		t.Errorf("Bob has counted %v", counted)
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"parley/node/direct"
 	"parley/node/directory"
 	"parley/node/internal/book"
+	"parley/node/internal/guard"
 	"parley/node/mailbox"
 	"parley/node/member"
 	"parley/node/prekey"
@@ -60,6 +61,7 @@ type Node struct {
 	gate      *member.Gate
 	members   *member.Ledger
 	knocks    *knocks
+	guard     *guard.Guard
 	announced []ma.Multiaddr
 	seeds     []peer.AddrInfo // without ourselves
 
@@ -117,14 +119,15 @@ func New(cfg Config) (*Node, error) {
 }
 
 // assemble puts a node around its host, which is behind the gate.
-func assemble(cfg Config, h *member.Gate, members *member.Ledger, announced []ma.Multiaddr) *Node {
+func assemble(cfg Config, h *member.Gate, members *member.Ledger, announced []ma.Multiaddr, g *guard.Guard) *Node {
 	n := &Node{
 		cfg:       cfg,
 		log:       cfg.logger(),
 		host:      h,
 		gate:      h,
 		members:   members,
-		knocks:    newKnocks(),
+		knocks:    newKnocks(func(ma.Multiaddr) {}),
+		guard:     g,
 		announced: announced,
 		shelf:     directory.NewShelf(cfg.Validators),
 		dials:     newDials(),
@@ -135,11 +138,13 @@ func assemble(cfg Config, h *member.Gate, members *member.Ledger, announced []ma
 		changed:   newPulse(),
 		trouble:   &trouble{},
 		serving:   make(chan struct{}),
-		mailboxes: newMailboxes(cfg, h),
+		mailboxes: newMailboxes(cfg, h, g),
 		absent:    newAbsences(),
 		attempts:  &attempts{},
 	}
-	n.ways = reach.New(h, ways(cfg, h.ID(), announced), h.Admits, n.log)
+	roads := ways(cfg, h.ID(), announced)
+	roads.Refused = func(p peer.ID, at ma.Multiaddr) { g.Refuse(guard.Relay, p, at) }
+	n.ways = reach.New(h, roads, h.Admits, n.log)
 	n.keeper = mailbox.NewKeeper(h, n.reach, func(err error) string { return reason(err, cfg.Network.PSK != nil) }, n.log)
 	for _, s := range cfg.Network.Seeds {
 		if s.ID != h.ID() {

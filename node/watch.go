@@ -16,6 +16,7 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 	"go.uber.org/zap"
 
+	"parley/node/internal/guard"
 	"parley/node/member"
 	"parley/node/reach"
 )
@@ -73,6 +74,9 @@ func (n *Node) admitted(p peer.ID, m Messenger) {
 func (n *Node) identified(p peer.ID, conns []network.Conn, listening []ma.Multiaddr, m Messenger) {
 	if n.version(p) != n.cfg.Network.version() {
 		n.log.Debug("disconnecting a node of another network", zap.Stringer("peer", p))
+		if len(conns) > 0 {
+			n.guard.Refuse(guard.Foreign, p, conns[0].RemoteMultiaddr())
+		}
 		time.AfterFunc(ForeignGrace, func() { _ = n.host.Network().ClosePeer(p) })
 		return
 	}

@@ -184,7 +184,7 @@ func (g *Gate) answer(s network.Stream) {
 	defer t.in.Close()
 	if err := g.hear(t, p); err != nil {
 		g.log.Debug("an exchange with a peer failed", zap.Stringer("peer", p), zap.Error(err))
-		_ = s.Reset()
+		_ = s.ResetWithError(frame.ResetCode(err))
 		return
 	}
 	_ = s.Close()
@@ -201,7 +201,7 @@ func (g *Gate) hear(t talk, p peer.ID) error {
 	}
 	asker, err := parseHello(b)
 	if err != nil {
-		return err
+		return frame.Malformed(err)
 	}
 	sequence, chain := g.ledger.show()
 	if chain == nil {
@@ -219,7 +219,7 @@ func (g *Gate) hear(t talk, p peer.ID) error {
 	}
 	v, err := parseVerdict(b)
 	if err != nil {
-		return err
+		return frame.Malformed(err)
 	}
 	if v != Admitted {
 		g.refuse(p, v)
@@ -244,12 +244,13 @@ func (g *Gate) let(t talk, p peer.ID, b []byte) error {
 	}
 	token, claim, err := parseJoiner(b, device)
 	if err != nil {
-		return err
+		return frame.Malformed(err)
 	}
 	chain, err := g.ledger.Redeem(token, claim, time.Now())
 	var v Verdict
 	switch {
 	case errors.As(err, &v):
+		g.turnAway(p, v)
 		return t.say([]byte{byte(v)})
 	case err != nil:
 		return err
@@ -269,10 +270,12 @@ func (g *Gate) admit(p peer.ID, c Chain) error {
 		g.log.Warn("cannot write down a member", zap.Error(err)) // that list is for people to look at: the member may come in
 	}
 	if v != Admitted {
+		g.turnAway(p, v)
 		return v
 	}
 	g.change(p, func(s *standing) { s.chain, s.err = &c, nil })
 	if v := g.ledger.Stands(c); v != Admitted { // a list came meanwhile, and its sweep was too early for this one
+		g.turnAway(p, v)
 		g.change(p, func(s *standing) { s.chain = nil })
 		return v
 	}
@@ -301,6 +304,7 @@ func (g *Gate) Spread(but peer.ID) {
 	var rest []peer.ID
 	for p, c := range g.chains() {
 		if v := g.ledger.Stands(c); v != Admitted {
+			g.turnAway(p, v)
 			g.refuse(p, v)
 		} else if p != but {
 			rest = append(rest, p)

@@ -32,6 +32,8 @@ type Config struct {
 	Relays  bool            // it relays for others
 	Seeds   []peer.AddrInfo // without itself
 	PortMap bool            // ask the router for a port
+	// Refused is told of who was not relayed for, and must not wait; nil: nobody is.
+	Refused func(from peer.ID, at ma.Multiaddr)
 }
 
 // Options returns what the host of a node needs.
@@ -65,6 +67,9 @@ type Reach struct {
 
 // New returns what works beside h, once Run runs. member says who is of the network: for nobody else is anything relayed or punched.
 func New(h Host, cfg Config, member func(peer.ID) bool, log *zap.Logger) *Reach {
+	if cfg.Refused == nil {
+		cfg.Refused = func(peer.ID, ma.Multiaddr) {}
+	}
 	return &Reach{host: h, cfg: cfg, log: log, member: member, punches: newPunches(), asked: pace.New(PunchesPerSecond, PunchBurst), seen: newSightings()}
 }
 
@@ -90,11 +95,18 @@ func (r *Reach) Run(ctx context.Context) error {
 type members struct{ *Reach }
 
 // AllowReserve implements relay.ACLFilter.
-func (m members) AllowReserve(p peer.ID, _ ma.Multiaddr) bool { return m.member(p) }
+func (m members) AllowReserve(p peer.ID, at ma.Multiaddr) bool { return m.allow(p, at, m.member(p)) }
 
 // AllowConnect implements relay.ACLFilter.
-func (m members) AllowConnect(from peer.ID, _ ma.Multiaddr, to peer.ID) bool {
-	return m.member(from) && m.member(to)
+func (m members) AllowConnect(from peer.ID, at ma.Multiaddr, to peer.ID) bool {
+	return m.allow(from, at, m.member(from) && m.member(to))
+}
+
+func (m members) allow(p peer.ID, at ma.Multiaddr, may bool) bool {
+	if !may {
+		m.cfg.Refused(p, at)
+	}
+	return may
 }
 
 // Circuits returns addresses of a device by way of the seeds that are connected: it has a reservation at one of the seeds, if it has any.

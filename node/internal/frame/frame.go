@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"sync"
 	"time"
 
@@ -16,6 +17,28 @@ import (
 // ErrMalformed is in the chain of every error about a length that no honest sender writes: zero, above the maximum, or not
 // minimal.
 var ErrMalformed = errors.New("malformed frame")
+
+// Malformed says of an error that it is about bytes that no honest sender writes. Nil stays nil.
+func Malformed(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", ErrMalformed, err)
+}
+
+// ResetCode returns what to reset a stream with on which an error has ended a conversation: so the other side hears why, and so does who counts
+// what was refused.
+func ResetCode(err error) network.StreamErrorCode {
+	switch {
+	case errors.Is(err, ErrMalformed):
+		return network.StreamProtocolViolation
+	case errors.Is(err, network.ErrResourceLimitExceeded):
+		return network.StreamResourceLimitExceeded
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return network.StreamGarbageCollected
+	}
+	return network.StreamNoError
+}
 
 // maxHeader is the longest length in bytes: five groups of seven bits hold any 32-bit length.
 const maxHeader = 5
