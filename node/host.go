@@ -23,7 +23,7 @@ import (
 
 // newHost makes the libp2p host of a node: TCP with Noise and yamux, QUIC where the network has no pre-shared key, circuits through seeds, and
 // nothing else. Without listen addresses it only dials.
-func newHost(cfg Config, listen, announced []ma.Multiaddr, k *knocks, g *guard.Guard) (host.Host, error) {
+func newHost(cfg Config, listen, announced []ma.Multiaddr, k *knocks, g *guard.Guard, good *reach.Confirmed) (host.Host, error) {
 	key, err := crypto.UnmarshalEd25519PrivateKey(cfg.Key)
 	if err != nil {
 		return nil, fmt.Errorf("read device key: %w", err)
@@ -48,16 +48,15 @@ func newHost(cfg Config, listen, announced []ma.Multiaddr, k *knocks, g *guard.G
 		libp2p.ConnectionManager(conns),
 		libp2p.WithDialTimeout(DialTimeout),
 		libp2p.SwarmOpts(swarm.WithDialTimeoutLocal(DialTimeoutLocal)),
-		libp2p.AddrsFactory(func(addrs []ma.Multiaddr) []ma.Multiaddr { return append(rank(announced, addrs), circuits(addrs)...) }),
+		libp2p.AddrsFactory(func(addrs []ma.Multiaddr) []ma.Multiaddr {
+			return append(rank(slices.Concat(announced, good.Addresses()), addrs), circuits(addrs)...)
+		}),
 		listenOption(listen),
 	}
 	if cfg.Network.PSK != nil {
 		options = append(options, libp2p.PrivateNetwork(cfg.Network.PSK), libp2p.ConnectionGater(guard.Both(k, g)))
 	} else {
 		options = append(options, libp2p.Transport(quic.NewTransport), libp2p.ConnectionGater(g))
-	}
-	if cfg.Seed {
-		options = append(options, libp2p.EnableNATService())
 	}
 	self, err := peer.IDFromPrivateKey(key)
 	if err != nil {
@@ -74,7 +73,10 @@ func newHost(cfg Config, listen, announced []ma.Multiaddr, k *knocks, g *guard.G
 // ways is what the node is for those who want to reach it.
 func ways(cfg Config, self peer.ID, announced []ma.Multiaddr) reach.Config {
 	seeds := slices.DeleteFunc(slices.Clone(cfg.Network.Seeds), func(s peer.AddrInfo) bool { return s.ID == self })
-	return reach.Config{Open: cfg.Seed || len(announced) > 0, Relays: cfg.Seed, PortMap: cfg.PortMap && !onlyHere(cfg), Seeds: seeds}
+	return reach.Config{
+		Open: cfg.Seed || len(announced) > 0, Relays: cfg.Seed, PortMap: cfg.PortMap && !onlyHere(cfg), Seeds: seeds,
+		Dialling: reach.Dialling{Key: cfg.Network.PSK, Version: cfg.Network.version()},
+	}
 }
 
 // onlyHere reports whether the node listens on loopback addresses alone.

@@ -16,7 +16,6 @@ import (
 	"time"
 
 	ds "github.com/ipfs/go-datastore"
-	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
@@ -26,6 +25,7 @@ import (
 	"parley/node/internal/guard"
 	"parley/node/member"
 	"parley/node/member/membertest"
+	"parley/node/reach"
 )
 
 func addresses(t testing.TB, texts ...string) (addrs []ma.Multiaddr) {
@@ -258,15 +258,13 @@ func TestReachability(t *testing.T) {
 	if n.servesDHT() {
 		t.Error("it serves from the beginning")
 	}
-	emitter, err := n.host.EventBus().Emitter(new(event.EvtLocalReachabilityChanged))
+	emitter, err := n.host.EventBus().Emitter(new(reach.EvtReached))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer emitter.Close()
-	for _, r := range []network.Reachability{network.ReachabilityPrivate, network.ReachabilityPublic} {
-		if err := emitter.Emit(event.EvtLocalReachabilityChanged{Reachability: r}); err != nil {
-			t.Fatal(err)
-		}
+	if err := emitter.Emit(reach.EvtReached{Address: addresses(t, "/ip4/5.5.5.5/tcp/4101")[0]}); err != nil {
+		t.Fatal(err)
 	}
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()

@@ -8,21 +8,25 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/libp2p/go-libp2p/p2p/protocol/autonatv2"
 	ma "github.com/multiformats/go-multiaddr"
 
 	"parley/node/internal/guard"
 	"parley/node/member"
+	"parley/node/reach"
 )
 
 // build makes a host, puts the gate around it, and a node around both.
 func build(cfg Config, listen, announced []ma.Multiaddr) (*Node, error) {
 	g := newGuard(cfg)
 	k := newKnocks(func(from ma.Multiaddr) { g.Note(guard.WrongKey, "", from) })
-	h, err := newHost(cfg, listen, announced, k, g)
+	good := reach.NewConfirmed()
+	h, err := newHost(cfg, listen, announced, k, g, good)
 	if err != nil {
 		return nil, err
 	}
-	n, err := enclose(cfg, h, announced, g)
+	n, err := enclose(cfg, h, announced, g, good)
 	if err != nil {
 		return nil, errors.Join(err, h.Close())
 	}
@@ -38,7 +42,7 @@ func (n *Node) Refused() map[string]uint64 {
 }
 
 // enclose puts the gate around a host, and a node around both.
-func enclose(cfg Config, h host.Host, announced []ma.Multiaddr, g *guard.Guard) (*Node, error) {
+func enclose(cfg Config, h host.Host, announced []ma.Multiaddr, g *guard.Guard, good *reach.Confirmed) (*Node, error) {
 	m := cfg.Member
 	ledger, err := member.Open(member.Config{
 		Network:   member.Network{ID: cfg.Network.ID, IDOf: m.IDOf, Proven: m.Proven},
@@ -53,12 +57,12 @@ func enclose(cfg Config, h host.Host, announced []ma.Multiaddr, g *guard.Guard) 
 	}
 	gate, err := member.NewGate(h, member.Options{
 		Ledger: ledger, Invitation: member.Invitation{Issuer: m.Issuer, Token: m.Token}, Version: cfg.Network.version(), Logger: cfg.logger(),
-		Guard: g,
+		Guard: g, Open: []protocol.ID{autonatv2.DialBackProtocol}, // a seed dials under another key
 	})
 	if err != nil {
 		return nil, err
 	}
-	return assemble(cfg, gate, ledger, announced, g), nil
+	return assemble(cfg, gate, ledger, announced, g, good), nil
 }
 
 // mayCall reports whether there is any sense in connecting to a peer: who is no member yet is let in by who has invited it, and by nobody else.

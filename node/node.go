@@ -63,7 +63,8 @@ type Node struct {
 	knocks    *knocks
 	guard     *guard.Guard
 	announced []ma.Multiaddr
-	seeds     []peer.AddrInfo // without ourselves
+	confirmed *reach.Confirmed // of our addresses, by seeds
+	seeds     []peer.AddrInfo  // without ourselves
 
 	ways      *reach.Reach
 	sender    *direct.Sender  // nil until the node serves
@@ -119,7 +120,7 @@ func New(cfg Config) (*Node, error) {
 }
 
 // assemble puts a node around its host, which is behind the gate.
-func assemble(cfg Config, h *member.Gate, members *member.Ledger, announced []ma.Multiaddr, g *guard.Guard) *Node {
+func assemble(cfg Config, h *member.Gate, members *member.Ledger, announced []ma.Multiaddr, g *guard.Guard, good *reach.Confirmed) *Node {
 	n := &Node{
 		cfg:       cfg,
 		log:       cfg.logger(),
@@ -128,6 +129,7 @@ func assemble(cfg Config, h *member.Gate, members *member.Ledger, announced []ma
 		members:   members,
 		knocks:    newKnocks(func(ma.Multiaddr) {}),
 		guard:     g,
+		confirmed: good,
 		announced: announced,
 		shelf:     directory.NewShelf(cfg.Validators),
 		dials:     newDials(),
@@ -143,6 +145,7 @@ func assemble(cfg Config, h *member.Gate, members *member.Ledger, announced []ma
 		attempts:  &attempts{},
 	}
 	roads := ways(cfg, h.ID(), announced)
+	roads.Dialling.Gater, roads.Confirmed = g, good
 	roads.Refused = func(p peer.ID, at ma.Multiaddr) { g.Refuse(guard.Relay, p, at) }
 	n.ways = reach.New(h, roads, h.Admits, n.log)
 	n.keeper = mailbox.NewKeeper(h, n.reach, func(err error) string { return reason(err, cfg.Network.PSK != nil) }, n.log)

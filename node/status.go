@@ -72,7 +72,16 @@ type Reached = struct {
 }
 
 // Reach says whether others can dial this node, as far as seeds have tried.
-func (n *Node) Reach() Reached { return Reached{State: "unknown"} }
+func (n *Node) Reach() Reached {
+	through, tried := n.confirmed.Seeds()
+	switch {
+	case through > 0:
+		return Reached{State: "yes", Seeds: through}
+	case tried > 0:
+		return Reached{State: "no", Seeds: tried}
+	}
+	return Reached{State: "unknown"}
+}
 
 // Learn remembers where a device may be reached, across restarts: multiaddrs without the /p2p part. What does not parse is
 // skipped. The device's connection is the last that is closed when there are too many.

@@ -28,7 +28,7 @@ func (n *Node) subscribe() (event.Subscription, error) {
 	events, err := n.host.EventBus().Subscribe([]any{
 		new(event.EvtPeerIdentificationCompleted),
 		new(event.EvtPeerConnectednessChanged),
-		new(event.EvtLocalReachabilityChanged),
+		new(reach.EvtReached),
 		new(member.EvtAdmitted),
 	}, eventbus.BufSize(eventQueue))
 	if err != nil {
@@ -55,8 +55,8 @@ func (n *Node) watch(ctx context.Context, events event.Subscription, m Messenger
 				n.admitted(e.Peer, m)
 			case event.EvtPeerConnectednessChanged:
 				n.connectedness(e.Peer, e.Connectedness)
-			case event.EvtLocalReachabilityChanged:
-				n.reachability(e.Reachability)
+			case reach.EvtReached:
+				n.reached(e.Address)
 			}
 		}
 	}
@@ -128,17 +128,17 @@ func (n *Node) connectedness(p peer.ID, c network.Connectedness) {
 	n.changed.fire()
 }
 
-// reachability makes a node that has turned out to be reachable from everywhere serve the DHT. It stays a server: others rely
-// on what it stores.
-func (n *Node) reachability(r network.Reachability) {
-	if r != network.ReachabilityPublic || n.servesDHT() {
+// reached makes a node that a seed could dial serve the DHT, and tells others the address. It stays a server: others rely on what it stores.
+func (n *Node) reached(at ma.Multiaddr) {
+	n.log.Info("a seed has confirmed that others can dial us", zap.Stringer("address", at))
+	n.due.all()
+	if n.servesDHT() {
 		return
 	}
 	if err := n.startDHT(true); err != nil {
 		n.log.Warn("cannot serve the DHT", zap.Error(err))
 		return
 	}
-	n.due.all()
 	n.changed.fire()
 }
 

@@ -32,6 +32,10 @@ type Config struct {
 	Relays  bool            // it relays for others
 	Seeds   []peer.AddrInfo // without itself
 	PortMap bool            // ask the router for a port
+	// Dialling is how a seed dials who asks it whether that works.
+	Dialling Dialling
+	// Confirmed takes what seeds have found out about our addresses; nil: nobody asks for it.
+	Confirmed *Confirmed
 	// Refused is told of who was not relayed for, and must not wait; nil: nobody is.
 	Refused func(from peer.ID, at ma.Multiaddr)
 }
@@ -42,6 +46,7 @@ func Options(cfg Config) []libp2p.Option {
 	if cfg.Open {
 		return append(options, libp2p.ForceReachabilityPublic())
 	}
+	options = append(options, libp2p.ForceReachabilityPrivate()) // libp2p's own way to find out (AutoNAT v1) wakes up all the time, and asks anybody
 	if cfg.PortMap {
 		options = append(options, libp2p.NATPortMap())
 	}
@@ -63,10 +68,15 @@ type Reach struct {
 	punches *punches
 	asked   *pace.Pace // how often a peer may have us dial it
 	seen    *sightings
+	// anywhere takes private addresses for public ones: tests have no others.
+	anywhere bool
 }
 
 // New returns what works beside h, once Run runs. member says who is of the network: for nobody else is anything relayed or punched.
 func New(h Host, cfg Config, member func(peer.ID) bool, log *zap.Logger) *Reach {
+	if cfg.Confirmed == nil {
+		cfg.Confirmed = NewConfirmed()
+	}
 	if cfg.Refused == nil {
 		cfg.Refused = func(peer.ID, ma.Multiaddr) {}
 	}
@@ -88,6 +98,9 @@ func (r *Reach) Run(ctx context.Context) error {
 		work.Go(func() error { return r.keepReserved(ctx) })
 	}
 	work.Go(func() error { return r.keepPunching(ctx) })
+	if r.cfg.Relays || len(r.cfg.Seeds) > 0 {
+		work.Go(func() error { return r.keepConfirmed(ctx) })
+	}
 	return work.Wait()
 }
 
