@@ -45,6 +45,7 @@ type Gate struct {
 	version    string     // what the nodes of this network call their protocol
 	log        *zap.Logger
 	guard      *guard.Guard
+	unspoken   time.Duration // Unspoken, but in tests
 	open       []protocol.ID // what serves peers on probation, beside ours and identify
 	pace       *pace.Pace
 	admitted   event.Emitter
@@ -95,7 +96,7 @@ func NewGate(h host.Host, o Options) (*Gate, error) {
 	}
 	g := &Gate{
 		Host: h, ledger: o.Ledger, invitation: o.Invitation, version: o.Version, log: o.Logger,
-		guard: o.Guard, open: append([]protocol.ID{Protocol, identify.ID, identify.IDPush}, o.Open...),
+		guard: o.Guard, unspoken: Unspoken, open: append([]protocol.ID{Protocol, identify.ID, identify.IDPush}, o.Open...),
 		pace: pace.New(GreetingsPerSecond, GreetingBurst), admitted: admitted, spoken: spoken, peers: make(map[peer.ID]*standing),
 	}
 	g.ctx, g.end = context.WithCancel(context.Background())
@@ -172,7 +173,7 @@ func (g *Gate) serve(s network.Stream) {
 		_ = s.ResetWithError(network.StreamGated)
 		return
 	}
-	if err := s.SetDeadline(time.Now().Add(Unspoken)); err != nil { // which handlers set anew, or take away
+	if err := s.SetDeadline(time.Now().Add(g.unspoken)); err != nil { // which handlers set anew, or take away
 		_ = s.Reset()
 		return
 	}

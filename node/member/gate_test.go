@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"errors"
+	"net"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -508,6 +509,38 @@ func TestProbationEnds(t *testing.T) {
 			t.Errorf("it is open after its time, %v counted", counts.Refused())
 		}
 	})
+}
+
+// TestAHandlerThatForgetsItsDeadlineHasOne cuts a stream on which nothing is said, though whoever serves it would wait for ever.
+func TestAHandlerThatForgetsItsDeadlineHasOne(t *testing.T) {
+	town := membertest.NewTown(t)
+	alice, bob := newMember(t, town), newMember(t, town)
+	bob.Forgetful(50 * time.Millisecond)
+	const patientWith protocol.ID = "/parley/patient/1"
+	ended := make(chan error, 1)
+	bob.SetStreamHandler(patientWith, func(s network.Stream) {
+		_, err := s.Read(make([]byte, 1))
+		ended <- err
+	})
+	if err := alice.calls(t, bob); err != nil {
+		t.Fatal(err)
+	}
+	s, err := alice.NewStream(soon(t), bob.ID(), patientWith)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Reset() }()
+	if _, err := s.Write(nil); err != nil { // says which protocol it is
+		t.Fatal(err)
+	}
+	select {
+	case err := <-ended:
+		if late := net.Error(nil); !errors.As(err, &late) || !late.Timeout() {
+			t.Errorf("it ends with %v", err)
+		}
+	case <-time.After(patience):
+		t.Error("it waits")
+	}
 }
 
 // TestWhatThePeerSpeaksChanges is said once it is admitted, so that the DHT looks at it again.

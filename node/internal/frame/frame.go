@@ -3,11 +3,12 @@ package frame
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-	"os"
+	"net"
 	"sync"
 	"time"
 
@@ -34,10 +35,16 @@ func ResetCode(err error) network.StreamErrorCode {
 		return network.StreamProtocolViolation
 	case errors.Is(err, network.ErrResourceLimitExceeded):
 		return network.StreamResourceLimitExceeded
-	case errors.Is(err, os.ErrDeadlineExceeded):
+	case late(err):
 		return network.StreamGarbageCollected
 	}
 	return network.StreamNoError
+}
+
+// late reports whether the deadline of a stream has passed. Multiplexers have errors of their own for that; what a context has ended is ours.
+func late(err error) bool {
+	var e net.Error
+	return errors.As(err, &e) && e.Timeout() && !errors.Is(err, context.DeadlineExceeded)
 }
 
 // maxHeader is the longest length in bytes: five groups of seven bits hold any 32-bit length.

@@ -2,6 +2,7 @@ package frame
 
 import (
 	"bytes"
+	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -340,7 +341,7 @@ func TestWhoIsResetHearsWhy(t *testing.T) {
 		network.StreamProtocolViolation:     fmt.Errorf("read a head: %w", Malformed(errors.New("its parts do not fit"))),
 		network.StreamGarbageCollected:      fmt.Errorf("read a head: %w", os.ErrDeadlineExceeded),
 		network.StreamResourceLimitExceeded: fmt.Errorf("reserve: %w", network.ErrResourceLimitExceeded),
-		network.StreamNoError:               errors.New("the database is away"),
+		network.StreamNoError:               fmt.Errorf("ask the database: %w", context.DeadlineExceeded),
 	} {
 		if got := ResetCode(err); got != want {
 			t.Errorf("%v: %#x, want %#x", err, got, want)
