@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/host"
-	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/p2p/protocol/autonatv2"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/proto"
@@ -176,7 +175,7 @@ func TestSeedMeetsConnectionFlood(t *testing.T) {
 	}, "not_admitted", "no_member", "wrong_key")
 	t.Logf("%d of %d connections were made", accepted.Load(), n)
 	for _, d := range []*nodetest.Device{s.alice, s.bob} {
-		if !slices.ContainsFunc(s.home.Peers(), func(p node.Peer) bool { return p.ID == peer.ID(d.ID()) }) {
+		if !slices.ContainsFunc(s.home.Peers(), func(p node.Peer) bool { return p.ID == d.ID() }) {
 			t.Errorf("%s is gone", d.Name)
 		}
 	}

@@ -196,9 +196,8 @@ func (t *tx) mailboxSum(each mailbox.Room) (owners int, beyond mailbox.Room, err
 // Held implements mailbox.Counter.
 func (m *Mailbox) Held(ctx context.Context) (owners, boxes int, bytes int64, err error) {
 	err = m.db.view(ctx, func(t *tx) error {
-		all := mailbox.Room{}
-		owners, all, err = t.mailboxSum(mailbox.Room{})
-		boxes, bytes = all.Boxes, all.Bytes
+		n, all, err := t.mailboxSum(mailbox.Room{})
+		owners, boxes, bytes = n, all.Boxes, all.Bytes
 		return err
 	})
 	return owners, boxes, bytes, err
