@@ -22,8 +22,10 @@ SIM_TEST_SEEDS ?= 300
 # How many networks "make eclipse" builds, with ten records each.
 ECLIPSE_WORLDS ?= 10
 
-# How often each pair of "make rig" meets.
+# How often each pair of "make rig" meets, what the weather on its wire is played by, and how many of its scenes play at a time: most of them wait.
 RIG_ROUNDS ?= 20
+RIG_SEED ?= 1
+RIG_PARALLEL ?= 4
 
 # How many kills "make kill-campaign" makes on each database, and the seed of its first town of 60; how many at named points of a node's life;
 # and how often PostgreSQL ends.
@@ -84,8 +86,10 @@ faults: ## cut the power, break and fill disks, and start nodes twice, as often 
 	go test -run '^(TestFullDiskIsSaidAndLosesNothing|TestBrokenDiskIsSaidAndLosesNothing)$$' -count 1 -v -timeout 1h ./e2e -args -fills '$(FILLS)'
 	go test -run '^TestOfTwoStartsAtOnceOneGetsIt$$' -count 1 -v -parallel 10 -timeout 1h ./e2e -args -races '$(RACES)'
 
-rig: ## let nodes meet across real routers in network namespaces, RIG_ROUNDS times each pair; needs root
+rig: ## let nodes meet across real routers in network namespaces, RIG_ROUNDS times each pair, and talk across bad weather; needs root, takes an hour
+	go test -run '^TestTheWire$$' -count 1 -v -timeout 10m ./e2e
 	go test -run '^TestTheRig$$' -count 1 -v -timeout 1h ./e2e -args -rounds '$(RIG_ROUNDS)'
+	go test -run '^TestAcrossTheWeather$$' -count 1 -v -parallel '$(RIG_PARALLEL)' -timeout 3h ./e2e -args -whole -rounds '$(RIG_ROUNDS)' -wire.seed '$(RIG_SEED)'
 
 eclipse: ## surround records with Sybils in ECLIPSE_WORLDS networks of 300 servers, and look for them; half a minute each
 	go test -run '^TestRecordAmongSybils$$' -count 1 -v -timeout 3h ./node -args -worlds '$(ECLIPSE_WORLDS)'
@@ -105,4 +109,4 @@ tidy: ## complain where go.mod is not tidy, and change nothing
 clean: ## remove what was built
 	rm -rf bin
 
-.PHONY: help build demo test lint fuzz sessions sim attacks kill-campaign faults eclipse model bench tidy clean
+.PHONY: help build demo test lint fuzz sessions sim attacks kill-campaign faults rig eclipse model bench tidy clean

@@ -117,7 +117,7 @@ func join(ctx context.Context, h *home.Home, id *chat.Identity) error {
 func membership(h *home.Home, id *chat.Identity, authority ed25519.PrivateKey) node.Membership {
 	return node.Membership{
 		IDOf: chat.NetworkID, Proven: chat.CheckMemberProof, Account: id.Account(), Proof: id.MemberProof(h.Network().ID),
-		Authority: authority, Closed: h.Network().Closed, Issuer: h.Invite().Issuer(), Token: h.Invite().MemberToken(), Vault: h.Ledger(),
+		Authority: authority, Closed: h.Network().Closed, Issuer: h.Invite().Issuer(), Token: h.Invite().MemberToken(), Vault: h.Ledger(), Keys: h,
 	}
 }
 
@@ -131,16 +131,18 @@ func nodeConfig(h *home.Home, o cli.NodeOptions, db *store.DB, boxes *store.Mail
 
 func network(h *home.Home) node.Network {
 	n := h.Network()
-	return node.Network{Name: n.Name, ID: n.ID, PSK: n.PSK, Seeds: node.Places(n.Seeds)}
+	return node.Network{Name: n.Name, ID: n.ID, PSK: n.PSK, Rotation: n.Rotation, Seeds: node.Places(n.Seeds)}
 }
 
 func chatConfig(h *home.Home, o cli.NodeOptions, db *store.DB, n *node.Node, log *zap.Logger) chat.Config {
 	return chat.Config{
 		Identity: o.Identity, Name: h.Profile().Name, Network: h.Network().Network, Seeds: h.Network().Seeds, Join: h.Invite(),
 		Links: h, Store: db, Keys: o.Unlocked, Instance: o.Unlocked, OnlyCopy: o.OnlyCopy, Database: db.Engine(),
-		Transport: n, Directory: n, Members: n, Hosts: n, Hosting: n.Hosting(), Logger: log,
+		Transport: n, Directory: n, Members: n, NetKey: n, Hosts: n, Hosting: n.Hosting(), Logger: log,
 		Health: func() chat.Health {
-			return chat.Health{Joined: h.Joined() || n.Joined(), Trouble: n.Warning(), Refused: n.Refused(), Reach: n.Reach()}
+			return chat.Health{
+				Joined: h.Joined() || n.Joined(), Trouble: n.Warning(), Refused: n.Refused(), OtherKey: n.OtherKey(), Reach: n.Reach(),
+			}
 		},
 	}
 }

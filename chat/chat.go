@@ -33,6 +33,7 @@ type Config struct {
 	Transport Transport
 	Directory Directory
 	Members   Members          // nil: nobody can be invited
+	NetKey    NetworkKey       // nil: the network's key is the one in Network, and stays
 	Hosts     Hosts            // nil: nobody keeps mailboxes for us
 	Health    func() Health    // what Status says of the network; nil: all is well
 	Hosting   *HostLimits      // what Status says that this node keeps for others; nil: nothing
@@ -59,6 +60,7 @@ type Messenger struct {
 	directory Directory
 	hosts     Hosts
 	members   Members
+	netKey    NetworkKey
 	health    func() Health
 	hosting   *HostLimits
 	log       *zap.Logger
@@ -112,7 +114,7 @@ func New(cfg Config) *Messenger {
 		identity: cfg.Identity, self: cfg.Account, device: device, name: cfg.Name,
 		network: cfg.Network, seeds: cfg.Seeds, join: cfg.Join, links: cfg.Links, store: cfg.Store, database: cfg.Database,
 		safe: safe{keys: cfg.Keys, self: cfg.Account}, instance: newInstance(cfg.Instance),
-		transport: cfg.Transport, directory: cfg.Directory, hosts: cfg.Hosts, members: cfg.Members, health: cfg.Health, hosting: cfg.Hosting, log: cfg.Logger,
+		transport: cfg.Transport, directory: cfg.Directory, hosts: cfg.Hosts, members: cfg.Members, netKey: cfg.NetKey, health: cfg.Health, hosting: cfg.Hosting, log: cfg.Logger,
 		keys: &keyring{}, certificates: newMemo(wire.ParseCertificate), accounts: newMemo(wire.ParseAccountRecord),
 		devices: newMemo(wire.ParseDeviceRecord),
 		clock:   clock{wall: cfg.Clock}, elapsed: newElapsed(), outbox: newOutbox(), resolver: newResolver(), arrange: make(chan struct{}, 1), arranged: newGate(), strangers: newBudget(), since: cfg.Clock(),
@@ -324,6 +326,7 @@ type NetworkStatus struct {
 	Seeds       int  // seeds that we know
 	WrongKey    int  // connections in this run of those who had not the network's key
 	NoMember    int  // connections in this run of those who had it and are no members
+	OtherKey    bool // nobody is connected, and nodes that were dialled have another network key
 	// Refused is how often the node has refused something in this run, by the name of the reason; empty where it does not count.
 	Refused map[string]uint64
 }
@@ -343,10 +346,19 @@ const (
 
 // Health is what a node says of its network.
 type Health struct {
-	Joined  bool              // a node of it has admitted us since the invite was taken, or we made it
-	Trouble string            // "" where there is none
-	Refused map[string]uint64 // see NetworkStatus
-	Reach   Reach
+	Joined   bool              // a node of it has admitted us since the invite was taken, or we made it
+	Trouble  string            // "" where there is none
+	Refused  map[string]uint64 // see NetworkStatus
+	OtherKey bool              // the same
+	Reach    Reach
+}
+
+// late says what helps a member that was away while the network's key was changed; "" for all others.
+func (h Health) late() string {
+	if !h.OtherKey || !h.Joined {
+		return ""
+	}
+	return "the network's key was changed while this device was away: ask a member for a new invite, and then: parley net join LINK"
 }
 
 // Status says how the node is doing.
@@ -355,10 +367,11 @@ func (m *Messenger) Status(ctx context.Context) (Status, error) {
 	s := Status{
 		Ready: true, Name: m.name, Account: m.self, Device: m.device, Database: m.database, Since: m.since,
 		Hosting: m.hosting,
-		Trouble: cmp.Or(m.trouble.now(), m.safe.damage.now(), m.secondCopy(), m.restoration(), health.Trouble), Restored: m.restored,
+		Trouble: cmp.Or(m.trouble.now(), m.safe.damage.now(), m.secondCopy(), m.restoration(), health.late(), health.Trouble), Restored: m.restored,
 		Network: NetworkStatus{
 			Name: m.network.Name, Fingerprint: m.network.Fingerprint(), Private: m.network.PSK != nil, Joined: health.Joined,
-			Seeds: len(m.seeds), WrongKey: int(health.Refused["wrong_key"]), NoMember: int(health.Refused["no_member"] + health.Refused["revoked"]), Refused: health.Refused,
+			Seeds: len(m.seeds), WrongKey: int(health.Refused["wrong_key"]), NoMember: int(health.Refused["no_member"] + health.Refused["revoked"]),
+			OtherKey: health.OtherKey, Refused: health.Refused,
 		},
 		Reach: Reach{State: cmp.Or(health.Reach.State, ReachUnknown), Seeds: health.Reach.Seeds},
 	}

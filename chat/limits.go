@@ -70,6 +70,11 @@ const (
 	// InviteLifetime is how long an invite may be used, where people say nothing else, and MaxInviteLifetime the longest that they may say.
 	InviteLifetime    = 24 * time.Hour
 	MaxInviteLifetime = 90 * 24 * time.Hour
+	// KeyGrace is how long the network's older key is good where people say nothing else: a holiday of a week. MinKeyGrace is what a clock of
+	// whole seconds can tell, and MaxKeyGrace the longest time after which nobody should count on coming back.
+	KeyGrace    = 7 * 24 * time.Hour
+	MinKeyGrace = time.Second
+	MaxKeyGrace = 90 * 24 * time.Hour
 	// MaxInviteUses is how many devices one invite may let in: a class, or a club. The node's limit is the same.
 	MaxInviteUses = 100
 	// MinInviteID is how many characters of an invite's id name it at least.

@@ -110,8 +110,10 @@ func (m *Messenger) Invite(_ context.Context, o InviteOptions) (InviteLink, erro
 	if err != nil {
 		return InviteLink{}, notAllowed(err)
 	}
+	network := m.network
+	network.PSK = m.networkKey()
 	invite := Invite{
-		Kind: InviteNetwork, Network: m.network, Account: m.self, Name: m.name, Expires: made.Expires, Member: token,
+		Kind: InviteNetwork, Network: network, Account: m.self, Name: m.name, Expires: made.Expires, Member: token,
 		Seeds: append([]Seed{{Device: m.device, Addrs: addrs}}, m.otherSeeds()...), Token: m.links.LinkKey().Invite(),
 	}
 	return InviteLink{

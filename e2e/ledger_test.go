@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // ledger is kept outside the nodes about one direction of a conversation, whose author says one thing after the other: what was
@@ -22,6 +23,8 @@ type ledger struct {
 	ticked    map[string]bool
 	posted    map[string]bool // the author was told that others keep it for the reader
 	found     map[string]bool // the author was told that it has arrived, and the reader's node had it when it was asked after that
+	begun     map[string]time.Time
+	took      []time.Duration // from the first attempt to the tick, in the order of ticks
 }
 
 // sighting is a message that a reader was shown.
@@ -33,7 +36,7 @@ type sighting struct {
 func newLedger() *ledger {
 	return &ledger{
 		texts: map[string][sha256.Size]byte{}, accepted: map[string]bool{}, ticked: map[string]bool{}, posted: map[string]bool{},
-		found: map[string]bool{},
+		found: map[string]bool{}, begun: map[string]time.Time{},
 	}
 }
 
@@ -50,7 +53,7 @@ func (l *ledger) attempt(text string) {
 	id := idOf(text)
 	if _, again := l.texts[id]; !again {
 		l.attempted = append(l.attempted, id)
-		l.texts[id] = sha256.Sum256([]byte(text))
+		l.texts[id], l.begun[id] = sha256.Sum256([]byte(text)), time.Now()
 	}
 }
 
@@ -72,7 +75,11 @@ func (l *ledger) show(text string) {
 func (l *ledger) tick(text string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.ticked[idOf(text)] = true
+	id := idOf(text)
+	if begun, ours := l.begun[id]; ours && !l.ticked[id] {
+		l.took = append(l.took, time.Since(begun))
+	}
+	l.ticked[id] = true
 }
 
 // post notes that the author was told that others keep a text for the reader.
@@ -103,11 +110,22 @@ func (l *ledger) find(ids []string) {
 	}
 }
 
+func (l *ledger) attemptedCount() int {
+	return l.count(func() int { return len(l.attempted) })
+}
+
 func (l *ledger) acceptedCount() int { return l.count(func() int { return len(l.accepted) }) }
 func (l *ledger) shownCount() int    { return l.count(func() int { return len(l.shown) }) }
 func (l *ledger) tickedCount() int   { return l.count(func() int { return len(l.ticked) }) }
 func (l *ledger) postedCount() int   { return l.count(func() int { return len(l.posted) }) }
 func (l *ledger) foundCount() int    { return l.count(func() int { return len(l.found) }) }
+
+// times returns how long texts took from the first attempt to the tick, in the order of their ticks, behind the first few.
+func (l *ledger) times(behind int) []time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.took[min(behind, len(l.took)):])
+}
 
 func (l *ledger) count(n func() int) int {
 	l.mu.Lock()

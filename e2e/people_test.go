@@ -57,7 +57,7 @@ type person struct {
 	name     string
 	home     string
 	under    []string // a command that every command of theirs is run under
-	address  string   // listens there
+	address  string   // listens there; empty: wherever a node listens by itself
 	port     int
 	quic     bool     // listens with QUIC instead of TCP
 	database string   // URL, given to the first up and remembered by the home; empty: the default
@@ -158,6 +158,9 @@ func (p *person) words(args ...string) (name string, rest []string) {
 }
 
 func (p *person) env() []string {
+	if p.address == "" {
+		return p.world.env(p.environ...)
+	}
 	return p.world.env(append([]string{"PARLEY_NODE_LISTEN=" + p.listen()}, p.environ...)...)
 }
 
@@ -205,7 +208,7 @@ func (p *person) background(args ...string) *process {
 // up starts the node, and does not wait for it.
 func (p *person) up(more ...string) *process {
 	p.Helper()
-	args := append([]string{"up", "--no-mdns", "--listen", p.listen()}, p.options...)
+	args := append([]string{"up", "--no-mdns"}, p.options...)
 	if p.database != "" && p.node == nil {
 		args = append(args, "--database", p.database)
 	}

@@ -134,6 +134,14 @@ func (p *process) freeze() {
 	}
 }
 
+// wake lets a process that was stopped go on.
+func (p *process) wake() {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
 // stop asks the process to end, and returns its exit code and how long it took.
 func (p *process) stop() (code int, took time.Duration) {
 	p.t.Helper()

@@ -20,7 +20,7 @@ func TestReachIsToldAsItIs(t *testing.T) {
 			seed.options = []string{"--seed"}
 			seed.ok("init", "--name", "Seed", key, "--no-passphrase")
 			seed.start()
-			alice, bob := net.person(w, "Alice", "public"), net.person(w, "Bob", string(home))
+			alice, bob := net.person(w, "Alice", "public"), net.person(w, "Bob", home)
 			for _, p := range []*person{alice, bob} {
 				p.joins(seed.invite()).start("--no-mailbox")
 				p.knows("Seed")

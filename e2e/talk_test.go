@@ -82,7 +82,11 @@ func (e *end) chatter(ctx context.Context, l *ledger, longest time.Duration, eno
 
 // sayOne sends a text until the node has accepted it.
 func (e *end) sayOne(ctx context.Context, l *ledger, i int) error {
-	text := fmt.Sprintf("%s-%04d %s", strings.ToLower(e.person.name), i, strings.Repeat("words and 漢字 ", i%7))
+	return e.sayText(ctx, l, fmt.Sprintf("%s-%04d %s", strings.ToLower(e.person.name), i, strings.Repeat("words and 漢字 ", i%7)))
+}
+
+// sayText sends a text, whose first word is its id, until the node has accepted it.
+func (e *end) sayText(ctx context.Context, l *ledger, text string) error {
 	l.attempt(text)
 	for {
 		_, err := e.client.Send(ctx, chat.Draft{Conversation: e.with, Text: text, ClientID: idOf(text)})

@@ -11,12 +11,12 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	ma "github.com/multiformats/go-multiaddr"
-	manet "github.com/multiformats/go-multiaddr/net"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
 	"parley/node/internal/pace"
 	"parley/node/member"
+	"parley/node/psk"
 )
 
 // Join connects once to a network's seeds, as the device that it is for and without listening, and returns nil as soon as one has admitted it;
@@ -35,12 +35,8 @@ func Join(ctx context.Context, cfg Config) error {
 	}
 	err = n.firstSeed(ctx)
 	if err == nil {
+		n.takeLeave(ctx)
 		return nil
-	}
-	if errors.Is(err, context.DeadlineExceeded) {
-		if a := n.deaf(ctx); a != nil {
-			return &failure{text: fmt.Sprintf("no seed answers: the node at %s has another network key, or is very slow", a), cause: member.ErrForeign}
-		}
 	}
 	if v := member.Verdict(0); errors.As(err, &v) {
 		return &failure{text: v.Error(), cause: err}
@@ -48,23 +44,13 @@ func Join(ctx context.Context, cfg Config) error {
 	return &failure{text: "no seed answers: " + reason(err, cfg.Network.PSK != nil), cause: err}
 }
 
-// deaf returns an address of a seed where somebody takes connections, in a network with a key. What a node with another key answers is
-// noise to us, which may look like the beginning of something long, for which we then wait in vain.
-func (n *Node) deaf(ctx context.Context) ma.Multiaddr {
-	if n.cfg.Network.PSK == nil {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), KnockTimeout)
+// takeLeave waits a moment until those who have admitted us have heard all: what is on its way does not outlive the connection.
+func (n *Node) takeLeave(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, LeaveTimeout)
 	defer cancel()
-	for _, seed := range n.seeds {
-		for _, a := range firstOf(seed.Addrs) {
-			if c, err := new(manet.Dialer).DialContext(ctx, a); err == nil {
-				_ = c.Close() // it was only to see
-				return a
-			}
-		}
+	for _, p := range n.peers() {
+		n.gate.Heard(ctx, p)
 	}
-	return nil
 }
 
 // firstSeed returns nil once a seed has answered, or the first of their errors.
@@ -125,13 +111,16 @@ func (n *Node) keepSeed(ctx context.Context, seed peer.AddrInfo) error {
 			delay.Reset()
 		}
 		since = time.Time{}
+		elsewhere := n.elsewhere.wait()
 		err := n.connect(ctx, seed)
 		wait := delay.Next()
 		if err != nil && ctx.Err() == nil {
 			n.trouble.note(err, n.cfg.Network.PSK != nil, time.Now().Add(wait))
 			n.log.Debug("no answer from a seed", zap.Stringer("seed", seed.ID), zap.Error(err), zap.Duration("retry", wait))
 		}
-		pause(ctx, nil, wait)
+		if pause(ctx, elsewhere, wait) {
+			delay.Reset()
+		}
 	}
 	return nil
 }
@@ -141,6 +130,7 @@ func (n *Node) keepSeed(ctx context.Context, seed peer.AddrInfo) error {
 func (n *Node) keepRemembered(ctx context.Context) error {
 	delay := retries()
 	for ctx.Err() == nil {
+		elsewhere := n.elsewhere.wait()
 		n.greet(ctx)
 		for ctx.Err() == nil {
 			change := n.changed.wait()
@@ -150,7 +140,9 @@ func (n *Node) keepRemembered(ctx context.Context) error {
 			delay.Reset()
 			pause(ctx, change, 0)
 		}
-		pause(ctx, nil, delay.Next())
+		if pause(ctx, elsewhere, delay.Next()) {
+			delay.Reset()
+		}
 	}
 	return nil
 }
@@ -186,8 +178,12 @@ func (n *Node) connect(ctx context.Context, p peer.AddrInfo) error {
 	}
 	clearBackoff(n.host, p.ID)
 	if err := n.host.Connect(ctx, p); err != nil {
+		if errors.Is(err, psk.ErrOtherKey) {
+			n.otherKey.Store(true)
+		}
 		return err
 	}
+	n.otherKey.Store(false)
 	if err := n.identify(ctx, p.ID); err != nil {
 		return err
 	}
@@ -285,15 +281,17 @@ func (n *Node) save(ctx context.Context) {
 
 func retries() pace.Backoff { return pace.Backoff{First: RetryFirst, Most: RetryMax} }
 
-// pause waits until change fires or d has passed (zero: for ever), or ctx ends.
-func pause(ctx context.Context, change <-chan struct{}, d time.Duration) {
+// pause waits until change fires, which it reports, or d has passed (zero: for ever), or ctx ends.
+func pause(ctx context.Context, change <-chan struct{}, d time.Duration) (changed bool) {
 	var timeout <-chan time.Time
 	if d > 0 {
 		timeout = time.After(d)
 	}
 	select {
 	case <-change:
+		return true
 	case <-timeout:
 	case <-ctx.Done():
 	}
+	return false
 }

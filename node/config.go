@@ -25,6 +25,8 @@ type Network struct {
 	ID    [16]byte
 	PSK   []byte // 32 bytes, secret; nil in a network without a pre-shared key
 	Seeds []peer.AddrInfo
+	// Rotation is what the key has come with, as KeyVault has kept it; nil where it came with an invite.
+	Rotation []byte
 }
 
 // Place says where a device may be reached: at multiaddrs without the /p2p part. What does not parse is left out.
@@ -73,6 +75,7 @@ type Membership struct {
 	Issuer    peer.ID            // of the invite that it joins with; empty for none
 	Token     [16]byte           // in that invite
 	Vault     member.Vault       // where the ledger lies; nil: nothing outlives the process
+	Keys      KeyVault           // where the network's key lies; nil: a new one does not outlive the process
 }
 
 // Validator judges a record; see directory.Validator.

@@ -1,10 +1,10 @@
 package node
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -33,7 +33,7 @@ const routeMailbox = "mailbox" // besides those of package reach
 
 // Deliver hands envelopes to a device in their order: over the connection that there is, or over a new one to the addresses that
 // are remembered or found in the DHT. Where the device has mailboxes they get the envelopes when it is known to be away, cannot be reached,
-// or has acknowledged nothing within DepositAfter. It returns one Handed for each envelope that the device has taken, or that at least one
+// or has acknowledged nothing within DepositAfter and was silent for SilentFor. It returns one Handed for each envelope that the device has taken, or that at least one
 // of the mailboxes has stored, always a prefix, and an error in one line when that is not all. Before Run serves it waits.
 func (n *Node) Deliver(ctx context.Context, device peer.ID, mailboxes []Mailbox, envelopes []Outgoing) ([]Handed, error) {
 	select {
@@ -58,9 +58,16 @@ func (n *Node) unreachable(err error) error {
 	return &failure{text: "the device is not reachable: " + reason(err, n.cfg.Network.PSK != nil), cause: err}
 }
 
-// hand hands envelopes to a device that is connected; acked is called when it has acknowledged the first of them.
+// hand hands envelopes to a device that is connected; acked is called when it has acknowledged the first of them. Where that takes long, the
+// connection may be dead.
 func (n *Node) hand(ctx context.Context, device peer.ID, envelopes []Outgoing, acked func()) ([]Handed, error) {
-	accepted, err := n.sender.DeliverWatched(ctx, device, envelopes, acked)
+	watched, end := context.WithCancel(ctx)
+	defer end()
+	n.heard.WhenSilent(watched, device, DoubtAfter, func() { n.ways.Doubt(device) })
+	accepted, err := n.sender.DeliverWatched(ctx, device, envelopes, func() {
+		n.heard.Note(device, time.Now())
+		acked()
+	})
 	if err != nil {
 		err = &failure{text: "the device has not confirmed: " + n.streamReason(device, err), cause: err}
 	}
@@ -71,15 +78,30 @@ func (n *Node) hand(ctx context.Context, device peer.ID, envelopes []Outgoing, a
 	return handed, err
 }
 
+// receive gives the messenger what devices bring, and takes it for a sign of life.
+func (n *Node) receive(m Messenger) direct.Receive {
+	return func(ctx context.Context, from peer.ID, envelopes [][]byte) (tags [][]byte, err error) {
+		n.heard.Note(from, time.Now())
+		return m.Receive(ctx, from, envelopes)
+	}
+}
+
 // route says how a device is connected: by the best of its connections.
 func (n *Node) route(device peer.ID) string {
-	route := ""
+	if c := n.best(device); c != nil {
+		return n.ways.Route(c)
+	}
+	return reach.Direct // it is gone again
+}
+
+// best returns the connection to a device that streams take: any rather than a circuit. It is nil where there is none.
+func (n *Node) best(device peer.ID) (best network.Conn) {
 	for _, c := range n.host.Network().ConnsToPeer(device) {
-		if r := n.ways.Route(c); route == "" || route == reach.Relayed {
-			route = r
+		if best == nil || n.ways.Route(best) == reach.Relayed {
+			best = c
 		}
 	}
-	return cmp.Or(route, reach.Direct) // it is gone again
+	return best
 }
 
 // openDirect opens a stream for envelopes on a connection that exists.

@@ -11,7 +11,8 @@ import (
 )
 
 // deliverOrDeposit hands envelopes to a device that has mailboxes: to the device itself, or to them when it is known to be away, cannot be
-// reached, or has acknowledged nothing for a while.
+// reached, or has acknowledged nothing for a while. A device that is connected and not silent is only slow: what goes to its mailboxes as well,
+// and comes to it from there, would make it slower.
 func (n *Node) deliverOrDeposit(ctx context.Context, device peer.ID, mailboxes []Mailbox, envelopes []Outgoing) ([]Handed, error) {
 	if away := n.absent.reason(device, time.Now()); away != nil && !n.connected(device) {
 		handed, err := n.deposit(ctx, device, mailboxes, envelopes)
@@ -19,19 +20,25 @@ func (n *Node) deliverOrDeposit(ctx context.Context, device peer.ID, mailboxes [
 	}
 	t := n.begin(ctx, device, envelopes)
 	defer t.leave()
-	late := time.NewTimer(DepositAfter)
+	late, last := time.NewTimer(DepositAfter), time.Now().Add(DepositAtLast)
 	defer late.Stop()
-	select {
-	case <-t.acked: // it takes them
-		<-t.done
-		return t.handed, t.err
-	case <-t.done:
-		if t.err == nil || len(t.handed) > 0 || ctx.Err() != nil {
+	for waiting := true; waiting; {
+		waiting = false
+		select {
+		case <-t.acked: // it takes them
+			<-t.done
 			return t.handed, t.err
-		}
-	case <-late.C:
-		if !n.connected(device) {
-			n.absent.note(device, errLate, time.Now())
+		case <-t.done:
+			if t.err == nil || len(t.handed) > 0 || ctx.Err() != nil {
+				return t.handed, t.err
+			}
+		case <-late.C:
+			if !n.connected(device) {
+				n.absent.note(device, errLate, time.Now())
+			} else if more := n.heard.Patience(device, time.Now(), last); more > 0 {
+				late.Reset(more)
+				waiting = true
+			}
 		}
 	}
 	handed, err := n.deposit(ctx, device, mailboxes, envelopes)
@@ -183,6 +190,13 @@ func (a *absences) over(device peer.ID) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	delete(a.known, device)
+}
+
+// clear forgets all: we may reach others now.
+func (a *absences) clear() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	clear(a.known)
 }
 
 // reason returns why a device is taken to be away, or nil.

@@ -13,17 +13,18 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/libp2p/go-libp2p/p2p/security/noise"
 	quic "github.com/libp2p/go-libp2p/p2p/transport/quic"
-	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
 
 	"parley/node/internal/guard"
+	"parley/node/internal/road"
+	"parley/node/psk"
 	"parley/node/reach"
 )
 
 // newHost makes the libp2p host of a node: TCP with Noise and yamux, QUIC where the network has no pre-shared key, circuits through seeds, and
-// nothing else. Without listen addresses it only dials.
-func newHost(cfg Config, listen, announced []ma.Multiaddr, k *knocks, g *guard.Guard, good *reach.Confirmed) (host.Host, error) {
+// nothing else. Without listen addresses it only dials. ring holds the pre-shared key; nil in a network without.
+func newHost(cfg Config, listen, announced []ma.Multiaddr, ring *psk.Ring, g *guard.Guard, good *reach.Confirmed) (host.Host, error) {
 	key, err := crypto.UnmarshalEd25519PrivateKey(cfg.Key)
 	if err != nil {
 		return nil, fmt.Errorf("read device key: %w", err)
@@ -40,7 +41,6 @@ func newHost(cfg Config, listen, announced []ma.Multiaddr, k *knocks, g *guard.G
 		libp2p.Identity(key),
 		libp2p.UserAgent("parley"),
 		libp2p.ProtocolVersion(cfg.Network.version()),
-		libp2p.Transport(tcp.NewTCPTransport),
 		libp2p.Security(noise.ID, noise.New),
 		libp2p.Muxer(yamux.ID, yamux.DefaultTransport),
 		libp2p.DisableMetrics(),
@@ -52,12 +52,9 @@ func newHost(cfg Config, listen, announced []ma.Multiaddr, k *knocks, g *guard.G
 			return append(rank(slices.Concat(announced, good.Addresses()), addrs), circuits(addrs)...)
 		}),
 		listenOption(listen),
+		libp2p.ConnectionGater(g),
 	}
-	if cfg.Network.PSK != nil {
-		options = append(options, libp2p.PrivateNetwork(cfg.Network.PSK), libp2p.ConnectionGater(guard.Both(k, g)))
-	} else {
-		options = append(options, libp2p.Transport(quic.NewTransport), libp2p.ConnectionGater(g))
-	}
+	options = append(options, transports(ring)...)
 	self, err := peer.IDFromPrivateKey(key)
 	if err != nil {
 		return nil, fmt.Errorf("read device key: %w", err)
@@ -70,12 +67,20 @@ func newHost(cfg Config, listen, announced []ma.Multiaddr, k *knocks, g *guard.G
 	return h, nil
 }
 
+// transports are those of a network: under its keys, or without.
+func transports(ring *psk.Ring) []libp2p.Option {
+	if ring != nil {
+		return []libp2p.Option{libp2p.Transport(ring.Transport)}
+	}
+	return []libp2p.Option{libp2p.Transport(road.NewTCP), libp2p.Transport(quic.NewTransport), libp2p.QUICReuse(road.NewQUIC)}
+}
+
 // ways is what the node is for those who want to reach it.
 func ways(cfg Config, self peer.ID, announced []ma.Multiaddr) reach.Config {
 	seeds := slices.DeleteFunc(slices.Clone(cfg.Network.Seeds), func(s peer.AddrInfo) bool { return s.ID == self })
 	return reach.Config{
 		Open: cfg.Seed || len(announced) > 0, Relays: cfg.Seed, PortMap: cfg.PortMap && !onlyHere(cfg), Seeds: seeds,
-		Dialling: reach.Dialling{Key: cfg.Network.PSK, Version: cfg.Network.version()},
+		Dialling: reach.Dialling{Version: cfg.Network.version()},
 	}
 }
 

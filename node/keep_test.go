@@ -192,6 +192,30 @@ func TestConnectedAndSilent(t *testing.T) {
 	p.gets(letters(1))
 }
 
+// TestSlowIsNotAway leaves mailboxes alone while Bob, who has acknowledged a letter a moment ago, takes his time with the next one.
+func TestSlowIsNotAway(t *testing.T) {
+	p := newPost(t, 1)
+	var came atomic.Int32
+	p.bob.Stop()
+	p.bob.Inbox.Before = func(context.Context, peer.ID, [][]byte) error {
+		if came.Add(1) == 2 {
+			<-time.After(node.DepositAfter + time.Second)
+		}
+		return nil
+	}
+	p.bob.Start()
+	p.keeps()
+	for _, letter := range letters(2) {
+		handed, err := p.send(letter)
+		if err != nil || len(handed) != 1 || handed[0].Route != "lan" || !handed[0].Acked {
+			t.Errorf("%+v, %v", handed, err)
+		}
+	}
+	if all := p.stores[0].All(); all.Boxes != 0 {
+		t.Errorf("%d boxes were deposited", all.Boxes)
+	}
+}
+
 // TestKnownToBeAway does not dial a device again that has just been dialled in vain, and goes to it directly once it has connected.
 func TestKnownToBeAway(t *testing.T) {
 	p := newPost(t, 1)

@@ -6,13 +6,20 @@ import "time"
 const (
 	// DialTimeout bounds one attempt to connect, in time for TCP, the key check, Noise and identify at a round trip of 800 ms.
 	DialTimeout = 5 * time.Second
-	// KnockTimeout bounds the look at who takes connections after a Join was answered by nobody: it delays what people are told.
-	KnockTimeout = 500 * time.Millisecond
+	// LeaveTimeout bounds how long a Join that succeeded waits for the end of the exchange: a round trip or two.
+	LeaveTimeout = time.Second
 	// DialTimeoutLocal is the same for addresses of a LAN: those of yesterday's LAN lead nowhere, and must not hold up others.
 	DialTimeoutLocal = 2 * time.Second
 	// DepositAfter is how long a device has to acknowledge something before its mailboxes get the envelopes: a dial over a slow line, and
-	// what people wait for a tick.
+	// what people wait for a tick. It gets more where it is connected and has acknowledged or sent an envelope lately.
 	DepositAfter = 3 * time.Second
+	// DoubtAfter is how long a device that seems to be connected may give no sign of life before somebody has to answer at its connections.
+	DoubtAfter = 3 * time.Second
+	// SilentFor is how long a device that is connected has to be silent before it is given up so: on a line that loses three of ten packets each
+	// way, one word of ten takes longer than DepositAfter, and few longer than this.
+	SilentFor = 10 * time.Second
+	// DepositAtLast ends that in any case, in time for a deposit before the messenger gives the attempt up: a device may talk and not listen.
+	DepositAtLast = 30 * time.Second
 	// AwayFor is how long a device that could not be reached is taken to be away, unless it connects: its mailboxes get everything at
 	// once.
 	AwayFor = 30 * time.Second
@@ -20,9 +27,10 @@ const (
 	SeedConnections = 3
 	// MaxSeeds is how many seeds a network may list: a few times what is used at once.
 	MaxSeeds = 16
-	// RetryFirst and RetryMax bound the back-off between attempts to connect to a seed or a remembered peer.
+	// RetryFirst and RetryMax bound the back-off between attempts to connect to a seed or a remembered peer: once a line is back, what has waited is
+	// to arrive within a minute.
 	RetryFirst = 500 * time.Millisecond
-	RetryMax   = 60 * time.Second
+	RetryMax   = 30 * time.Second
 	// FewPeers is how many connections are enough to stop dialling remembered peers when no seed answers.
 	FewPeers = 4
 	// GreetPeers is how many remembered peers are dialled in one round, most recently seen first: contacts that wait for us learn
@@ -153,9 +161,6 @@ const (
 	ConnsHigh     = 64
 	SeedConnsLow  = 128
 	SeedConnsHigh = 160
-	// KnockLife is how long a connection that came in has to show that it has the network's key, before it is counted as one without it: as long
-	// as libp2p gives a handshake.
-	KnockLife = 15 * time.Second
 	// ForeignGrace is how long a node of another network stays connected: long enough for it to hear that it is one.
 	ForeignGrace = time.Second
 	// ConnGrace is how long a new connection is left alone: long enough to show what it is for.

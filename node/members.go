@@ -14,44 +14,51 @@ import (
 
 	"parley/node/internal/guard"
 	"parley/node/member"
+	"parley/node/psk"
 	"parley/node/reach"
 )
 
 // build makes a host, puts the gate around it, and a node around both.
 func build(cfg Config, listen, announced []ma.Multiaddr) (*Node, error) {
-	g := newGuard(cfg)
-	k := newKnocks(func(from ma.Multiaddr) { g.Note(guard.WrongKey, "", from) })
-	good := reach.NewConfirmed()
-	h, err := newHost(cfg, listen, announced, k, g, good)
+	ring, err := openRing(cfg.Network)
 	if err != nil {
 		return nil, err
 	}
-	n, err := enclose(cfg, h, announced, g, good)
+	g, good := newGuard(cfg), reach.NewConfirmed()
+	if ring != nil {
+		ring.Tell(func(from ma.Multiaddr) { g.Note(guard.WrongKey, "", from) })
+	}
+	h, err := newHost(cfg, listen, announced, ring, g, good)
+	if err != nil {
+		return nil, err
+	}
+	n, err := enclose(cfg, h, announced, ring, g, good)
 	if err != nil {
 		return nil, errors.Join(err, h.Close())
 	}
-	n.knocks = k
 	return n, nil
 }
 
 // Refused counts what was refused in this run, by reason: a closed set, of which all are there.
 func (n *Node) Refused() map[string]uint64 {
 	all := n.guard.Refused()
-	all[guard.WrongKey.String()] += uint64(n.knocks.count())
+	if n.ring != nil {
+		all[guard.WrongKey.String()] += uint64(n.ring.Wrong())
+	}
 	return all
 }
 
-// enclose puts the gate around a host, and a node around both.
-func enclose(cfg Config, h host.Host, announced []ma.Multiaddr, g *guard.Guard, good *reach.Confirmed) (*Node, error) {
+// enclose puts the gate around a host, and a node around both. ring is nil in a network without a key.
+func enclose(cfg Config, h host.Host, announced []ma.Multiaddr, ring *psk.Ring, g *guard.Guard, good *reach.Confirmed) (*Node, error) {
 	m := cfg.Member
-	ledger, err := member.Open(member.Config{
+	ledger, err := member.Open(keyed(cfg, ring, member.Config{
 		Network:   member.Network{ID: cfg.Network.ID, IDOf: m.IDOf, Proven: m.Proven},
 		Claim:     member.Claim{Device: member.Key(cfg.Key.Public().(ed25519.PublicKey)), Account: m.Account, Proof: m.Proof},
 		Device:    cfg.Key,
 		Authority: m.Authority,
 		Closed:    m.Closed,
 		Vault:     m.Vault,
-	}, time.Now())
+	}), time.Now())
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +69,7 @@ func enclose(cfg Config, h host.Host, announced []ma.Multiaddr, g *guard.Guard, 
 	if err != nil {
 		return nil, err
 	}
-	return assemble(cfg, gate, ledger, announced, g, good), nil
+	return assemble(cfg, gate, ledger, announced, ring, g, good), nil
 }
 
 // mayCall reports whether there is any sense in connecting to a peer: who is no member yet is let in by who has invited it, and by nobody else.

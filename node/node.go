@@ -20,9 +20,11 @@ import (
 	"parley/node/directory"
 	"parley/node/internal/book"
 	"parley/node/internal/guard"
+	"parley/node/internal/signs"
 	"parley/node/mailbox"
 	"parley/node/member"
 	"parley/node/prekey"
+	"parley/node/psk"
 	"parley/node/reach"
 )
 
@@ -60,7 +62,8 @@ type Node struct {
 	host      host.Host // the gate
 	gate      *member.Gate
 	members   *member.Ledger
-	knocks    *knocks
+	ring      *psk.Ring // nil in a network without a pre-shared key
+	otherKey  atomic.Bool
 	guard     *guard.Guard
 	announced []ma.Multiaddr
 	confirmed *reach.Confirmed // of our addresses, by seeds
@@ -72,19 +75,21 @@ type Node struct {
 	mailboxes *mailbox.Server // nil where the node hosts none
 	keeper    *mailbox.Keeper
 	absent    *absences
+	heard     *signs.Signs
 	attempts  *attempts
 
-	shelf   *directory.Shelf
-	dials   *dials
-	table   atomic.Pointer[dht.IpfsDHT] // nil while the node does not run
-	due     *pending                    // records to put into the DHT
-	walks   chan struct{}               // one in it for each walk to the servers around a key
-	book    *book.Book                  // whom it remembers
-	found   chan peer.AddrInfo          // on the LAN
-	changed *pulse                      // connections came or went
-	joined  atomic.Bool
-	trouble *trouble
-	serving chan struct{} // closed when Run serves
+	shelf     *directory.Shelf
+	dials     *dials
+	table     atomic.Pointer[dht.IpfsDHT] // nil while the node does not run
+	due       *pending                    // records to put into the DHT
+	walks     chan struct{}               // one in it for each walk to the servers around a key
+	book      *book.Book                  // whom it remembers
+	found     chan peer.AddrInfo          // on the LAN
+	changed   *pulse                      // connections came or went
+	elsewhere *pulse                      // this machine has other addresses, or has slept
+	joined    atomic.Bool
+	trouble   *trouble
+	serving   chan struct{} // closed when Run serves
 
 	closing sync.Once
 }
@@ -120,14 +125,14 @@ func New(cfg Config) (*Node, error) {
 }
 
 // assemble puts a node around its host, which is behind the gate.
-func assemble(cfg Config, h *member.Gate, members *member.Ledger, announced []ma.Multiaddr, g *guard.Guard, good *reach.Confirmed) *Node {
+func assemble(cfg Config, h *member.Gate, members *member.Ledger, announced []ma.Multiaddr, ring *psk.Ring, g *guard.Guard, good *reach.Confirmed) *Node {
 	n := &Node{
 		cfg:       cfg,
 		log:       cfg.logger(),
 		host:      h,
 		gate:      h,
 		members:   members,
-		knocks:    newKnocks(func(ma.Multiaddr) {}),
+		ring:      ring,
 		guard:     g,
 		confirmed: good,
 		announced: announced,
@@ -138,16 +143,18 @@ func assemble(cfg Config, h *member.Gate, members *member.Ledger, announced []ma
 		book:      book.New(BookSize, MaxPeerAddresses),
 		found:     make(chan peer.AddrInfo, LANQueue),
 		changed:   newPulse(),
+		elsewhere: newPulse(),
 		trouble:   &trouble{},
 		serving:   make(chan struct{}),
 		mailboxes: newMailboxes(cfg, h, g),
 		absent:    newAbsences(),
+		heard:     signs.New(BookSize, SilentFor),
 		attempts:  &attempts{},
 	}
 	roads := ways(cfg, h.ID(), announced)
-	roads.Dialling.Gater, roads.Confirmed = g, good
+	roads.Dialling.Gater, roads.Dialling.Transports, roads.Confirmed = g, transports(ring), good
 	roads.Refused = func(p peer.ID, at ma.Multiaddr) { g.Refuse(guard.Relay, p, at) }
-	n.ways = reach.New(h, roads, h.Admits, n.log)
+	n.ways = reach.New(h, roads, h.Admits, n.moved, n.log)
 	n.keeper = mailbox.NewKeeper(h, n.reach, func(err error) string { return reason(err, cfg.Network.PSK != nil) }, n.log)
 	for _, s := range cfg.Network.Seeds {
 		if s.ID != h.ID() {
@@ -171,7 +178,7 @@ func (n *Node) Run(ctx context.Context, m Messenger) (err error) {
 	n.recall(ctx)
 
 	n.sender = direct.NewSender(n.openDirect, m)
-	receiver := direct.NewReceiver(m.Receive, m, n.isContact)
+	receiver := direct.NewReceiver(n.receive(m), m, n.isContact)
 	receiver.Serve(n.host)
 	answerer := directory.NewServer(n.shelf)
 	answerer.Serve(n.host)

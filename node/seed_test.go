@@ -171,7 +171,10 @@ func TestSeedMeetsConnectionFlood(t *testing.T) {
 			})
 		}
 		flooding.Wait()
-		nodetest.WaitFor(t, "those who said nothing to be counted", func() bool { return s.home.Refused()["wrong_key"] > 0 })
+		nodetest.WaitFor(t, "those who said nothing, and those who are no members, to be counted", func() bool {
+			counted := s.home.Refused()
+			return counted["wrong_key"] > 0 && counted["no_member"] > 0
+		})
 	}, "not_admitted", "no_member", "wrong_key")
 	t.Logf("%d of %d connections were made", accepted.Load(), n)
 	for _, d := range []*nodetest.Device{s.alice, s.bob} {

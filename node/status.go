@@ -15,6 +15,7 @@ import (
 	"parley/node/direct"
 	"parley/node/internal/book"
 	"parley/node/member"
+	"parley/node/psk"
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -40,14 +41,15 @@ func (n *Node) Peers() []Peer {
 	var peers []Peer
 	for _, id := range n.peers() {
 		conns := n.host.Network().ConnsToPeer(id)
-		if len(conns) == 0 {
+		best := n.best(id)
+		if best == nil || len(conns) == 0 {
 			continue
 		}
 		oldest := slices.MinFunc(conns, func(a, b network.Conn) int { return a.Stat().Opened.Compare(b.Stat().Opened) })
 		peers = append(peers, Peer{
 			ID:      id,
-			Address: oldest.RemoteMultiaddr().String(),
-			Route:   n.route(id),
+			Address: best.RemoteMultiaddr().String(),
+			Route:   n.ways.Route(best),
 			Seed:    n.isSeed(id),
 			Since:   oldest.Stat().Opened,
 			RTT:     n.host.Peerstore().LatencyEWMA(id),
@@ -110,6 +112,9 @@ func (n *Node) Warning() string {
 	if n.members.Standing() == member.Revoked {
 		return member.Revoked.Error()
 	}
+	if n.OtherKey() && n.members.Member() {
+		return "the network has another key now, which was changed while this device was away"
+	}
 	if len(n.seeds) == 0 || n.SeedsConnected() > 0 {
 		return ""
 	}
@@ -124,7 +129,7 @@ type trouble struct {
 	retry   time.Time
 }
 
-func (t *trouble) note(err error, psk bool, retry time.Time) {
+func (t *trouble) note(err error, private bool, retry time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.retry = retry
@@ -132,7 +137,7 @@ func (t *trouble) note(err error, psk bool, retry time.Time) {
 		return
 	}
 	v := member.Verdict(0)
-	t.reason, t.refused = reason(err, psk), errors.As(err, &v)
+	t.reason, t.refused = reason(err, private), errors.As(err, &v)
 }
 
 // String says what went wrong and when the next attempt is.
@@ -177,12 +182,12 @@ func (n *Node) streamReason(device peer.ID, err error) string {
 }
 
 // reason says in a few words why a connection failed: the most telling of the failures at its addresses.
-func reason(err error, psk bool) string {
+func reason(err error, private bool) string {
 	var dial *swarm.DialError
 	if errors.As(err, &dial) && len(dial.DialErrors) > 0 {
 		best := dialReason{}
 		for i := range dial.DialErrors {
-			best = best.better(addressReason(&dial.DialErrors[i], psk))
+			best = best.better(addressReason(&dial.DialErrors[i], private))
 		}
 		return best.text
 	}
@@ -218,14 +223,16 @@ func (r dialReason) better(other dialReason) dialReason {
 
 // addressReason translates the failure at one address. A node that has another network key, or none, shows itself by a closed
 // connection or by a handshake that is noise.
-func addressReason(e *swarm.TransportError, psk bool) dialReason {
+func addressReason(e *swarm.TransportError, private bool) dialReason {
 	text := e.Cause.Error()
 	garbled := errors.Is(e.Cause, syscall.ECONNRESET) || errors.Is(e.Cause, io.EOF) ||
 		strings.Contains(text, "too large") || strings.Contains(text, "failed to negotiate") || strings.Contains(text, "varint")
 	switch {
+	case errors.Is(e.Cause, psk.ErrOtherKey):
+		return dialReason{5, fmt.Sprintf("the node at %s has another network key", e.Address)}
 	case strings.Contains(text, "peer id mismatch"):
 		return dialReason{6, fmt.Sprintf("another node answers at %s", e.Address)}
-	case garbled && psk:
+	case garbled && private:
 		return dialReason{5, fmt.Sprintf("the node at %s has another network key", e.Address)}
 	case garbled:
 		return dialReason{4, fmt.Sprintf("the node at %s closed the connection", e.Address)}

@@ -166,7 +166,7 @@ func (c *crowd) node(address string, serve bool, seeds ...peer.AddrInfo) *Node {
 		id = c.id()
 	}
 	gate, ledger := c.host(id, address)
-	n := assemble(cfg, gate, ledger, nil, newGuard(cfg), reach.NewConfirmed())
+	n := assemble(cfg, gate, ledger, nil, nil, newGuard(cfg), reach.NewConfirmed())
 	if err := n.startDHT(serve); err != nil {
 		c.t.Fatal(err)
 	}

@@ -51,6 +51,7 @@ func (n *Node) watch(ctx context.Context, events event.Subscription, m Messenger
 			switch e := e.(type) {
 			case event.EvtPeerIdentificationCompleted:
 				n.identified(e.Peer, []network.Conn{e.Conn}, e.ListenAddrs, m)
+				n.ways.Another(e.Conn)
 			case member.EvtAdmitted:
 				n.admitted(e.Peer, m)
 			case event.EvtPeerConnectednessChanged:
@@ -125,6 +126,15 @@ func (n *Node) connectedness(p peer.ID, c network.Connectedness) {
 	if len(n.host.Network().Peers()) == 0 {
 		n.due.all()
 	}
+	n.changed.fire()
+}
+
+// moved is called when this machine has got other addresses or has slept: whoever waits to try again tries now, and who could not be reached may be
+// reachable from here.
+func (n *Node) moved() {
+	n.absent.clear()
+	n.due.all()
+	n.elsewhere.fire()
 	n.changed.fire()
 }
 

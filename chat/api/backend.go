@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
@@ -13,6 +14,7 @@ import (
 type Backend interface {
 	Node
 	Network
+	NetworkKey
 	Contacts
 	Links
 	Strangers
@@ -41,6 +43,18 @@ type Network interface {
 	// RevokeMember throws all devices of an account out, for good, and, if asked, whom they have let in. An account that no member has is
 	// chat.CodeTarget.
 	RevokeMember(ctx context.Context, account chat.AccountID, withInvited bool) error
+}
+
+// NetworkKey is the network's pre-shared key, which is never shown. Only the device that made the network can change it: for others that is
+// chat.CodeRefused, as it is where there is no key.
+type NetworkKey interface {
+	// KeyRotation says when the key was changed, and who has followed.
+	KeyRotation(ctx context.Context) (chat.KeyRotation, error)
+	// RotateKey makes a new key, and lets the one before it be good for a while: zero for chat.KeyGrace. The error has chat.CodeRefused while
+	// another one is, too.
+	RotateKey(ctx context.Context, grace time.Duration) (chat.KeyRotation, error)
+	// EndKeyGrace makes the key before worthless now. Where it is, the error has chat.CodeRefused.
+	EndKeyGrace(ctx context.Context) (chat.KeyRotation, error)
 }
 
 // Contacts is the address book.

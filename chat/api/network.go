@@ -10,7 +10,7 @@ import (
 	"parley/chat"
 )
 
-// Who is on the network, both ends.
+// Who is on the network, and its key, both ends.
 
 func (s *Server) postInvite(r *http.Request) (reply, error) {
 	var want inviteOptionsShape
@@ -148,4 +148,79 @@ func (s memberShape) parse() (chat.Member, error) {
 		Since: s.Since.Time, Revoked: s.Revoked, Self: s.Self,
 	}
 	return m, r.err
+}
+
+// The network's key, both ends. The key itself is never said.
+
+func (s *Server) getKey(r *http.Request) (reply, error) {
+	k, err := s.backend.KeyRotation(r.Context())
+	return reply{body: shapeKey(k)}, err
+}
+
+func (s *Server) postRotateKey(r *http.Request) (reply, error) {
+	var want graceShape
+	if err := decode(r.Body, &want); err != nil {
+		return reply{}, err
+	}
+	grace := time.Duration(0)
+	if want.Grace != "" {
+		var err error
+		if grace, err = time.ParseDuration(want.Grace); err != nil || grace == 0 {
+			return reply{}, invalid("grace=%.40q: want a time like 168h", want.Grace)
+		}
+	}
+	k, err := s.backend.RotateKey(r.Context(), grace)
+	return reply{body: shapeKey(k)}, err
+}
+
+func (s *Server) postEndKeyGrace(r *http.Request) (reply, error) {
+	k, err := s.backend.EndKeyGrace(r.Context())
+	return reply{body: shapeKey(k)}, err
+}
+
+// KeyRotation implements Backend.
+func (c *Client) KeyRotation(ctx context.Context) (chat.KeyRotation, error) {
+	return one(ctx, c, call{method: "GET", path: "/network/key"}, keyShape.parse)
+}
+
+// RotateKey implements Backend. When its connection drops, the key may have been changed: KeyRotation says so.
+func (c *Client) RotateKey(ctx context.Context, grace time.Duration) (chat.KeyRotation, error) {
+	var want graceShape
+	if grace != 0 {
+		want.Grace = grace.String()
+	}
+	return one(ctx, c, call{method: "POST", path: "/network/key/rotate", body: want}, keyShape.parse)
+}
+
+// EndKeyGrace implements Backend.
+func (c *Client) EndKeyGrace(ctx context.Context) (chat.KeyRotation, error) {
+	return one(ctx, c, call{method: "POST", path: "/network/key/end", body: struct{}{}}, keyShape.parse)
+}
+
+type graceShape struct {
+	Grace string `json:"grace,omitempty"`
+}
+
+type keyShape struct {
+	Private  bool          `json:"private"`
+	Own      bool          `json:"own"`
+	Made     stamp         `json:"made,omitzero"`
+	Ends     stamp         `json:"ends,omitzero"`
+	Followed []memberShape `json:"followed"`
+	Behind   []memberShape `json:"behind"`
+}
+
+func shapeKey(k chat.KeyRotation) keyShape {
+	return keyShape{
+		Private: k.Private, Own: k.Own, Made: stamp{k.Made}, Ends: stamp{k.Ends},
+		Followed: listOf(k.Followed, shapeMember).Items, Behind: listOf(k.Behind, shapeMember).Items,
+	}
+}
+
+func (s keyShape) parse() (k chat.KeyRotation, err error) {
+	k = chat.KeyRotation{Private: s.Private, Own: s.Own, Made: s.Made.Time, Ends: s.Ends.Time}
+	if k.Followed, err = itemsOf(s.Followed, memberShape.parse); err == nil {
+		k.Behind, err = itemsOf(s.Behind, memberShape.parse)
+	}
+	return k, err
 }

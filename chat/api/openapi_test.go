@@ -99,6 +99,30 @@ type asked struct {
 	status                    int
 }
 
+// aboutTheNetwork asks for everything about invites, members and the network's key.
+func (w town) aboutTheNetwork() []asked {
+	return []asked{
+		{"POST", "/invites", "/invites", "{}", 201},
+		{"POST", "/invites", "/invites", `{"for":"Dave","uses":2,"ttl":"1h"}`, 201},
+		{"POST", "/invites", "/invites", `{"ttl":"soon"}`, 400},
+		{"GET", "/invites", "/invites", "", 200},
+		{"DELETE", "/invites/{id}", "/invites/01010200", "", 200},
+		{"DELETE", "/invites/{id}", "/invites/ffff", "", 404},
+		{"GET", "/members", "/members", "", 200},
+		{"GET", "/network/key", "/network/key", "", 200},
+		{"POST", "/network/key/end", "/network/key/end", "{}", 403},
+		{"POST", "/network/key/rotate", "/network/key/rotate", `{"grace":"soon"}`, 400},
+		{"POST", "/network/key/rotate", "/network/key/rotate", `{"grace":"0s"}`, 400},
+		{"POST", "/network/key/rotate", "/network/key/rotate", `{"grace":"1h"}`, 200},
+		{"POST", "/network/key/rotate", "/network/key/rotate", `{}`, 403},
+		{"GET", "/network/key", "/network/key", "", 200},
+		{"POST", "/network/key/end", "/network/key/end", "{}", 200},
+		{"POST", "/members/{account}/revoke", "/members/" + w.carol.Account().String() + "/revoke", `{"with_invited":true}`, 200},
+		{"POST", "/members/{account}/revoke", "/members/carol/revoke", `{}`, 400},
+		{"GET", "/members", "/members", "", 200},
+	}
+}
+
 func TestAnswersAreAsDocumented(t *testing.T) {
 	w := newTown(t)
 	w.says(t, "one")
@@ -117,21 +141,11 @@ func TestAnswersAreAsDocumented(t *testing.T) {
 	d := r.document()
 	waits := w.says(t, "five")
 	history, message := "/conversations/"+w.with.String()+"/messages", "/messages/"+stuck.ID.String()
-	r.answersAreDocumented(d, append(people, []asked{
+	r.answersAreDocumented(d, append(append(people, w.aboutTheNetwork()...), []asked{
 		{"GET", "/openapi.json", "/openapi.json", "", 200},
 		{"GET", "/version", "/version", "", 200},
 		{"GET", "/status", "/status", "", 200},
 		{"GET", "/peers", "/peers", "", 200},
-		{"POST", "/invites", "/invites", "{}", 201},
-		{"POST", "/invites", "/invites", `{"for":"Dave","uses":2,"ttl":"1h"}`, 201},
-		{"POST", "/invites", "/invites", `{"ttl":"soon"}`, 400},
-		{"GET", "/invites", "/invites", "", 200},
-		{"DELETE", "/invites/{id}", "/invites/01010200", "", 200},
-		{"DELETE", "/invites/{id}", "/invites/ffff", "", 404},
-		{"GET", "/members", "/members", "", 200},
-		{"POST", "/members/{account}/revoke", "/members/" + w.carol.Account().String() + "/revoke", `{"with_invited":true}`, 200},
-		{"POST", "/members/{account}/revoke", "/members/carol/revoke", `{}`, 400},
-		{"GET", "/members", "/members", "", 200},
 		{"GET", "/conversations", "/conversations", "", 200},
 		{"GET", "/conversations/{conversation}/messages", history + "?limit=2", "", 200},
 		{"GET", "/conversations/{conversation}/messages", history, "", 200},

@@ -17,11 +17,18 @@ type Members struct {
 	mu      sync.Mutex
 	invites []chat.NetworkInvite
 	devices []chat.MemberDevice
+	psk     []byte // the network's key, once it was changed
+	key     chat.NetworkKeyState
+	// First is the network's key before it is changed.
+	First []byte
 	// Refuses, when set, is what every change fails with.
 	Refuses error
 }
 
-var _ chat.Members = (*Members)(nil)
+var (
+	_ chat.Members    = (*Members)(nil)
+	_ chat.NetworkKey = (*Members)(nil)
+)
 
 // NewMembers returns those of a network that a device of an account has made.
 func NewMembers(id *chat.Identity) *Members {
@@ -85,4 +92,53 @@ func (m *Members) RevokeMembers(devices []peer.ID, _ bool) error {
 		}
 	}
 	return m.Refuses
+}
+
+// NetworkKey implements chat.NetworkKey.
+func (m *Members) NetworkKey() []byte {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.psk == nil {
+		return m.First
+	}
+	return m.psk
+}
+
+// RotateKey implements chat.NetworkKey. Nobody follows but the device itself, which is the first.
+func (m *Members) RotateKey(grace time.Duration) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.Refuses != nil {
+		return m.Refuses
+	}
+	m.psk = make([]byte, 32)
+	_, err := rand.Read(m.psk)
+	m.key = chat.NetworkKeyState{Made: time.Now(), Ends: time.Now().Add(grace), Followed: []peer.ID{m.devices[0].Device}}
+	return err
+}
+
+// EndKeyGrace implements chat.NetworkKey.
+func (m *Members) EndKeyGrace() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.Refuses == nil && !time.Now().Before(m.key.Ends) {
+		return errors.New("there is no grace to end")
+	}
+	if m.Refuses == nil {
+		m.key.Ends = time.Now()
+	}
+	return m.Refuses
+}
+
+// KeyRotation implements chat.NetworkKey.
+func (m *Members) KeyRotation() chat.NetworkKeyState {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	k := m.key
+	for _, d := range m.devices[1:] {
+		if !k.Made.IsZero() && !d.Revoked {
+			k.Behind = append(k.Behind, d.Device)
+		}
+	}
+	return k
 }

@@ -64,6 +64,7 @@ func (s *Scene) Person(name string, store chat.Store) *Person {
 		s.T.Fatal(err)
 	}
 	p := &Person{Name: name, Identity: identity, Store: store, Links: &Links{key: chat.NewLinkKey()}, Keys: keys, Town: NewMembers(identity), scene: s}
+	p.Town.First = s.Network.PSK
 	p.Messenger = p.messenger(nil)
 	return p
 }
@@ -107,7 +108,7 @@ func (p *Person) messenger(join *chat.Invite) *chat.Messenger {
 	}
 	return chat.New(chat.Config{
 		Identity: p.Identity, Name: p.Name, Network: p.scene.Network, Join: join, Links: p.Links, Store: p.Store, Keys: p.Keys, Instance: p.Keys,
-		OnlyCopy: p.OnlyCopy, Transport: port, Directory: port, Members: p.Town, Hosts: port, Clock: clock, Logger: log,
+		OnlyCopy: p.OnlyCopy, Transport: port, Directory: port, Members: p.Town, NetKey: p.Town, Hosts: port, Clock: clock, Logger: log,
 	})
 }
 

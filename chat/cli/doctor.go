@@ -78,10 +78,11 @@ func gather(c *cli.Context, h *home.Home) (f doctor.Facts, err error) {
 		return f, nil // no node runs, which is what it says
 	}
 	defer client.Close()
-	var err1, err2, err3 error
+	var err1, err2, err3, err4 error
 	f.Up = true
 	f.Status, err1 = client.Status(c.Context)
 	f.Peers, err2 = client.Peers(c.Context)
 	f.Own, err3 = client.Mailboxes(c.Context)
-	return f, errors.Join(err1, err2, err3)
+	f.Key, err4 = client.KeyRotation(c.Context)
+	return f, errors.Join(err1, err2, err3, err4)
 }

@@ -271,9 +271,7 @@ func shorten(dir string) string {
 
 // join tries once to become a member of the network. It is no error when that is not possible now; when the invite is no good it is one.
 func (a *App) join(c *cli.Context, h *home.Home, id *chat.Identity, invite chat.Invite) error {
-	ctx, cancel := context.WithTimeout(c.Context, probeTime)
-	defer cancel()
-	err := a.Join(ctx, h, id)
+	err := a.tryJoin(c, h, id)
 	if err == nil {
 		fmt.Fprintf(a.Stdout, "Joined    %s · %s is a contact\n", h.Network().Network, who(invite))
 		return h.SaveJoined()
@@ -281,16 +279,28 @@ func (a *App) join(c *cli.Context, h *home.Home, id *chat.Identity, invite chat.
 	if c.Err() != nil {
 		return context.Cause(c.Context)
 	}
-	var answer interface{ Refused() bool } // of a node, which says that asking again is of no use
-	if errors.As(err, &answer) && answer.Refused() {
+	if refused(err) {
 		return &chat.Error{Code: chat.CodeRefused, Detail: show.Line(err.Error()) + "; ask " + who(invite) + " for a new one", Try: try(c, "net join LINK")}
 	}
-	why := show.Line(err.Error())
-	if errors.Is(err, context.DeadlineExceeded) {
-		why = fmt.Sprintf("no node answered within %v", probeTime)
-	}
-	fmt.Fprintf(a.Stdout, "Not joined yet: %s; parley up keeps trying\n", why)
+	fmt.Fprintf(a.Stdout, "Not joined yet: %s; parley up keeps trying\n", show.Line(err.Error()))
 	return nil
+}
+
+// refused reports whether a node has said that asking again is of no use.
+func refused(err error) bool {
+	var answer interface{ Refused() bool }
+	return errors.As(err, &answer) && answer.Refused()
+}
+
+// tryJoin connects once to the network of a home.
+func (a *App) tryJoin(c *cli.Context, h *home.Home, id *chat.Identity) error {
+	ctx, cancel := context.WithTimeout(c.Context, probeTime)
+	defer cancel()
+	err := a.Join(ctx, h, id)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("no node answered within %v", probeTime)
+	}
+	return err
 }
 
 func (a *App) next(c *cli.Context, invite *chat.Invite) {

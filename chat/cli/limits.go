@@ -20,6 +20,8 @@ const (
 	waitDefault = 30 * time.Second
 	// joinPoll is how often up looks whether the network has answered.
 	joinPoll = time.Second
+	// keyWatch is how long up looks, in the beginning, whether the network has another key by now: a few attempts to connect.
+	keyWatch = 30 * time.Second
 	// stopWait bounds what a command still asks its own node before it stops it.
 	stopWait = 2 * time.Second
 	// markTime bounds the last call of a recv whose time is up.

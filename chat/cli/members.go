@@ -53,7 +53,11 @@ func (a *App) members(c *cli.Context) error {
 			return err
 		}
 		if !c.Bool("json") {
-			return show.WriteMembers(a.Stdout, members)
+			k, err := node.KeyRotation(c.Context)
+			if err != nil {
+				return err
+			}
+			return show.WriteMembers(a.Stdout, members, k.Behind)
 		}
 		for _, m := range members {
 			if err := show.JSON(a.Stdout, show.OneMember(m)); err != nil {

@@ -77,7 +77,7 @@ func TestInvitesAndMembersAreListed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	town := w.town(h.Dir(), nil)
+	town := w.town(h.Dir(), nil, nil)
 	device, err := chat.NewIdentity("phone")
 	if err != nil {
 		t.Fatal(err)

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"time"
@@ -36,10 +37,10 @@ func (a *App) netCommand() *cli.Command {
 				Flags: []cli.Flag{passphraseFlag()}, Action: a.revokeInvite,
 			},
 			{
-				Name: "join", Usage: "join with another invite to the same network, where the first one came to nothing", ArgsUsage: "LINK|-",
+				Name: "join", Usage: "join with another invite to the same network, where the first one came to nothing or the network's key was changed", ArgsUsage: "LINK|-",
 				Flags: []cli.Flag{passphraseFlag()}, Action: a.netJoin,
 			},
-			a.membersCommand(), a.revokeMemberCommand(),
+			a.membersCommand(), a.revokeMemberCommand(), a.rotateKeyCommand(),
 			{
 				Name: "show", Usage: "say which network this is",
 				Flags:  []cli.Flag{jsonFlag()},
@@ -100,7 +101,7 @@ func (a *App) netShow(c *cli.Context) error {
 	return show.WriteNetwork(a.Stdout, n.Network, n.Seeds, made, joined)
 }
 
-// netJoin takes another invite in place of the one that this home was made with.
+// netJoin takes another invite in place of the one that this home was made with, or, where this device is a member, the key in it.
 func (a *App) netJoin(c *cli.Context) (err error) {
 	word, err := oneWord(c, "the invite")
 	if err != nil {
@@ -116,6 +117,9 @@ func (a *App) netJoin(c *cli.Context) (err error) {
 	}
 	if err := anotherInvite(h, invite); err != nil {
 		return err
+	}
+	if h.Joined() {
+		return a.renewKey(c, h, invite)
 	}
 	keys, err := a.unlock(c, h)
 	if err != nil {
@@ -142,7 +146,7 @@ func anotherInvite(h *home.Home, invite chat.Invite) error {
 			Detail: fmt.Sprintf("the invite is to %s, and this device is on %s", invite.Network, ours),
 			Try:    "join it in a home of its own: parley --home DIR init --join LINK",
 		}
-	case h.Joined():
+	case h.Joined() && bytes.Equal(invite.Network.PSK, ours.PSK):
 		return &chat.Error{Code: chat.CodeRefused, Detail: fmt.Sprintf("this device is a member of %s already", ours), Try: "parley net members"}
 	}
 	return invite.Check(time.Now(), h.Profile().Account)

@@ -92,6 +92,7 @@ func (a *App) serve(ctx context.Context, h *home.Home, o NodeOptions, node Node)
 		return err
 	}
 	err := a.watchJoin(ctx, h, node)
+	a.watchKey(ctx, node)
 	<-node.Ended()
 	return err
 }
@@ -136,6 +137,29 @@ func (a *App) watchJoin(ctx context.Context, h *home.Home, node Node) error {
 		select {
 		case <-node.Ended():
 			return nil
+		case <-look.C:
+		}
+	}
+}
+
+// watchKey says, in the beginning, that the network's key was changed while this device was away. It returns when that is clear, or the node ends.
+func (a *App) watchKey(ctx context.Context, node Node) {
+	look, over := time.NewTicker(joinPoll), time.After(keyWatch)
+	defer look.Stop()
+	for {
+		st, err := node.Status(ctx)
+		switch {
+		case err != nil || st.Peers > 0:
+			return
+		case st.Network.OtherKey && st.Network.Joined:
+			fmt.Fprintln(a.Stderr, "parley:", show.Line(st.Trouble))
+			return
+		}
+		select {
+		case <-node.Ended():
+			return
+		case <-over:
+			return
 		case <-look.C:
 		}
 	}

@@ -56,11 +56,12 @@ func (w *world) store(dir string) chat.Store {
 }
 
 // town returns what the node on a home knows of its network.
-func (w *world) town(dir string, id *chat.Identity) *chattest.Members {
+func (w *world) town(dir string, id *chat.Identity, psk []byte) *chattest.Members {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.members[dir] == nil {
 		w.members[dir] = chattest.NewMembers(id)
+		w.members[dir].First = psk
 	}
 	return w.members[dir]
 }
@@ -122,7 +123,7 @@ func (w *world) start(ctx context.Context, h *home.Home, o cli.NodeOptions) (cli
 	m := chat.New(chat.Config{
 		Identity: o.Identity, Name: h.Profile().Name, Network: h.Network().Network, Seeds: h.Network().Seeds, Join: h.Invite(), Links: h,
 		Store: w.store(h.Dir()), Keys: o.Unlocked, Instance: o.Unlocked, OnlyCopy: o.OnlyCopy, Database: "memory", Transport: port, Directory: port,
-		Members: w.town(h.Dir(), o.Identity), Hosts: port,
+		Members: w.town(h.Dir(), o.Identity, h.Network().PSK), NetKey: w.town(h.Dir(), o.Identity, nil), Hosts: port,
 		Health: func() chat.Health { return chat.Health{Joined: h.Joined() || len(port.Peers()) > 0} }, Hosting: hosting(o),
 	})
 	if err := m.Resume(ctx); err != nil {

@@ -40,6 +40,8 @@ type Network struct {
 	chat.Network
 	Closed bool // nobody but the device that made the network invites to it; said where that is us
 	Seeds  []chat.Seed
+	// Rotation is what the network's key has come with, as the node has kept it; nil where it came with an invite.
+	Rotation []byte
 }
 
 // Join is the invite that we joined the network with.
@@ -290,7 +292,7 @@ func (h *Home) SaveJoined() error {
 func (h *Home) SaveInvite(invite chat.Invite) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	network := Network{Network: invite.Network, Seeds: invite.Seeds}
+	network := Network{Network: invite.Network, Seeds: invite.Seeds} // without the rotation of a key that came to nothing
 	join := Join{Link: invite.String()}
 	if err := errors.Join(replaceJSON(h.dir, networkFile, network.onDisk()), replaceJSON(h.dir, joinFile, join)); err != nil {
 		return err
@@ -352,7 +354,8 @@ type networkOnDisk struct {
 	Name    string       `json:"name"`
 	ID      string       `json:"id"`
 	PSK     []byte       `json:"psk,omitempty"`
-	Members int          `json:"members"` // how it is known who is on it; see membersByCertificate
+	Turned  []byte       `json:"rotation,omitempty"` // what the key has come with
+	Members int          `json:"members"`            // how it is known who is on it; see membersByCertificate
 	Closed  bool         `json:"closed,omitempty"`
 	Seeds   []seedOnDisk `json:"seeds,omitempty"`
 }
@@ -366,7 +369,7 @@ type seedOnDisk struct {
 }
 
 func (n Network) onDisk() networkOnDisk {
-	d := networkOnDisk{Name: n.Name, ID: hex.EncodeToString(n.ID[:]), PSK: n.PSK, Members: membersByCertificate, Closed: n.Closed}
+	d := networkOnDisk{Name: n.Name, ID: hex.EncodeToString(n.ID[:]), PSK: n.PSK, Turned: n.Rotation, Members: membersByCertificate, Closed: n.Closed}
 	for _, s := range n.Seeds {
 		d.Seeds = append(d.Seeds, seedOnDisk{s.Device.String(), s.Addrs})
 	}
@@ -374,7 +377,7 @@ func (n Network) onDisk() networkOnDisk {
 }
 
 func (d networkOnDisk) parse() (Network, error) {
-	n := Network{Network: chat.Network{Name: d.Name, PSK: d.PSK}, Closed: d.Closed}
+	n := Network{Network: chat.Network{Name: d.Name, PSK: d.PSK}, Closed: d.Closed, Rotation: d.Turned}
 	if id, err := hex.DecodeString(d.ID); err != nil || len(id) != copy(n.ID[:], id) || len(id) != len(n.ID) {
 		return n, fmt.Errorf("network id %.80q", d.ID)
 	}

@@ -13,6 +13,8 @@ const (
 
 	// maxSocketPath is the longest path for a unix socket, in bytes: the kernel holds 108 with the final zero, others 104.
 	maxSocketPath = 100
+	// maxSeeds is how many seeds of its network a home names, those of later invites first: as many as a node takes.
+	maxSeeds = 16
 	// maxFile bounds what is read from any file here, in bytes: the largest holds a few kilobytes.
 	maxFile = 1 << 20
 

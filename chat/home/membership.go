@@ -1,8 +1,10 @@
 package home
 
 import (
+	"bytes"
 	"errors"
 	"os"
+	"slices"
 
 	"parley/chat"
 )
@@ -40,3 +42,46 @@ func (l Ledger) Load() ([]byte, error) {
 
 // Save replaces it.
 func (l Ledger) Save(ledger []byte) error { return replaceFile(l.dir, membersFile, ledger) }
+
+// SaveKey puts a key, and the rotation that says how long the one before it is good, in the place of the network's key: in one file, so that
+// whoever starts next has the old key or the new one. Only the process that holds Lock may call it.
+func (h *Home) SaveKey(key [32]byte, rotation []byte) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	network := h.network
+	network.PSK, network.Rotation = bytes.Clone(key[:]), bytes.Clone(rotation)
+	return h.saveNetwork(network)
+}
+
+// saveNetwork replaces what is known of the network; the caller holds mu.
+func (h *Home) saveNetwork(network Network) error {
+	if err := replaceJSON(h.dir, networkFile, network.onDisk()); err != nil {
+		return err
+	}
+	h.network = network
+	return nil
+}
+
+// WithKey returns the home as it is with the network key and the seeds of an invite to its network, to try them out. Nothing is written until
+// its SaveKey, or KeepKey.
+func (h *Home) WithKey(invite chat.Invite) *Home {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	network := h.network
+	network.PSK, network.Rotation = invite.Network.PSK, nil
+	network.Seeds = slices.Clone(invite.Seeds)
+	for _, s := range h.network.Seeds {
+		named := slices.ContainsFunc(network.Seeds, func(o chat.Seed) bool { return o.Device == s.Device })
+		if !named && s.Device != h.profile.Device && len(network.Seeds) < maxSeeds {
+			network.Seeds = append(network.Seeds, s)
+		}
+	}
+	return &Home{dir: h.dir, profile: h.profile, network: network, join: h.join, node: h.node, links: h.links}
+}
+
+// KeepKey writes what WithKey has changed, for good. Only the process that holds Lock may call it.
+func (h *Home) KeepKey() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.saveNetwork(h.network)
+}

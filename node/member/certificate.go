@@ -17,6 +17,7 @@ import (
 const (
 	labelCertificate = "parley member certificate v1"
 	labelRevocations = "parley member revocations v1"
+	labelRotation    = "parley network key v1"
 	labelToken       = "parley/member token/1"
 )
 
@@ -24,6 +25,7 @@ const (
 const (
 	keySize         = 32
 	networkSize     = 16
+	pskSize         = 32
 	inviteSize      = 8
 	proofSize       = 64
 	bodySize        = keySize + keySize + 1 + inviteSize + 8 + proofSize

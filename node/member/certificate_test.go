@@ -173,6 +173,7 @@ func TestVectors(t *testing.T) {
 		"signature of the certificate": fmt.Sprintf("%x", alice.Own().signature),
 		"SHA-256 of the chain":         sum(alice.Marshal()),
 		"list":                         hex.EncodeToString(list.Marshal()),
+		"rotation":                     hex.EncodeToString(turned(n).Marshal()),
 		"hash of the token":            fmt.Sprintf("%x", Token(bytes.Repeat([]byte{1}, TokenSize)).hash(n)),
 	} {
 		if !strings.Contains(string(spec), "`"+got+"`") {

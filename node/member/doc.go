@@ -6,11 +6,14 @@
 //	joiner  → inviter    frame(02 ‖ token ‖ account ‖ proof)
 //	inviter → joiner     frame(01 ‖ chain), or frame(verdict)
 //
-// and two members show each other theirs on every new connection, and hand on the newer list:
+// and two members show each other theirs on every new connection, and hand on the newer list, and the newer key of the network:
 //
-//	asker    → answerer   frame(01 ‖ sequence ‖ chain)
-//	answerer → asker      frame(01 ‖ sequence ‖ chain) frame(00 ‖ list), or frame(verdict)
-//	asker    → answerer   frame(01) frame(00 ‖ list), or frame(verdict)
+//	asker    → answerer   frame(01 ‖ sequence ‖ stage ‖ chain)
+//	answerer → asker      frame(01 ‖ sequence ‖ stage ‖ chain) frame(00 ‖ list) frame(03 ‖ rotation), or frame(verdict)
+//	asker    → answerer   frame(01) frame(00 ‖ list) frame(03 ‖ rotation) frame(04 ‖ stage), or frame(verdict)
+//	answerer → asker      frame(04 ‖ stage)
+//
+// The rotation is the network's newest pre-shared key, and the stage says which one each side has. It goes to who was admitted, and to nobody else.
 //
 // Start with Open, which returns the Ledger of a device: its own chain, the list, the invites that it has made, whom it has met. What it has
 // answered is kept before it is said. NewGate puts a Gate around a host: use it in the place of the host. Streams that come in are served

@@ -49,13 +49,29 @@ func (t talk) say(frames ...[]byte) error {
 	return err
 }
 
-// list reads the frame of a list.
-func (t talk) list() ([]byte, error) {
-	b, err := t.next(1 + MaxList)
+// news reads what the other side hands on.
+func (t talk) news() (n news, err error) {
+	if n.list, err = t.newsOf(kindList, MaxList); err == nil {
+		n.rotation, err = t.newsOf(kindTurn, rotationSize)
+	}
+	return n, err
+}
+
+func (t talk) newsOf(kind byte, most int) ([]byte, error) {
+	b, err := t.next(1 + most)
 	if err != nil {
 		return nil, err
 	}
-	return parseListFrame(b)
+	return parseNews(kind, b)
+}
+
+// stage reads which key the other side has in the end.
+func (t talk) stage() (stage, error) {
+	b, err := t.next(1 + stageSize)
+	if err != nil {
+		return stage{}, err
+	}
+	return parseStage(b)
 }
 
 // ask opens a stream and runs one exchange on it.
@@ -120,8 +136,7 @@ func (g *Gate) join(p peer.ID) error {
 
 // introduce is the asker's part between two members.
 func (g *Gate) introduce(t talk, p peer.ID) error {
-	sequence, chain := g.ledger.show()
-	if err := t.say(marshalHello(sequence, chain)); err != nil {
+	if err := t.say(g.ledger.show()); err != nil {
 		return err
 	}
 	b, err := t.next(maxHello)
@@ -139,20 +154,43 @@ func (g *Gate) introduce(t talk, p peer.ID) error {
 	if err != nil {
 		return err
 	}
-	list, err := t.list()
+	handed, err := t.news()
 	if err != nil {
 		return err
 	}
-	if err := g.takeList(list, p); err != nil {
+	if err := g.take(handed, p); err != nil {
 		return err
 	}
 	if err := g.admit(p, peers.chain); err != nil {
 		return errors.Join(err, t.sayVerdict(err))
 	}
-	if err := t.say([]byte{byte(Admitted)}, marshalList(g.ledger.newer(peers.sequence))); err != nil {
+	frames := append([][]byte{{byte(Admitted)}}, g.newsFor(peers).frames()...)
+	if err := t.say(append(frames, marshalStage(g.ledger.Rotation().stage()))...); err != nil {
 		return err
 	}
 	g.change(p, func(s *standing) { s.theirs, s.err = true, nil })
+	return g.hearStage(t, p)
+}
+
+// newsFor returns what a member lacks.
+func (g *Gate) newsFor(h hello) news {
+	return news{g.ledger.newer(h.sequence), g.ledger.rotationFor(h.at)}
+}
+
+// hearStage reads which key a member has in the end, and writes it down.
+func (g *Gate) hearStage(t talk, p peer.ID) error {
+	s, err := t.stage()
+	if err != nil {
+		return err
+	}
+	device, err := KeyOf(p)
+	if err != nil {
+		return err
+	}
+	if err := g.ledger.follows(device, s); err != nil {
+		g.log.Warn("cannot write down who has the network's new key", zap.Error(err)) // people will see it later
+	}
+	g.change(p, func(st *standing) { st.at, st.heard = s, true })
 	return nil
 }
 
@@ -203,15 +241,15 @@ func (g *Gate) hear(t talk, p peer.ID) error {
 	if err != nil {
 		return frame.Malformed(err)
 	}
-	sequence, chain := g.ledger.show()
-	if chain == nil {
+	ours := g.ledger.show()
+	if ours == nil {
 		return t.say([]byte{byte(NoMember)})
 	}
 	if err := g.admit(p, asker.chain); err != nil {
 		defer g.refuse(p, err)
 		return t.sayVerdict(err)
 	}
-	if err := t.say(marshalHello(sequence, chain), marshalList(g.ledger.newer(asker.sequence))); err != nil {
+	if err := t.say(append([][]byte{ours}, g.newsFor(asker).frames()...)...); err != nil {
 		return err
 	}
 	if b, err = t.next(1); err != nil {
@@ -225,15 +263,18 @@ func (g *Gate) hear(t talk, p peer.ID) error {
 		g.refuse(p, v)
 		return nil
 	}
-	list, err := t.list()
+	handed, err := t.news()
 	if err != nil {
 		return err
 	}
-	if err := g.takeList(list, p); err != nil {
+	if err := g.take(handed, p); err != nil {
 		return err
 	}
 	g.change(p, func(s *standing) { s.theirs = true })
-	return nil
+	if err := g.hearStage(t, p); err != nil {
+		return err
+	}
+	return t.say(marshalStage(g.ledger.Rotation().stage()))
 }
 
 // let answers a joiner.
@@ -282,23 +323,29 @@ func (g *Gate) admit(p peer.ID, c Chain) error {
 	return nil
 }
 
-// takeList keeps a list that a peer has sent, if it is newer than ours: then it ends the connections that it is about, and hands it on.
-func (g *Gate) takeList(list []byte, from peer.ID) error {
-	if len(list) == 0 {
-		return nil
-	}
-	newer, err := g.ledger.TakeList(list)
-	if !newer {
+// take keeps what a peer has handed on, where it is newer than ours: it ends the connections that a list is about, and hands on what is new.
+func (g *Gate) take(n news, from peer.ID) error {
+	listed, err := g.ledger.TakeList(n.list)
+	if err != nil && !listed {
 		return err
 	}
 	if err != nil {
 		g.log.Warn("cannot write down who was removed from the network", zap.Error(err))
 	}
-	g.Spread(from)
+	turned, err := g.ledger.TakeRotation(n.rotation)
+	if err != nil && !turned {
+		return err
+	}
+	if err != nil {
+		g.log.Error("cannot take the network's new key", zap.Error(err)) // it is offered again
+	}
+	if listed || turned {
+		g.Spread(from)
+	}
 	return nil
 }
 
-// Spread acts on a newer list: it closes the connections to those who are no members any more, and hands the list on to all others but one.
+// Spread acts on what is new: it closes the connections to those who are no members any more, and hands it on to all others but one.
 // It returns at once.
 func (g *Gate) Spread(but peer.ID) {
 	var rest []peer.ID
@@ -314,9 +361,27 @@ func (g *Gate) Spread(but peer.ID) {
 		var handing errgroup.Group
 		handing.SetLimit(Spreaders)
 		for _, p := range rest {
-			handing.Go(func() error { g.greet(p); return nil })
+			handing.Go(func() error { g.handOn(p); return nil })
 		}
-		_ = handing.Wait() // greet returns nothing
+		_ = handing.Wait() // handOn returns nothing
+	})
+}
+
+// handOn greets a member, and again after a while as long as it is connected and has not the key that we have: who misses that is shut out.
+func (g *Gate) handOn(p peer.ID) {
+	g.greet(p)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	s := g.peers[p]
+	if s == nil || s.again || !s.settled() || !s.at.behind(g.ledger.Rotation().stage()) {
+		return
+	}
+	s.again = true
+	time.AfterFunc(HandOnAgain, func() {
+		g.mu.Lock()
+		s.again = false
+		g.mu.Unlock()
+		g.begin(func() { g.handOn(p) })
 	})
 }
 

@@ -65,6 +65,9 @@ type standing struct {
 	chain   *Chain // the peer's, once we have admitted it
 	theirs  bool   // the peer has admitted us
 	err     error  // why nothing comes of it
+	at      stage  // which key of the network it has, as it has said
+	heard   bool   // it has said so
+	again   bool   // it will be greeted again
 	changed chan struct{}
 }
 
@@ -229,6 +232,22 @@ func (g *Gate) Await(ctx context.Context, p peer.ID) error {
 		case <-changed:
 		case <-ctx.Done():
 			return ctx.Err()
+		}
+	}
+}
+
+// Heard returns once a peer that we have greeted has said which key of the network it has. That is the last that it says: by then it knows which we
+// have. It returns when the context or the connection ends, too.
+func (g *Gate) Heard(ctx context.Context, p peer.ID) {
+	for {
+		s, changed := g.look(p)
+		if s == nil || s.err != nil || s.heard {
+			return
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package member_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"errors"
@@ -213,7 +214,7 @@ func TestStrangerWithTheKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	hello := append([]byte{1, 0, 0, 0, 0, 0, 0, 0, 0}, foreign.Marshal()...)
+	hello := append(append([]byte{1}, make([]byte, 24)...), foreign.Marshal()...)
 	if got := tells(t, mallory, bob.ID(), hello); len(got) != 1 || member.Verdict(got[0]) != member.Unproven {
 		t.Errorf("for a chain of another network she hears %x", got)
 	}
@@ -447,7 +448,10 @@ func TestLyingAnswers(t *testing.T) {
 		"admitted, and nothing":      frame.Append(nil, []byte{1}),
 		"admitted, and no chain":     frame.Append(nil, append([]byte{1}, make([]byte, 20)...)),
 		"a chain, and half a list":   frame.Append(frame.Append(nil, somebodys(t, town)), []byte{0, 1, 2}),
-		"somebody else's, no list":   frame.Append(frame.Append(nil, somebodys(t, town)), []byte{0}),
+		"a list, and no key":         frame.Append(frame.Append(nil, somebodys(t, town)), []byte{0}),
+		"a list, and half a key":     frame.Append(frame.Append(frame.Append(nil, somebodys(t, town)), []byte{0}), []byte{3, 1}),
+		"a key of nobody's":          frame.Append(frame.Append(frame.Append(nil, somebodys(t, town)), []byte{0}), append([]byte{3}, bytes.Repeat([]byte{1}, 152)...)),
+		"somebody else's, no list":   frame.Append(frame.Append(frame.Append(nil, somebodys(t, town)), []byte{0}), []byte{3}),
 		"a verdict that is not one":  frame.Append(nil, []byte{0}),
 		"nothing":                    nil,
 		"a list in place of a hello": frame.Append(nil, []byte{0, 0, 0}),
@@ -471,7 +475,7 @@ func TestLyingAnswers(t *testing.T) {
 func somebodys(t *testing.T, town *membertest.Town) []byte {
 	t.Helper()
 	chain := town.Chain(town.Ledger(membertest.NewKey(t), town.Authority, nil), membertest.KeyOf(membertest.NewKey(t)))
-	return append([]byte{1, 0, 0, 0, 0, 0, 0, 0, 0}, chain...)
+	return append(append([]byte{1}, make([]byte, 24)...), chain...)
 }
 
 // TestProbationEnds closes a connection whose other side says nothing, when its time is over and not before.

@@ -28,6 +28,10 @@ type Config struct {
 	Authority ed25519.PrivateKey // nil unless the device made the network
 	Closed    bool               // whom the authority lets in invites nobody
 	Vault     Vault              // nil: nothing outlives the process
+
+	PSK      [pskSize]byte        // the network's key, before any rotation
+	Rotation []byte               // that was taken last, as Turn has kept it; nil for none
+	Turn     func(Rotation) error // keeps a rotation for good, and uses its key from then on; nil in a network without a key
 }
 
 // Ledger is all that a device knows of who is a member: its own chain, the newest list, the invites that it has made and whom they let in, and
@@ -35,10 +39,12 @@ type Config struct {
 type Ledger struct {
 	cfg Config
 
-	mu    sync.Mutex
-	kept  kept
-	chain Chain // ours; without certificates before there is one
-	list  List
+	mu       sync.Mutex
+	kept     kept
+	chain    Chain // ours; without certificates before there is one
+	list     List
+	rotation Rotation
+	unsaved  bool // the list is newer than the one that is kept
 }
 
 // kept is the ledger as it is saved.
@@ -56,11 +62,16 @@ const keptVersion = 1
 type known struct {
 	Certificate []byte `json:"certificate"`
 	Issuer      []byte `json:"issuer"`
+	Follows     uint64 `json:"follows,omitempty"` // the sequence of the network's key that its device has said it has
 }
 
 // Open returns the ledger of a device. Who made the network gives itself the first certificate.
 func Open(cfg Config, now time.Time) (*Ledger, error) {
 	l := &Ledger{cfg: cfg, kept: kept{Version: keptVersion}}
+	var err error
+	if l.rotation, err = ParseRotation(cfg.Rotation); err != nil {
+		return nil, fmt.Errorf("read the network's key: %w", err)
+	}
 	if err := l.load(); err != nil {
 		return nil, fmt.Errorf("open the ledger of members: %w", err)
 	}
@@ -133,7 +144,7 @@ func (l *Ledger) save(change func(*kept)) error {
 			return fmt.Errorf("keep the ledger of members: %w", err)
 		}
 	}
-	l.kept = next
+	l.kept, l.unsaved = next, false
 	return nil
 }
 
@@ -206,14 +217,14 @@ func (l *Ledger) Stands(c Chain) Verdict {
 	return l.list.Judge(c)
 }
 
-// show returns what is said to another member: the sequence of our list, and our chain; nil before there is one.
-func (l *Ledger) show() (sequence uint64, chain []byte) {
+// show returns what is said to another member: how far we are; nil where we are none yet.
+func (l *Ledger) show() []byte {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.member() {
-		return 0, nil
+		return nil
 	}
-	return l.list.Sequence, l.chain.Marshal()
+	return hello{l.list.Sequence, l.rotation.stage(), l.chain}.marshal()
 }
 
 // List returns the newest list of revocations that this device has, as the authority has signed it; nothing before the first.
@@ -245,7 +256,7 @@ func (l *Ledger) TakeList(list []byte) (newer bool, err error) {
 		return false, errors.New("the list of revocations is not the authority's")
 	}
 	err = l.replaceList(next)
-	l.list, l.kept.List = next, next.Marshal()
+	l.list, l.kept.List, l.unsaved = next, next.Marshal(), err != nil
 	return true, err
 }
 
@@ -345,6 +356,7 @@ type Member struct {
 	Certificate
 	Inviter Key // of the device that has let it in; the authority's key for the first
 	Revoked bool
+	Follows uint64 // the sequence of the network's key that it has said it has
 }
 
 // Members lists whom this device has let in or met, itself included, in the order in which it learned of them. Of several certificates of
@@ -359,7 +371,10 @@ func (l *Ledger) Members() []Member {
 		if err != nil {
 			continue
 		}
-		m := Member{Certificate: c, Inviter: Key(k.Issuer), Revoked: l.ended(c, Key(k.Issuer))}
+		m := Member{Certificate: c, Inviter: Key(k.Issuer), Revoked: l.ended(c, Key(k.Issuer)), Follows: k.Follows}
+		if c.Device == l.cfg.Claim.Device {
+			m.Follows = l.rotation.Sequence
+		}
 		who := Claim{Device: c.Device, Account: c.Account}
 		i, again := at[who]
 		switch {

@@ -38,8 +38,10 @@ const (
 	// Memory is what all streams together may hold, in bytes, and PeerMemory those of one peer: a list, and the window of each stream.
 	Memory     = 64 << 20
 	PeerMemory = 4 << 20
-	// Spreaders is how many peers a newer list is handed on to at the same time.
+	// Spreaders is how many peers a newer list or key is handed on to at the same time.
 	Spreaders = 8
+	// HandOnAgain is how long a connected member that did not take the network's new key is left alone.
+	HandOnAgain = time.Minute
 	// MaxInvites is how many invites are kept, those that lead nowhere any more included, and MaxUses how often one may be used.
 	MaxInvites = 256
 	MaxUses    = 100

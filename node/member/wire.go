@@ -10,12 +10,16 @@ const (
 	kindList   = 0
 	kindMember = 1 // also the verdict Admitted, with what the answerer is
 	kindJoiner = 2
+	kindTurn   = 3
+	kindStage  = 4
 )
 
 // Lengths in bytes.
 const (
 	maxChain   = keySize + 1 + MaxDepth*certificateSize
-	maxHello   = 1 + 8 + maxChain
+	stageSize  = 8 + 8
+	helloHead  = 1 + 8 + stageSize
+	maxHello   = helloHead + maxChain
 	joinerSize = 1 + TokenSize + keySize + proofSize
 )
 
@@ -24,19 +28,39 @@ var errFrame = errors.New("malformed frame of a member")
 // hello is how a member shows itself.
 type hello struct {
 	sequence uint64 // of the list that it has
+	at       stage  // of the network's key
 	chain    Chain
 }
 
-func marshalHello(sequence uint64, chain []byte) []byte {
-	return append(binary.BigEndian.AppendUint64([]byte{kindMember}, sequence), chain...)
+func (h hello) marshal() []byte {
+	b := binary.BigEndian.AppendUint64([]byte{kindMember}, h.sequence)
+	return append(h.at.append(b), h.chain.Marshal()...)
 }
 
 func parseHello(b []byte) (hello, error) {
-	if len(b) < 1+8 || b[0] != kindMember {
+	if len(b) < helloHead || b[0] != kindMember {
 		return hello{}, errFrame
 	}
-	chain, err := ParseChain(b[9:])
-	return hello{sequence: binary.BigEndian.Uint64(b[1:]), chain: chain}, err
+	chain, err := ParseChain(b[helloHead:])
+	return hello{binary.BigEndian.Uint64(b[1:]), readStage(b[9:]), chain}, err
+}
+
+func (s stage) append(b []byte) []byte {
+	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(b, s.sequence), s.ends)
+}
+
+func readStage(b []byte) stage {
+	return stage{binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:])}
+}
+
+// marshalStage returns how one side ends an exchange: with the key that it has now.
+func marshalStage(s stage) []byte { return s.append([]byte{kindStage}) }
+
+func parseStage(b []byte) (stage, error) {
+	if len(b) != 1+stageSize || b[0] != kindStage {
+		return stage{}, errFrame
+	}
+	return readStage(b[1:]), nil
 }
 
 // marshalJoiner returns what a joiner shows to who invited it; whose device it is the connection says.
@@ -81,11 +105,16 @@ func verdictError(v Verdict) error {
 	return v
 }
 
-func marshalList(list []byte) []byte { return append([]byte{kindList}, list...) }
+// news is what one side hands on: the list of revocations, and the rotation of the network's key. Each is nothing where the other has it.
+type news struct{ list, rotation []byte }
 
-// parseListFrame returns a list's bytes; none where the other side has no newer one.
-func parseListFrame(b []byte) ([]byte, error) {
-	if len(b) == 0 || b[0] != kindList {
+func (n news) frames() [][]byte {
+	return [][]byte{append([]byte{kindList}, n.list...), append([]byte{kindTurn}, n.rotation...)}
+}
+
+// parseNews returns what is in a frame of a kind; none where the other side has nothing newer.
+func parseNews(kind byte, b []byte) ([]byte, error) {
+	if len(b) == 0 || b[0] != kind {
 		return nil, errFrame
 	}
 	return b[1:], nil

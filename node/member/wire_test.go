@@ -48,12 +48,15 @@ func FuzzList(f *testing.F) {
 // FuzzFrames reads whatever comes as each of the frames.
 func FuzzFrames(f *testing.F) {
 	n := village()
-	f.Add(marshalHello(7, chain(n, 0x10).Marshal()))
+	f.Add(hello{7, stage{3, 1_800_000_000}, chain(n, 0x10)}.marshal())
 	f.Add(marshalJoiner(Token{1}, claim(0x20)))
 	f.Add([]byte{byte(Revoked)})
-	f.Add(marshalList(nil))
+	for _, b := range (news{rotation: turned(n).Marshal()}).frames() {
+		f.Add(b)
+	}
+	f.Add(marshalStage(stage{3, 1_800_000_000}))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if h, err := parseHello(b); err == nil && !bytes.Equal(marshalHello(h.sequence, h.chain.Marshal()), b) {
+		if h, err := parseHello(b); err == nil && !bytes.Equal(h.marshal(), b) {
 			t.Error("a hello is written in another way than it was read")
 		}
 		if token, c, err := parseJoiner(b, Key{}); err == nil && !bytes.Equal(marshalJoiner(token, c), b) {
@@ -65,8 +68,14 @@ func FuzzFrames(f *testing.F) {
 		if v, err := parseVerdict(b); err == nil && (v == 0 || len(b) != 1) {
 			t.Errorf("the verdict %d", v)
 		}
-		if list, err := parseListFrame(b); err == nil && !bytes.Equal(marshalList(list), b) {
+		if list, err := parseNews(kindList, b); err == nil && !bytes.Equal(news{list: list}.frames()[0], b) {
 			t.Error("a list is written in another way than it was read")
+		}
+		if rotation, err := parseNews(kindTurn, b); err == nil && !bytes.Equal(news{rotation: rotation}.frames()[1], b) {
+			t.Error("a rotation is written in another way than it was read")
+		}
+		if s, err := parseStage(b); err == nil && !bytes.Equal(marshalStage(s), b) {
+			t.Error("a stage is written in another way than it was read")
 		}
 	})
 }

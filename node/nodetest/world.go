@@ -23,7 +23,7 @@ import (
 )
 
 // Patience is how long a test waits for what should happen at once, on a machine that is busy with other tests.
-const Patience = 2 * node.RetryMax
+const Patience = 4 * node.RetryMax
 
 // Kind says whether a world's network has a pre-shared key.
 type Kind bool
@@ -65,7 +65,7 @@ func (w *World) Device(name string) *Device {
 func (d *Device) Become(key ed25519.PrivateKey) {
 	d.world.t.Helper()
 	d.Config.Key, d.Config.Member = key, d.world.claim(key)
-	d.Config.Member.Vault = d.world.Town.Admit(key)
+	d.Config.Member.Vault, d.Config.Member.Keys = d.world.Town.Admit(key), d.Keys
 }
 
 // claim is what a device brings that is no member yet.
@@ -105,7 +105,9 @@ func (w *World) Stranger(name string) *Device {
 		},
 		world: w,
 	}
+	d.Keys = &Keys{}
 	d.Config.Member = w.claim(d.Config.Key)
+	d.Config.Member.Keys = d.Keys
 	d.Inbox = NewInbox(PeerID(w.t, d.Config.Key))
 	d.Config.Network.Seeds = nil // Start takes those that the world has by then
 	return d
@@ -128,6 +130,8 @@ type Device struct {
 	Inbox  *Inbox
 	// Messenger takes the place of Inbox when it is set before the device starts.
 	Messenger node.Messenger
+	// Keys is where the device keeps what the network's key becomes.
+	Keys *Keys
 
 	world  *World
 	cancel context.CancelFunc
@@ -162,6 +166,7 @@ func (d *Device) Start() *Device {
 	if cfg.Network.Seeds == nil {
 		cfg.Network.Seeds = d.world.Network.Seeds
 	}
+	d.Keys.open(&cfg.Network)
 	n, err := node.New(cfg)
 	if err != nil {
 		d.world.t.Fatalf("start %s: %v", d.Name, err)

@@ -11,6 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/pnet"
 	"github.com/libp2p/go-libp2p/p2p/protocol/autonatv2"
+	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
 	ma "github.com/multiformats/go-multiaddr"
 	"go.uber.org/zap"
 )
@@ -24,9 +25,9 @@ type village struct {
 // seed is one that dials who asks for it, with a key.
 func (v village) seed(with pnet.PSK) host.Host {
 	v.Helper()
-	cfg := Config{Open: true, Relays: true, Dialling: Dialling{Key: with}}
+	cfg := Config{Open: true, Relays: true, Dialling: Dialling{Transports: []libp2p.Option{libp2p.Transport(tcp.NewTCPTransport), libp2p.PrivateNetwork(with)}}}
 	h := newTestHost(v.T, append(Options(cfg), libp2p.PrivateNetwork(v.key), libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0")))
-	r := New(h.(Host), cfg, everybody, zap.NewNop())
+	r := New(h.(Host), cfg, everybody, func() {}, zap.NewNop())
 	r.anywhere = true
 	run(v.T, r)
 	return h
@@ -49,7 +50,7 @@ func (v village) dweller(seeds, others []host.Host, says ...ma.Multiaddr) (*Reac
 		v.Fatal(err)
 	}
 	v.Cleanup(func() { _ = reached.Close() })
-	r := New(h.(Host), cfg, everybody, zap.NewNop())
+	r := New(h.(Host), cfg, everybody, func() {}, zap.NewNop())
 	r.anywhere = true
 	run(v.T, r)
 	for _, other := range slices.Concat(seeds, others) {
@@ -178,7 +179,7 @@ func TestWhatIsAskedAndWhen(t *testing.T) {
 // What is lent is closed by its owner.
 func TestWhatIsLentStaysOpen(t *testing.T) {
 	account := &account{ResourceManager: &network.NullResourceManager{}}
-	h, err := newDialler(Dialling{}, account)
+	h, err := newDialler(Dialling{Transports: []libp2p.Option{libp2p.Transport(tcp.NewTCPTransport)}}, account)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,21 +9,18 @@ import (
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
-	"github.com/libp2p/go-libp2p/core/pnet"
 	"github.com/libp2p/go-libp2p/p2p/muxer/yamux"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/libp2p/go-libp2p/p2p/protocol/autonatv2"
 	"github.com/libp2p/go-libp2p/p2p/security/noise"
-	quic "github.com/libp2p/go-libp2p/p2p/transport/quic"
-	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
 )
 
-// Dialling is what a seed needs to dial those who ask it whether they can be dialled: the network's pre-shared key, or nil; who says where nobody is
-// dialled; and what the nodes of the network call their protocol, so that nobody takes it for one of another network.
+// Dialling is what a seed needs to dial those who ask it whether they can be dialled: the transports of its network, which have the pre-shared key
+// where there is one; who says where nobody is dialled; and what the nodes of the network call their protocol, so that nobody takes it for one of another network.
 type Dialling struct {
-	Key     pnet.PSK
-	Gater   connmgr.ConnectionGater
-	Version string
+	Transports []libp2p.Option
+	Gater      connmgr.ConnectionGater
+	Version    string
 }
 
 // startReachService makes a seed dial who asks for it, and everybody ask seeds.
@@ -63,19 +60,14 @@ func newDialler(d Dialling, resources network.ResourceManager) (host.Host, error
 	options := []libp2p.Option{
 		libp2p.Identity(key), libp2p.NoListenAddrs, libp2p.DisableRelay(), libp2p.DisableMetrics(), libp2p.Ping(false), libp2p.DisableIdentifyAddressDiscovery(),
 		libp2p.UserAgent("parley"), libp2p.ProtocolVersion(d.Version), libp2p.ForceReachabilityPrivate(),
-		libp2p.Security(noise.ID, noise.New), libp2p.Muxer(yamux.ID, yamux.DefaultTransport), libp2p.Transport(tcp.NewTCPTransport, tcp.DisableReuseport()),
+		libp2p.Security(noise.ID, noise.New), libp2p.Muxer(yamux.ID, yamux.DefaultTransport),
 		libp2p.ResourceManager(lent{resources}), libp2p.SwarmOpts(swarm.WithReadOnlyBlackHoleDetector()),
 		libp2p.UDPBlackHoleSuccessCounter(nil), libp2p.IPv6BlackHoleSuccessCounter(nil),
 	}
 	if d.Gater != nil {
 		options = append(options, libp2p.ConnectionGater(d.Gater))
 	}
-	if d.Key != nil {
-		options = append(options, libp2p.PrivateNetwork(d.Key))
-	} else {
-		options = append(options, libp2p.Transport(quic.NewTransport))
-	}
-	h, err := libp2p.New(options...)
+	h, err := libp2p.New(append(options, d.Transports...)...)
 	if err != nil {
 		return nil, fmt.Errorf("make the host that dials others: %w", err)
 	}

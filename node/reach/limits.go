@@ -50,6 +50,18 @@ const (
 	PeerDialBacksPerMinute = 12
 	PaidDialBacksPerMinute = 12
 	PeerDialBacks          = 2
+	// DoubtTimeout is how long somebody has to answer at a connection that is in doubt, in time for nearly all words on a line that loses three
+	// packets of ten each way: a connection that is closed too early costs a handshake.
+	DoubtTimeout = 8 * time.Second
+	// MaxDoubts is about how many devices one may be in doubt at a time: all that a seed is connected to.
+	MaxDoubts = 256
+	// Settle is for how long nothing may change any more before we look at what has, and SettleMost how long we wait for that.
+	Settle     = 300 * time.Millisecond
+	SettleMost = 2 * time.Second
+	// SleepEvery is how often we look whether the machine has slept, and SleepMargin how much longer than that it has to have been away. Most routers
+	// keep a way open for longer.
+	SleepEvery  = 10 * time.Second
+	SleepMargin = 10 * time.Second
 	// MaxObservers is of how many peers it is remembered which address of ours they see.
 	MaxObservers = 16
 )

@@ -68,19 +68,25 @@ type Reach struct {
 	punches *punches
 	asked   *pace.Pace // how often a peer may have us dial it
 	seen    *sightings
+	doubts  doubts
+	tell    func()
 	// anywhere takes private addresses for public ones: tests have no others.
 	anywhere bool
 }
 
-// New returns what works beside h, once Run runs. member says who is of the network: for nobody else is anything relayed or punched.
-func New(h Host, cfg Config, member func(peer.ID) bool, log *zap.Logger) *Reach {
+// New returns what works beside h, once Run runs. member says who is of the network: for nobody else is anything relayed or punched. moved is called
+// when this machine has got other addresses or has slept, and must not wait for anything.
+func New(h Host, cfg Config, member func(peer.ID) bool, moved func(), log *zap.Logger) *Reach {
 	if cfg.Confirmed == nil {
 		cfg.Confirmed = NewConfirmed()
 	}
 	if cfg.Refused == nil {
 		cfg.Refused = func(peer.ID, ma.Multiaddr) {}
 	}
-	return &Reach{host: h, cfg: cfg, log: log, member: member, punches: newPunches(), asked: pace.New(PunchesPerSecond, PunchBurst), seen: newSightings()}
+	return &Reach{
+		host: h, cfg: cfg, log: log, member: member, tell: moved,
+		punches: newPunches(), asked: pace.New(PunchesPerSecond, PunchBurst), seen: newSightings(),
+	}
 }
 
 // Run relays and punches until ctx ends.
@@ -101,6 +107,8 @@ func (r *Reach) Run(ctx context.Context) error {
 	if r.cfg.Relays || len(r.cfg.Seeds) > 0 {
 		work.Go(func() error { return r.keepConfirmed(ctx) })
 	}
+	work.Go(func() error { return r.keepUp(ctx) })
+	work.Go(func() error { return r.doubts.serve(ctx) })
 	return work.Wait()
 }
 

@@ -27,7 +27,7 @@ func newSeed(t *testing.T, members func(peer.ID) bool) host.Host {
 	t.Helper()
 	cfg := Config{Open: true, Relays: true}
 	seed := newTestHost(t, append(Options(cfg), libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0")))
-	run(t, New(seed.(Host), cfg, members, zap.NewNop()))
+	run(t, New(seed.(Host), cfg, members, func() {}, zap.NewNop()))
 	return seed
 }
 
@@ -36,7 +36,7 @@ func newGuest(t *testing.T, seed host.Host) (host.Host, *Reach) {
 	t.Helper()
 	cfg := Config{Seeds: []peer.AddrInfo{{ID: seed.ID(), Addrs: seed.Addrs()}}}
 	h := newTestHost(t, append(Options(cfg), libp2p.NoListenAddrs))
-	r := New(h.(Host), cfg, everybody, zap.NewNop())
+	r := New(h.(Host), cfg, everybody, func() {}, zap.NewNop())
 	run(t, r)
 	if err := h.Connect(t.Context(), cfg.Seeds[0]); err != nil {
 		t.Fatal(err)
@@ -199,7 +199,7 @@ func TestACrowdOfCallersWaits(t *testing.T) {
 
 // Nobody has us dial what is not a router's address, nor again and again.
 func TestNobodyHasUsDialWhateverTheyLike(t *testing.T) {
-	r := New(nil, Config{}, func(p peer.ID) bool { return p != "stranger" }, zap.NewNop())
+	r := New(nil, Config{}, func(p peer.ID) bool { return p != "stranger" }, func() {}, zap.NewNop())
 	addrs := []ma.Multiaddr{
 		ma.StringCast("/ip4/192.168.1.1/tcp/80"), ma.StringCast("/ip4/127.0.0.1/tcp/22"), ma.StringCast("/ip4/5.5.5.5/tcp/4101"),
 		ma.StringCast("/ip4/5.5.5.5/tcp/4101/p2p/12D3KooWRxzcNXHryBdhMSMeDWds7HvvS9Jkf2TV2VVM2DykqBfK/p2p-circuit"),

@@ -78,3 +78,47 @@ func (n *Node) RevokeMember(ctx context.Context, account chat.AccountID, _ bool)
 	}
 	return &chat.Error{Code: chat.CodeTarget, Detail: "no such member"}
 }
+
+// KeyRotation implements api.Backend.
+func (n *Node) KeyRotation(ctx context.Context) (chat.KeyRotation, error) {
+	n.town.mu.Lock()
+	defer n.town.mu.Unlock()
+	return n.key, ctx.Err()
+}
+
+// RotateKey implements api.Backend. The node itself follows, and nobody else.
+func (n *Node) RotateKey(ctx context.Context, grace time.Duration) (chat.KeyRotation, error) {
+	members, err := n.Members(ctx)
+	n.town.mu.Lock()
+	defer n.town.mu.Unlock()
+	if grace < 0 {
+		return n.key, &chat.Error{Code: chat.CodeInvalid, Detail: "no such grace"}
+	}
+	if time.Now().Before(n.key.Ends) {
+		return n.key, &chat.Error{Code: chat.CodeRefused, Detail: "once at a time"}
+	}
+	if grace == 0 {
+		grace = chat.KeyGrace
+	}
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	n.key = chat.KeyRotation{Private: true, Own: true, Made: now, Ends: now.Add(grace)}
+	for _, m := range members {
+		if m.Self {
+			n.key.Followed = append(n.key.Followed, m)
+		} else if !m.Revoked {
+			n.key.Behind = append(n.key.Behind, m)
+		}
+	}
+	return n.key, err
+}
+
+// EndKeyGrace implements api.Backend.
+func (n *Node) EndKeyGrace(ctx context.Context) (chat.KeyRotation, error) {
+	n.town.mu.Lock()
+	defer n.town.mu.Unlock()
+	if !time.Now().Before(n.key.Ends) {
+		return n.key, &chat.Error{Code: chat.CodeRefused, Detail: "there is no grace to end"}
+	}
+	n.key.Ends = time.Now().UTC().Truncate(time.Millisecond)
+	return n.key, ctx.Err()
+}

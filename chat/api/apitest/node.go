@@ -38,6 +38,7 @@ type Node struct {
 	lost     uint64                  // see Lose
 	invites  []chat.NetworkInvite
 	revoked  map[chat.AccountID]bool
+	key      chat.KeyRotation
 }
 
 var _ api.Backend = (*Node)(nil)

@@ -84,6 +84,7 @@ func network(s *story) {
 	if err := s.Alice.RevokeMember(s.ctx, chat.AccountID{1}, false); chat.CodeOf(err) != chat.CodeTarget {
 		s.Fatalf("throwing nobody out: %v", err)
 	}
+	networkKey(s, len(members))
 	gone := members[other].Account
 	s.check(s.Alice.RevokeMember(s.ctx, gone, true))
 	members, err = s.Alice.Members(s.ctx)
@@ -92,6 +93,44 @@ func network(s *story) {
 		if m.Revoked != (m.Account == gone) {
 			s.Fatalf("the members after one was thrown out: %+v", members)
 		}
+	}
+}
+
+// networkKey changes the network's key, which nobody follows but Alice.
+func networkKey(s *story, members int) {
+	s.Helper()
+	if _, err := s.Alice.RotateKey(s.ctx, -time.Hour); chat.CodeOf(err) != chat.CodeInvalid {
+		s.Fatalf("a key whose grace is over before: %v", err)
+	}
+	if _, err := s.Alice.EndKeyGrace(s.ctx); chat.CodeOf(err) != chat.CodeRefused {
+		s.Fatalf("the end of no grace: %v", err)
+	}
+	before, err := s.Alice.KeyRotation(s.ctx)
+	s.check(err)
+	if !before.Made.IsZero() || before.Grace(time.Now()) || len(before.Followed)+len(before.Behind) != 0 {
+		s.Fatalf("the key before: %+v", before)
+	}
+	made, err := s.Alice.RotateKey(s.ctx, time.Hour)
+	s.check(err)
+	left := time.Until(made.Ends)
+	if !made.Private || !made.Own || left > time.Hour || left < 50*time.Minute || len(made.Followed) != 1 || !made.Followed[0].Self || len(made.Behind) != members-1 {
+		s.Fatalf("the key was changed: %+v", made)
+	}
+	if _, err := s.Alice.RotateKey(s.ctx, 0); chat.CodeOf(err) != chat.CodeRefused {
+		s.Fatalf("changing it twice: %v", err)
+	}
+	ended, err := s.Alice.EndKeyGrace(s.ctx)
+	s.check(err)
+	if ended.Grace(time.Now()) || !ended.Made.Equal(made.Made) {
+		s.Fatalf("the grace was ended: %+v", ended)
+	}
+	if made, err = s.Alice.RotateKey(s.ctx, 0); err != nil || time.Until(made.Ends) < chat.KeyGrace-time.Hour {
+		s.Fatalf("the usual grace: %+v, %v", made, err)
+	}
+	now, err := s.Alice.KeyRotation(s.ctx)
+	s.check(err)
+	if !now.Made.Equal(made.Made) || !now.Ends.Equal(made.Ends) || len(now.Behind) != members-1 || now.Behind[0].Device == "" {
+		s.Fatalf("the key in the end: %+v", now)
 	}
 }
 

@@ -37,8 +37,9 @@ type Facts struct {
 	Status  chat.Status    // by itself
 	Peers   []chat.Peer    // that are connected
 	Own     chat.Mailboxes // who keeps something for it
-	Free    uint64         // bytes on the disk of the home
-	Files   uint64         // descriptors that a process may have
+	Key     chat.KeyRotation
+	Free    uint64 // bytes on the disk of the home
+	Files   uint64 // descriptors that a process may have
 	Now     time.Time
 }
 
@@ -46,7 +47,7 @@ type Facts struct {
 func Examine(f Facts) []Finding {
 	findings := []Finding{identity(f), node(f)}
 	if f.Up {
-		findings = append(findings, database(f), network(f), seeds(f), reach(f), refused(f), contacts(f), mailboxes(f), delivery(f))
+		findings = append(findings, database(f), network(f), key(f), seeds(f), reach(f), refused(f), contacts(f), mailboxes(f), delivery(f))
 	}
 	return append(findings, disk(f), files(f))
 }
@@ -93,11 +94,34 @@ func network(f Facts) Finding {
 	switch {
 	case !n.Joined:
 		return Finding{"network.waiting", Fail, name + ": no node of it has answered yet", "status"}
+	case n.OtherKey:
+		return Finding{"network.key", Fail, name + ": its key was changed while this device was away; ask a member for a new invite", "net join LINK"}
 	case n.Private:
 		return Finding{"network", OK, name + ", with a network key: strangers see nothing of it; TCP only, since QUIC knows no such keys", ""}
 	default:
 		return Finding{"network", OK, name + ", without a network key: TCP and QUIC", ""}
 	}
+}
+
+// key says how far the members have followed the network's key. Who has made the network has met those whom it let in; what others know says
+// little.
+func key(f Facts) Finding {
+	switch k := f.Key; {
+	case !k.Private:
+		return Finding{"key", OK, "the network has none", ""}
+	case k.Made.IsZero():
+		return Finding{"key", OK, "the network's key was never changed", ""}
+	case k.Grace(f.Now):
+		return Finding{"key", OK, fmt.Sprintf("the network's key was changed; %s, and the old one is good until %s", followed(k), k.Ends.Local().Format("Mon 2 Jan 15:04")), ""}
+	case k.Own && len(k.Behind) > 0:
+		return Finding{"key.behind", Warn, "the network's key was changed; " + followed(k) + ", and the others need a new invite each", "net rotate-key --status"}
+	default:
+		return Finding{"key", OK, "the network's key was changed " + k.Made.Local().Format("Mon 2 Jan 15:04"), ""}
+	}
+}
+
+func followed(k chat.KeyRotation) string {
+	return fmt.Sprintf("%d of %d devices known here have the new one", len(k.Followed), len(k.Followed)+len(k.Behind))
 }
 
 func seeds(f Facts) Finding {

@@ -32,7 +32,7 @@ func TestAllIsWell(t *testing.T) {
 			t.Errorf("%+v", f)
 		}
 	}
-	if len(findings) != 12 || doctor.Worst(findings) != doctor.OK {
+	if len(findings) != 13 || doctor.Worst(findings) != doctor.OK {
 		t.Errorf("%d findings, the worst is %q", len(findings), doctor.Worst(findings))
 	}
 }
@@ -48,7 +48,11 @@ func TestEveryTroubleIsFoundAndHasARemedy(t *testing.T) {
 		"database.restored": {doctor.Warn, func(f *doctor.Facts) { f.Status.Restored = true }},
 		"trouble":           {doctor.Fail, func(f *doctor.Facts) { f.Status.Trouble = "no space left for database" }},
 		"network.waiting":   {doctor.Fail, func(f *doctor.Facts) { f.Status.Network.Joined = false }},
-		"seeds.away":        {doctor.Fail, func(f *doctor.Facts) { f.Status.Seeds, f.Status.Peers = 0, 0 }},
+		"network.key":       {doctor.Fail, func(f *doctor.Facts) { f.Status.Network.OtherKey = true }},
+		"key.behind": {doctor.Warn, func(f *doctor.Facts) {
+			f.Key = chat.KeyRotation{Private: true, Own: true, Made: noon().Add(-2 * time.Hour), Ends: noon(), Followed: make([]chat.Member, 2), Behind: make([]chat.Member, 1)}
+		}},
+		"seeds.away": {doctor.Fail, func(f *doctor.Facts) { f.Status.Seeds, f.Status.Peers = 0, 0 }},
 		"reach.seed": {doctor.Warn, func(f *doctor.Facts) {
 			f.Status.Seeds, f.Status.Network.Seeds, f.Status.Reachable = 0, 0, false
 		}},
@@ -111,6 +115,22 @@ func TestWhomSeedsHaveDialledCanBeDialled(t *testing.T) {
 	for _, f := range doctor.Examine(facts) {
 		if f.Code == "reach" && !strings.Contains(f.Text, "confirmed by 2 seeds") {
 			t.Errorf("it says %q", f.Text)
+		}
+	}
+}
+
+// Who is behind has time until the grace ends, and who has not made the network cannot know.
+func TestAKeyThatWasChangedIsNoTrouble(t *testing.T) {
+	for name, k := range map[string]chat.KeyRotation{
+		"in the grace":         {Private: true, Own: true, Made: noon().Add(-time.Hour), Ends: noon().Add(time.Hour), Behind: make([]chat.Member, 1)},
+		"made by others":       {Private: true, Made: noon().Add(-time.Hour), Ends: noon(), Behind: make([]chat.Member, 1)},
+		"all have followed":    {Private: true, Own: true, Made: noon().Add(-time.Hour), Ends: noon(), Followed: make([]chat.Member, 3)},
+		"the key of last year": {Private: true},
+	} {
+		facts := well()
+		facts.Key = k
+		if worst := doctor.Worst(doctor.Examine(facts)); worst != doctor.OK {
+			t.Errorf("%s: the worst is %q", name, worst)
 		}
 	}
 }

@@ -216,6 +216,7 @@ type StatusNetwork struct {
 	Seeds       int    `json:"seeds"`
 	WrongKey    int    `json:"refused_wrong_key"`
 	NoMember    int    `json:"refused_no_member"`
+	OtherKey    bool   `json:"other_key,omitempty"`
 
 	Refused map[string]uint64 `json:"refused,omitempty"` // by the name of the reason
 }

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -27,8 +29,8 @@ func OneMember(m chat.Member) Member {
 	return Member{Version, m.Name, m.Account.String(), m.Device.String(), m.Invite, Stamp(m.Since), m.Revoked, m.Self}
 }
 
-// WriteMembers writes a table of them.
-func WriteMembers(out io.Writer, members []chat.Member) error {
+// WriteMembers writes a table of them; behind are those who have not followed the network's key.
+func WriteMembers(out io.Writer, members, behind []chat.Member) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "NAME\tACCOUNT\tDEVICE\tINVITE\tSINCE\tNOTES")
 	for _, m := range members {
@@ -38,6 +40,8 @@ func WriteMembers(out io.Writer, members []chat.Member) error {
 			notes = "this device"
 		case m.Revoked:
 			notes = "removed"
+		case slices.ContainsFunc(behind, func(o chat.Member) bool { return o.Device == m.Device }):
+			notes = "has not the new network key"
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", cmp.Or(Line(m.Name), "-"), m.Account.Short(), m.Device, cmp.Or(m.Invite, "-"),
 			m.Since.Local().Format(time.DateOnly), notes)
@@ -75,4 +79,82 @@ func WriteInvites(out io.Writer, invites []chat.NetworkInvite) error {
 			i.Expires.Local().Format("Mon 2 Jan 15:04"))
 	}
 	return w.Flush()
+}
+
+// Key is how far the members have followed the network's key.
+type Key struct {
+	V        int      `json:"v"`
+	Private  bool     `json:"private"`
+	Own      bool     `json:"own"` // this device can change it
+	State    string   `json:"state"`
+	Made     string   `json:"made"` // empty where it never was changed
+	Ends     string   `json:"ends"`
+	Followed []Member `json:"followed"`
+	Behind   []Member `json:"behind"`
+}
+
+// The states of a key.
+const (
+	KeyNone    = "none"    // the network has none
+	KeyFirst   = "first"   // it was never changed
+	KeyGrace   = "grace"   // the one before is still good
+	KeyChanged = "changed" // the one before is worthless
+)
+
+func stateOfKey(k chat.KeyRotation, now time.Time) string {
+	switch {
+	case !k.Private:
+		return KeyNone
+	case k.Made.IsZero():
+		return KeyFirst
+	case k.Grace(now):
+		return KeyGrace
+	}
+	return KeyChanged
+}
+
+// OneKey returns how far it is.
+func OneKey(k chat.KeyRotation, now time.Time) Key {
+	j := Key{V: Version, Private: k.Private, Own: k.Own, State: stateOfKey(k, now), Followed: []Member{}, Behind: []Member{}}
+	if !k.Made.IsZero() {
+		j.Made, j.Ends = Stamp(k.Made), Stamp(k.Ends)
+	}
+	for _, m := range k.Followed {
+		j.Followed = append(j.Followed, OneMember(m))
+	}
+	for _, m := range k.Behind {
+		j.Behind = append(j.Behind, OneMember(m))
+	}
+	return j
+}
+
+// WriteKey writes it in words, and a table of the members.
+func WriteKey(out io.Writer, k chat.KeyRotation, now time.Time) error {
+	var b strings.Builder
+	until := k.Ends.Local().Format("Mon 2 Jan 15:04:05")
+	switch stateOfKey(k, now) {
+	case KeyNone:
+		b.WriteString("this network has no pre-shared key\n")
+	case KeyFirst:
+		b.WriteString("the key is the first one: it was never changed\n")
+	case KeyGrace:
+		fmt.Fprintf(&b, "the key was changed %s; the old one is good until %s\n", k.Made.Local().Format("Mon 2 Jan 15:04:05"), until)
+	case KeyChanged:
+		fmt.Fprintf(&b, "the key was changed %s; the old one is worthless since %s\n", k.Made.Local().Format("Mon 2 Jan 15:04:05"), until)
+	}
+	if !k.Made.IsZero() {
+		fmt.Fprintf(&b, "%d of %s known here have the new one\n", len(k.Followed), Count(len(k.Followed)+len(k.Behind), "device"))
+	}
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	for _, m := range k.Behind {
+		fmt.Fprintf(w, "has not\t%s\t%s\t%s\n", cmp.Or(Line(m.Name), "-"), m.Account.Short(), m.Device)
+	}
+	for _, m := range k.Followed {
+		fmt.Fprintf(w, "has\t%s\t%s\t%s\n", cmp.Or(Line(m.Name), "-"), m.Account.Short(), m.Device)
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	_, err := io.WriteString(out, b.String())
+	return err
 }

@@ -309,7 +309,7 @@ func TestInvitesAndMembersAsPeopleReadThem(t *testing.T) {
 		{ID: [8]byte{2}, Made: made, Expires: made, Uses: 1, State: chat.InviteExpired},
 	}
 	members := []chat.Member{{Name: "Alice", Self: true, Since: made}, {Account: chat.AccountID{9}, Invite: "0100000000000000", Since: made, Revoked: true}}
-	if err := errors.Join(show.WriteInvites(&out, invites), show.WriteMembers(&out, members)); err != nil {
+	if err := errors.Join(show.WriteInvites(&out, invites), show.WriteMembers(&out, members, nil)); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"0100000000000000  Bob", "1 of 2  open", "0 of 1  expired", "this device", "removed", chat.AccountID{9}.Short()} {

@@ -75,12 +75,15 @@ func (town *Town) ClaimOf(account [32]byte, device member.Key) member.Claim {
 	return c
 }
 
-// Ledger opens the ledger of a device; authority is nil but for who made the network, and vault may be nil.
+// Ledger opens the ledger of a device; authority is nil but for who made the network, and vault may be nil. In a *Vault the network's key is kept
+// too; a device without one has a network without a key.
 func (town *Town) Ledger(device, authority ed25519.PrivateKey, vault member.Vault) *member.Ledger {
 	town.t.Helper()
-	l, err := member.Open(member.Config{
-		Network: town.Network, Claim: town.Claim(KeyOf(device)), Device: device, Authority: authority, Vault: vault,
-	}, time.Now())
+	cfg := member.Config{Network: town.Network, Claim: town.Claim(KeyOf(device)), Device: device, Authority: authority, Vault: vault}
+	if v, ok := vault.(*Vault); ok && v != nil {
+		cfg.PSK, cfg.Rotation, cfg.Turn = [32]byte{1}, v.Rotation(), v.Turn
+	}
+	l, err := member.Open(cfg, time.Now())
 	if err != nil {
 		town.t.Fatal(err)
 	}
@@ -132,7 +135,9 @@ func (town *Town) Chain(inviter *member.Ledger, device member.Key) []byte {
 type Vault struct {
 	mu     sync.Mutex
 	ledger []byte
+	turned []byte
 	full   bool
+	stuck  bool
 }
 
 // Load returns what was saved last.
@@ -151,6 +156,31 @@ func (v *Vault) Save(ledger []byte) error {
 	}
 	v.ledger = bytes.Clone(ledger)
 	return nil
+}
+
+// Turn keeps a rotation, unless the vault is stuck.
+func (v *Vault) Turn(r member.Rotation) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.stuck {
+		return errors.New("no space for a key")
+	}
+	v.turned = r.Marshal()
+	return nil
+}
+
+// Rotation returns the one that was kept last.
+func (v *Vault) Rotation() []byte {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return bytes.Clone(v.turned)
+}
+
+// Stick makes Turn alone fail from now on, or work again.
+func (v *Vault) Stick(stuck bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.stuck = stuck
 }
 
 // Fill makes Save fail from now on, or work again.

@@ -1,0 +1,125 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"parley/chat"
+	"parley/chat/cli/argv"
+	"parley/chat/cli/show"
+	"parley/chat/home"
+)
+
+func (a *App) rotateKeyCommand() *cli.Command {
+	return &cli.Command{
+		Name: "rotate-key", Usage: "put a new key in the place of the network's, because a link with the old one leaked or somebody was removed",
+		Description: "Only the device that made the network can. Members that are connected have the new key at once, all others as soon as they meet one\n" +
+			"that has it, within the grace. Who comes later needs a new invite, and loses nothing: parley net join LINK. Who was removed is never\n" +
+			"told the new key.",
+		Flags: []cli.Flag{
+			&cli.DurationFlag{Name: "grace", Usage: "how long the old key is good, from 1s to 2160h", Value: chat.KeyGrace, DefaultText: "168h"},
+			&cli.BoolFlag{Name: "now", Usage: "end the grace of the last change now"},
+			&cli.BoolFlag{Name: "status", Usage: "say how far it is, and who has not followed; change nothing"},
+			&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask"},
+			jsonFlag(), passphraseFlag(),
+		},
+		Action: a.rotateKey,
+	}
+}
+
+func (a *App) rotateKey(c *cli.Context) error {
+	if err := exclusive(c, "grace", "now", "status"); err != nil {
+		return err
+	}
+	return a.listed(c, func(node *attached) error {
+		k, err := node.KeyRotation(c.Context)
+		switch {
+		case err != nil:
+			return err
+		case c.Bool("status"):
+			return a.writeKey(c, k)
+		case c.Bool("now"):
+			err = a.agreeToKey(c, k.Grace(time.Now()) && k.Own, fmt.Sprintf("End the grace now? %s no new key yet and will need a new invite.", haveNot(k)))
+			if err == nil {
+				k, err = node.EndKeyGrace(c.Context)
+			}
+		default:
+			err = a.agreeToKey(c, k.Private && k.Own && !k.Grace(time.Now()), fmt.Sprintf("Change the key of %s? Members have %v to be there once; who comes later needs a new invite, and links from before end with it.",
+				node.home.Network().Network, c.Duration("grace")))
+			if err == nil {
+				k, err = node.RotateKey(c.Context, c.Duration("grace"))
+			}
+		}
+		if err != nil {
+			return err
+		}
+		if node.own() {
+			fmt.Fprintf(a.Stderr, "parley: the others hear of it once a node runs here: %s\n", try(c, "up"))
+		}
+		return a.writeKey(c, k)
+	})
+}
+
+func haveNot(k chat.KeyRotation) string {
+	if len(k.Behind) == 1 {
+		return "1 device has"
+	}
+	return show.Count(len(k.Behind), "device") + " have"
+}
+
+// agreeToKey asks a question, unless -y has answered, or the node will refuse anyway.
+func (a *App) agreeToKey(c *cli.Context, may bool, question string) error {
+	if c.Bool("yes") || !may {
+		return nil
+	}
+	if !a.interactive() {
+		return argv.Usage("nobody is there to be asked: say --yes", "parley net rotate-key --help")
+	}
+	q, done, err := a.asker(c.Context)
+	if err != nil {
+		return err
+	}
+	defer done()
+	answer, err := q.Ask(question + " [y/N] ")
+	if answer = strings.ToLower(answer); err == nil && answer != "y" && answer != "yes" {
+		err = &chat.Error{Code: chat.CodeRefused, Detail: "nothing was changed"}
+	}
+	return err
+}
+
+func (a *App) writeKey(c *cli.Context, k chat.KeyRotation) error {
+	if c.Bool("json") {
+		return show.JSON(a.Stdout, show.OneKey(k, time.Now()))
+	}
+	return show.WriteKey(a.Stdout, k, time.Now())
+}
+
+// renewKey takes the network's key from an invite where this device is a member already, once a node has admitted it with that key.
+func (a *App) renewKey(c *cli.Context, h *home.Home, invite chat.Invite) (err error) {
+	keys, err := a.unlock(c, h)
+	if err != nil {
+		return err
+	}
+	release, err := h.Lock(c.Context, lockWait)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, release()) }()
+	renewed := h.WithKey(invite)
+	if err := a.tryJoin(c, renewed, keys.Identity); err != nil {
+		why := show.Line(err.Error()) + "; nothing was changed"
+		if refused(err) {
+			return &chat.Error{Code: chat.CodeRefused, Detail: why}
+		}
+		return &chat.Error{Code: chat.CodeUnavailable, Detail: "the key in the invite does not help now: " + why, Try: try(c, "net join LINK")}
+	}
+	if err := renewed.KeepKey(); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(a.Stdout, "Renewed   the key of %s, of which this device is a member as before\n", h.Network().Network)
+	return err
+}

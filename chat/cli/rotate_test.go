@@ -1,0 +1,122 @@
+package cli_test
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"parley/chat"
+	"parley/chat/cli/line/linetest"
+	"parley/chat/home"
+)
+
+func TestAPersonIsAskedBeforeTheKeyIsChanged(t *testing.T) {
+	t.Setenv("TERM", "xterm")
+	w := newWorld(t)
+	alice, _ := w.aliceAndBob()
+	asked := func(answer string, code int, question string, args ...string) {
+		t.Helper()
+		screen := linetest.Open(t)
+		done := make(chan int, 1)
+		go func() { done <- alice.at(t.Context(), screen.File, screen.File, screen.File, args...) }()
+		screen.Expect(question)
+		screen.Type(answer)
+		if got := <-done; got != code {
+			t.Errorf("%v, %q: it ended with %d: %s", args, answer, got, screen.Shown())
+		}
+	}
+	const change, end = "who comes later needs a new invite", "End the grace now? 0 devices have no new key yet"
+	asked("\r", 8, change, "net", "rotate-key")
+	asked("n\r", 8, change, "net", "rotate-key")
+	alice.fails(2, "nobody is there to be asked", "net", "rotate-key")
+	if out := alice.ok("net", "rotate-key", "--status", "--json"); fields(t, out)["state"] != "first" {
+		t.Errorf("it was changed: %s", out)
+	}
+	asked("y\r", 0, change, "net", "rotate-key", "--grace", "1h")
+	asked("\r", 8, end, "net", "rotate-key", "--now")
+	if out := alice.ok("net", "rotate-key", "--status", "--json"); fields(t, out)["state"] != "grace" || fields(t, out)["own"] != true {
+		t.Errorf("it was not changed: %s", out)
+	}
+	asked("yes\r", 0, end, "net", "rotate-key", "--now")
+	if out := alice.ok("net", "rotate-key", "--status", "--json"); fields(t, out)["state"] != "changed" {
+		t.Errorf("the grace goes on: %s", out)
+	}
+	alice.fails(8, "no grace to end", "net", "rotate-key", "--now", "--yes")
+	alice.fails(2, "exclude each other", "net", "rotate-key", "--now", "--status")
+	alice.fails(2, "from 1s to 2160h", "net", "rotate-key", "--yes", "--grace", "2161h")
+}
+
+func TestWhoIsBehindIsShown(t *testing.T) {
+	w := newWorld(t)
+	alice, _ := w.aliceAndBob()
+	h, err := home.Open(alice.home)
+	if err != nil {
+		t.Fatal(err)
+	}
+	phone, err := chat.NewIdentity("phone")
+	if err != nil {
+		t.Fatal(err)
+	}
+	town := w.town(h.Dir(), nil, nil)
+	town.Meet(chat.MemberDevice{Device: phone.Device(), Account: [32]byte{7}, Invite: [8]byte{1}, Since: time.Now()})
+	before := alice.ok("net", "invite")
+	out := alice.ok("net", "rotate-key", "-y")
+	if !strings.Contains(out, "1 of 2 devices known here have the new one\nhas not  -") || !strings.Contains(out, "\nhas      Alice") {
+		t.Errorf("said: %s", out)
+	}
+	alice.fails(8, "once at a time", "net", "rotate-key", "-y")
+	if out := alice.ok("net", "members"); !strings.Contains(out, "has not the new network key") {
+		t.Errorf("members: %s", out)
+	}
+	old, err1 := chat.ParseInvite(before)
+	fresh, err2 := chat.ParseInvite(alice.ok("net", "invite"))
+	if err := errors.Join(err1, err2); err != nil || bytes.Equal(old.Network.PSK, fresh.Network.PSK) {
+		t.Errorf("the invites have one key: %v", err)
+	}
+}
+
+// Bob is a member, and takes the key in a new invite once a node has let him in with it; what was before stays where it does not.
+func TestAMemberRenewsTheKey(t *testing.T) {
+	w := newWorld(t)
+	alice, bob := w.aliceAndBob()
+	open := func() *home.Home {
+		h, err := home.Open(bob.home)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := h.SaveJoined(); err != nil {
+			t.Fatal(err)
+		}
+		return h
+	}
+	first := open()
+	alice.ok("net", "rotate-key", "-y")
+	link := strings.TrimSpace(alice.ok("net", "invite"))
+	bob.node.stop()
+	bob.node.wait()
+	for answer, code := range map[error]int{
+		errors.New("no seed answers: connection refused"): 4, refusal("this device was removed from the network"): 8,
+	} {
+		w.silence = answer
+		bob.wantMistake(bob.run("", "net", "join", link), code, answer.Error()+"; nothing was changed")
+		if !bytes.Equal(open().Network().PSK, first.Network().PSK) {
+			t.Errorf("%v: the key was changed", answer)
+		}
+	}
+	w.silence = nil
+	if r := bob.run("", "net", "join", link); r.code != 0 || !strings.HasPrefix(r.stdout, "Renewed   the key of home ") {
+		t.Fatalf("renewing: %+v", r)
+	}
+	invite, err := chat.ParseInvite(link)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := open()
+	before, _ := first.Join()
+	if after, _ := h.Join(); !bytes.Equal(h.Network().PSK, invite.Network.PSK) || after != before || h.Profile() != first.Profile() {
+		t.Errorf("the home has %+v", after)
+	}
+	bob.fails(8, "is a member of home", "net", "join", link)
+}

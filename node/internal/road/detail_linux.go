@@ -1,0 +1,26 @@
+package road
+
+import (
+	"encoding/binary"
+
+	"golang.org/x/sys/unix"
+)
+
+// segment returns the size of each packet of a write, in bytes: that in its control message, or that of the whole.
+func segment(control []byte, whole int) int {
+	for len(control) > 0 {
+		header, body, rest, err := unix.ParseOneSocketControlMessage(control)
+		if err != nil {
+			break
+		}
+		if header.Level == unix.IPPROTO_UDP && header.Type == unix.UDP_SEGMENT && len(body) >= 2 {
+			return int(binary.NativeEndian.Uint16(body))
+		}
+		control = rest
+	}
+	return whole
+}
+
+// persist lets the system repeat what was lost at an even pace, for six times, where little is under way. Else each loss doubles the wait for
+// the next attempt, and a talk over a bad line stands still for most of the time. Accepted connections have it from their listener.
+func persist(fd int) { _ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_THIN_LINEAR_TIMEOUTS, 1) }

@@ -1,0 +1,173 @@
+package node_test
+
+import (
+	"bytes"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"parley/node"
+	"parley/node/member"
+	"parley/node/nodetest"
+)
+
+// grace is longer than any test.
+const grace = time.Hour
+
+// hasKeyOf reports whether a device uses the key of another.
+func hasKeyOf(d, other *nodetest.Device) bool { return bytes.Equal(d.NetworkKey(), other.NetworkKey()) }
+
+// TestRotateKey changes the key of a running network. Bob is there, Carol comes back within the grace, Dave when it is over, and Eve was thrown out.
+func TestRotateKey(t *testing.T) {
+	t.Parallel()
+	world := nodetest.NewWorld(t, nodetest.Private)
+	alice, bob, carol := founder(world, "alice").Start(), world.Device("bob").Start(), world.Device("carol").Start()
+	dave, eve := world.Device("dave").Start(), world.Device("eve").Start()
+	for _, d := range []*nodetest.Device{bob, carol, dave, eve} {
+		d.Knows(alice)
+	}
+	carol.Stop()
+	dave.Stop()
+	if err := alice.RevokeMembers([]peer.ID{eve.ID()}, false); err != nil {
+		t.Fatal(err)
+	}
+	if k := alice.KeyRotation(); !k.Made.IsZero() || k.Followed != nil {
+		t.Errorf("before: %+v", k)
+	}
+	for name, err := range map[string]error{"Bob": bob.RotateKey(grace), "Bob's end": bob.EndKeyGrace()} {
+		if !errors.Is(err, member.ErrNotFounder) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := alice.RotateKey(grace); err != nil {
+		t.Fatal(err)
+	}
+	nodetest.WaitFor(t, "Bob to follow", func() bool { return hasKeyOf(bob, alice) && slices.Contains(alice.KeyRotation().Followed, bob.ID()) })
+	if k := alice.KeyRotation(); len(k.Followed) != 2 || len(k.Behind) != 2 || slices.Contains(k.Behind, eve.ID()) {
+		t.Errorf("they have followed: %+v", k)
+	}
+	bob.Stop()
+	bob.Start() // with the key that it has kept
+	bob.Knows(alice)
+	carol.Start()
+	carol.Knows(alice)
+	nodetest.WaitFor(t, "Carol to follow", func() bool {
+		return hasKeyOf(carol, alice) && slices.Contains(alice.KeyRotation().Followed, carol.ID())
+	})
+	nodetest.WaitFor(t, "Eve to be told", func() bool { return strings.Contains(eve.Warning(), member.Revoked.Error()) })
+	if hasKeyOf(eve, alice) {
+		t.Error("Eve has the new key")
+	}
+	if err := alice.EndKeyGrace(); err != nil {
+		t.Fatal(err)
+	}
+	wrong := alice.Refused()["wrong_key"]
+	dave.Start()
+	nodetest.WaitFor(t, "Dave to see that he is late", func() bool { return dave.OtherKey() && strings.Contains(dave.Warning(), "another key") })
+	nodetest.WaitFor(t, "Eve to be shut out", eve.OtherKey)
+	if now := alice.Refused()["wrong_key"]; now <= wrong || dave.Joined() || hasKeyOf(dave, alice) {
+		t.Errorf("Alice has counted %d and %d of those with the old key", wrong, now)
+	}
+	deliverAll(t, carol, bob, letters(2))
+}
+
+// TestLateOneIsRepaired gives Dave the new key by a link, and he is the member that he was.
+func TestLateOneIsRepaired(t *testing.T) {
+	t.Parallel()
+	world := nodetest.NewWorld(t, nodetest.Private)
+	alice, dave := founder(world, "alice").Start(), world.Device("dave")
+	if err := alice.RotateKey(grace); err != nil {
+		t.Fatal(err)
+	}
+	if err := alice.EndKeyGrace(); err != nil {
+		t.Fatal(err)
+	}
+	late := dave.Config
+	late.Network.Seeds = world.Network.Seeds
+	if err := node.Join(nodetest.Context(t), late); err == nil || !strings.Contains(err.Error(), "has another network key") {
+		t.Errorf("with the old key: %v", err)
+	}
+	late.Network.PSK = alice.NetworkKey()
+	if err := node.Join(nodetest.Context(t), late); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"erin", "frank", "grace", "heidi"} { // Join does not return before Alice knows what they have
+		d := world.Device(name)
+		d.Config.Network.PSK, d.Config.Network.Seeds = alice.NetworkKey(), world.Network.Seeds
+		if err := node.Join(nodetest.Context(t), d.Config); err != nil || !slices.Contains(alice.KeyRotation().Followed, nodetest.PeerID(t, d.Config.Key)) {
+			t.Errorf("%s has joined, and Alice does not know with which key: %v", name, err)
+		}
+	}
+	dave.Start() // it was told the rotation too, and has kept it
+	dave.Knows(alice)
+	nodetest.WaitFor(t, "Alice to see it", func() bool { return len(alice.KeyRotation().Followed) == 6 })
+}
+
+// TestJoinWithinTheGrace joins with a link from before and with one from after, and both have the key in the end.
+func TestJoinWithinTheGrace(t *testing.T) {
+	t.Parallel()
+	world := nodetest.NewWorld(t, nodetest.Private)
+	alice := founder(world, "alice").Start()
+	before := invited(t, world, "bob", alice, 1)
+	if err := alice.RotateKey(grace); err != nil {
+		t.Fatal(err)
+	}
+	after := invited(t, world, "carol", alice, 1)
+	after.Config.Network.PSK = alice.NetworkKey()
+	for _, d := range []*nodetest.Device{before, after} {
+		d.Start()
+		d.Knows(alice)
+		nodetest.WaitFor(t, d.Name+" to follow", func() bool { return hasKeyOf(d, alice) && slices.Contains(alice.KeyRotation().Followed, d.ID()) })
+	}
+	if noMember := alice.Refused()["no_member"]; noMember > 0 {
+		t.Errorf("%d were refused", noMember)
+	}
+}
+
+// TestKeyThatCannotBeKept changes nothing, for who makes it and for who gets it, and is taken when there is room.
+func TestKeyThatCannotBeKept(t *testing.T) {
+	t.Parallel()
+	world := nodetest.NewWorld(t, nodetest.Private)
+	alice, bob := founder(world, "alice").Start(), world.Device("bob").Start()
+	bob.Knows(alice)
+	old := alice.NetworkKey()
+	alice.Keys.Stick(true)
+	if err := alice.RotateKey(grace); err == nil || !bytes.Equal(alice.NetworkKey(), old) {
+		t.Fatalf("a key that nobody keeps: %v", err)
+	}
+	alice.Keys.Stick(false)
+	bob.Keys.Stick(true)
+	if err := alice.RotateKey(grace); err != nil {
+		t.Fatal(err)
+	}
+	bob.Stop()
+	bob.Start()
+	bob.Knows(alice)
+	if hasKeyOf(bob, alice) || !slices.Contains(alice.KeyRotation().Behind, bob.ID()) {
+		t.Error("Bob counts as one who has followed")
+	}
+	bob.Stop()
+	bob.Keys.Stick(false)
+	bob.Start()
+	nodetest.WaitFor(t, "Bob to follow", func() bool { return hasKeyOf(bob, alice) })
+}
+
+// TestNoKeyToRotate says that there is none.
+func TestNoKeyToRotate(t *testing.T) {
+	t.Parallel()
+	world := nodetest.NewWorld(t, nodetest.Open)
+	alice := founder(world, "alice").Start()
+	if err := alice.RotateKey(grace); !errors.Is(err, member.ErrNoKey) || alice.NetworkKey() != nil {
+		t.Errorf("got %v", err)
+	}
+	spoilt := alice.Config
+	spoilt.Network.PSK, spoilt.Network.Rotation = make([]byte, 32), []byte{1}
+	spoilt.Network.Seeds = world.Network.Seeds
+	if err := node.Join(nodetest.Context(t), spoilt); err == nil {
+		t.Error("a spoilt key is taken")
+	}
+}

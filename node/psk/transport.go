@@ -1,0 +1,116 @@
+package psk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/transport"
+	ma "github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
+
+	"parley/node/internal/road"
+)
+
+// Transport is the TCP transport of nodes without a key, under the keys of a ring.
+type Transport struct {
+	*road.TCP
+	ring *Ring
+}
+
+var _ transport.DialUpdater = (*Transport)(nil)
+
+// Transport makes the transport of a host. libp2p calls it, with what it has made.
+func (r *Ring) Transport(u transport.Upgrader, resources network.ResourceManager) (*Transport, error) {
+	inner, err := road.NewTCP(&upgrader{u, r}, resources)
+	if err != nil {
+		return nil, fmt.Errorf("make the transport of a private network: %w", err)
+	}
+	return &Transport{inner, r}, nil
+}
+
+// Dial connects to a peer with the key that it has. The error is ErrOtherKey where it ends the connection without a word.
+func (t *Transport) Dial(ctx context.Context, addr ma.Multiaddr, p peer.ID) (transport.CapableConn, error) {
+	return t.DialWithUpdates(ctx, addr, p, nil)
+}
+
+// DialWithUpdates is Dial, and says how far it has come.
+func (t *Transport) DialWithUpdates(ctx context.Context, addr ma.Multiaddr, p peer.ID, updates chan<- transport.DialUpdate) (c transport.CapableConn, err error) {
+	for _, key := range t.ring.toDial(p) {
+		c, err = t.TCP.DialWithUpdates(context.WithValue(ctx, useKey{}, key), addr, p, updates)
+		if err == nil {
+			t.ring.answered(p, key)
+			return c, nil
+		}
+		if !errors.Is(err, ErrOtherKey) {
+			break
+		}
+	}
+	return nil, err
+}
+
+// useKey is under what Dial tells Upgrade which key to use: the TCP transport stands between them and hands on nothing but the context.
+type useKey struct{}
+
+// upgrader puts connections under a key before libp2p's own upgrader sees them.
+type upgrader struct {
+	transport.Upgrader
+	ring *Ring
+}
+
+// UpgradeListener implements transport.Upgrader.
+func (u *upgrader) UpgradeListener(t transport.Transport, l manet.Listener) transport.Listener {
+	return u.UpgradeGatedMaListener(t, u.GateMaListener(l))
+}
+
+// UpgradeGatedMaListener implements transport.Upgrader.
+func (u *upgrader) UpgradeGatedMaListener(t transport.Transport, l transport.GatedMaListener) transport.Listener {
+	return u.Upgrader.UpgradeGatedMaListener(t, &listener{l, u.ring})
+}
+
+// Upgrade implements transport.Upgrader, for connections that were dialled. Of two sides that have dialled each other at once, one is told that
+// it was called, and waits for the other's key.
+func (u *upgrader) Upgrade(
+	ctx context.Context, t transport.Transport, raw manet.Conn, dir network.Direction, p peer.ID, scope network.ConnManagementScope,
+) (transport.CapableConn, error) {
+	if dir == network.DirInbound {
+		return u.Upgrader.Upgrade(ctx, t, &incoming{Conn: raw, ring: u.ring}, dir, p, scope)
+	}
+	key, told := ctx.Value(useKey{}).(Key)
+	if !told {
+		key = u.ring.Newest()
+	}
+	out := &outgoing{Conn: raw}
+	c, err := protect(out, key)
+	if err != nil {
+		return nil, errors.Join(err, raw.Close())
+	}
+	upgraded, err := u.Upgrader.Upgrade(ctx, t, c, dir, p, scope)
+	if err != nil && out.foreign() && ctx.Err() == nil && !timeout(err) {
+		err = fmt.Errorf("%w (%w)", ErrOtherKey, err)
+	}
+	return upgraded, err
+}
+
+func timeout(err error) bool {
+	var e net.Error
+	return errors.As(err, &e) && e.Timeout()
+}
+
+// listener puts what it accepts under a key, without waiting for it.
+type listener struct {
+	transport.GatedMaListener
+	ring *Ring
+}
+
+// Accept implements transport.GatedMaListener.
+func (l *listener) Accept() (manet.Conn, network.ConnManagementScope, error) {
+	raw, scope, err := l.GatedMaListener.Accept()
+	if err != nil {
+		return nil, nil, err
+	}
+	return &incoming{Conn: raw, ring: l.ring}, scope, nil
+}
