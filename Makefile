@@ -5,7 +5,7 @@ FUZZTIME ?= 10s
 BENCH ?= .
 
 # The stories of "make attacks": those that are told more often there.
-ATTACKS ?= SlowStrangers|StreamChurn|ConnectionFlood|TwoCopies|OneDeviceIsNever|APairForTwo|WhoTakesAll|StockFills|RecordedFrames|CorruptedFirst|MutatedRecords|FirstFlightCounts|SaidAfterARestore|Rubbish
+ATTACKS ?= SlowStrangers|StreamChurn|ConnectionFlood|NoHandlerWaits|TwoCopies|OneDeviceIsNever|APairForTwo|WhoTakesAll|StockFills|RecordedFrames|CorruptedFirst|MutatedRecords|FirstFlightCounts|SaidAfterARestore|Rubbish
 
 # The program that "make model" runs.
 PROVERIF ?= proverif

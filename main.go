@@ -18,6 +18,7 @@ import (
 	"parley/chat/api"
 	"parley/chat/cli"
 	"parley/chat/home"
+	"parley/chat/scrape"
 	"parley/node"
 	"parley/store"
 )
@@ -70,12 +71,17 @@ func run(ctx context.Context, h *home.Home, o cli.NodeOptions, db *store.DB, n *
 	if err != nil {
 		return nil, err
 	}
+	figures, err := scrape.Listen(ctx, o.Metrics, n.Figures(), m.Figures())
+	if err != nil {
+		return nil, errors.Join(err, removeSocket())
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	srv := api.NewServer(m, api.ServerOptions{Socket: socket, Version: version, Shutdown: cancel, Logger: log.Named("api")})
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return n.Run(ctx, m) }) // m receives
 	g.Go(func() error { return m.Run(ctx) })
 	g.Go(func() error { return srv.Run(ctx) })
+	g.Go(func() error { return figures.Run(ctx) })
 	r := &cli.Running{
 		Messenger: m, Parts: g, Over: ctx.Done(), Cancel: cancel, Close: sync.OnceValue(func() error { return errors.Join(removeSocket(), db.Close()) }),
 	}
@@ -119,7 +125,7 @@ func nodeConfig(h *home.Home, o cli.NodeOptions, db *store.DB, boxes *store.Mail
 	return node.Config{
 		Key: o.Identity.DeviceKey(), Network: network(h), Member: membership(h, o.Identity, o.Authority()), Listen: o.Listen, Announce: o.Announce, Port: h.Node().Port,
 		Seed: o.Seed, MDNS: o.MDNS, PortMap: o.PortMap, Peers: db.Peers(), Mailboxes: boxes.Store(), MailboxShared: boxes.Shared(),
-		MailboxLimits: o.MailboxLimits, Validators: chat.Validators(), Logger: log,
+		MailboxLimits: o.MailboxLimits, Trusted: o.Trusted, Validators: chat.Validators(), Logger: log,
 	}
 }
 
@@ -134,8 +140,9 @@ func chatConfig(h *home.Home, o cli.NodeOptions, db *store.DB, n *node.Node, log
 		Links: h, Store: db, Keys: o.Unlocked, Instance: o.Unlocked, OnlyCopy: o.OnlyCopy, Database: db.Engine(),
 		Transport: n, Directory: n, Members: n, NetKey: n, Hosts: n, Hosting: n.Hosting(), Logger: log,
 		Health: func() chat.Health {
-			wrongKey, noMember := n.Refused()
-			return chat.Health{Joined: h.Joined() || n.Joined(), Trouble: n.Warning(), WrongKey: wrongKey, NoMember: noMember, OtherKey: n.OtherKey()}
+			return chat.Health{
+				Joined: h.Joined() || n.Joined(), Trouble: n.Warning(), Refused: n.Refused(), OtherKey: n.OtherKey(), Reach: n.Reach(),
+			}
 		},
 	}
 }

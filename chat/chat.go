@@ -313,6 +313,7 @@ type Status struct {
 	Mailboxes int      // hosts that keep a mailbox for this device
 	Drained   int      // those of them from which everything has been fetched in this run
 
+	Reach   Reach
 	Hosting *HostLimits // what this node keeps for others at most; nil: it keeps nothing
 }
 
@@ -326,14 +327,30 @@ type NetworkStatus struct {
 	WrongKey    int  // connections in this run of those who had not the network's key
 	NoMember    int  // connections in this run of those who had it and are no members
 	OtherKey    bool // nobody is connected, and nodes that were dialled have another network key
+	// Refused is how often the node has refused something in this run, by the name of the reason; empty where it does not count.
+	Refused map[string]uint64
 }
+
+// Reach is whether others can dial a node, as far as seeds have tried.
+type Reach = struct {
+	State string // ReachYes, ReachNo or ReachUnknown
+	Seeds int    // how many have found it so
+}
+
+// What is known of a node's reach.
+const (
+	ReachYes     = "yes"     // a seed has dialled it at an address of its own
+	ReachNo      = "no"      // seeds have tried, and none got through: it is behind a router
+	ReachUnknown = "unknown" // nobody has tried yet
+)
 
 // Health is what a node says of its network.
 type Health struct {
-	Joined             bool   // a node of it has admitted us since the invite was taken, or we made it
-	Trouble            string // "" where there is none
-	WrongKey, NoMember int    // see NetworkStatus
-	OtherKey           bool   // the same
+	Joined   bool              // a node of it has admitted us since the invite was taken, or we made it
+	Trouble  string            // "" where there is none
+	Refused  map[string]uint64 // see NetworkStatus
+	OtherKey bool              // the same
+	Reach    Reach
 }
 
 // late says what helps a member that was away while the network's key was changed; "" for all others.
@@ -353,8 +370,10 @@ func (m *Messenger) Status(ctx context.Context) (Status, error) {
 		Trouble: cmp.Or(m.trouble.now(), m.safe.damage.now(), m.secondCopy(), m.restoration(), health.late(), health.Trouble), Restored: m.restored,
 		Network: NetworkStatus{
 			Name: m.network.Name, Fingerprint: m.network.Fingerprint(), Private: m.network.PSK != nil, Joined: health.Joined,
-			Seeds: len(m.seeds), WrongKey: health.WrongKey, NoMember: health.NoMember, OtherKey: health.OtherKey,
+			Seeds: len(m.seeds), WrongKey: int(health.Refused["wrong_key"]), NoMember: int(health.Refused["no_member"] + health.Refused["revoked"]),
+			OtherKey: health.OtherKey, Refused: health.Refused,
 		},
+		Reach: Reach{State: cmp.Or(health.Reach.State, ReachUnknown), Seeds: health.Reach.Seeds},
 	}
 	if m.transport != nil {
 		s.Addresses, s.Reachable = m.transport.Addresses()

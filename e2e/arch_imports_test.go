@@ -16,13 +16,14 @@ type layer struct {
 
 func layers() []layer {
 	return []layer{
-		{".", []string{"chat", "chat/api", "chat/cli", "chat/home", "chat/web", "node", "store"}, "main introduces the parts to each other"},
+		{".", []string{"chat", "chat/api", "chat/cli", "chat/home", "chat/scrape", "chat/web", "node", "store"}, "main introduces the parts to each other"},
 		{"chat", []string{"chat/internal/..."}, "chat knows what a message is; it declares what it needs from network and database"},
 		{"chat/internal/wire", nil, "wire is bytes alone"},
 		{"chat/internal/...", []string{"chat/internal/wire"}, "what seals and parses knows nothing of those who use it"},
 		{"chat/home", []string{"chat"}, "the home is files, in chat's types"},
 		{"chat/api", []string{"chat"}, "the API shows a Backend, and cannot tell whose it is"},
-		{"chat/cli", []string{"chat", "chat/api", "chat/home", "chat/cli/..."}, "commands work through the API; main hands them what runs a node"},
+		{"chat/scrape", nil, "who shows figures is handed them, and knows none"},
+		{"chat/cli", []string{"chat", "chat/api", "chat/home", "chat/scrape", "chat/cli/..."}, "commands work through the API; main hands them what runs a node"},
 		{"chat/cli/...", []string{"chat", "chat/api", "chat/home", "chat/cli/..."}, "commands work through the API"},
 		{"chat/web", nil, "the web UI talks to the API alone"},
 		{"chat/chattest", []string{"chat"}, "a test kit stands beside the contract that it tests"},
@@ -124,6 +125,7 @@ func libraries(tr *tree) (broken []string) {
 		"database/sql":             {"store", "migrations"},
 		"github.com/urfave/":       {"chat/cli", "chat/cli/..."},
 		"github.com/ergochat/":     {"chat/cli/line"},
+		"github.com/prometheus/":   {"chat", "chat/scrape", "node"},
 		"rsc.io/qr":                {"chat/cli/show"},
 		"github.com/zalando/":      {"chat/home"},
 		"github.com/multiformats/": {".", "node", "node/...", "store"},

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -99,7 +100,9 @@ type Config struct {
 	Seed     bool     // serve the network: be a DHT server, accept more connections
 	MDNS     bool     // find and be found on the LAN
 	PortMap  bool     // ask the router for a port that others can dial
-	Peers    PeerBook // nil: nothing is remembered
+	// Trusted are networks of which any address may have as many connections as there are, and as fast: of an office behind one router.
+	Trusted []netip.Prefix
+	Peers   PeerBook // nil: nothing is remembered
 
 	Mailboxes     mailbox.Store  // of the mailboxes that this node hosts for others; nil: it hosts none
 	MailboxLimits mailbox.Limits // what is zero: as usual; see MailboxLimits

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -15,15 +16,16 @@ import (
 	"time"
 
 	ds "github.com/ipfs/go-datastore"
-	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	ma "github.com/multiformats/go-multiaddr"
 
 	"parley/node/directory"
+	"parley/node/internal/guard"
 	"parley/node/member"
 	"parley/node/member/membertest"
+	"parley/node/reach"
 )
 
 func addresses(t testing.TB, texts ...string) (addrs []ma.Multiaddr) {
@@ -256,15 +258,13 @@ func TestReachability(t *testing.T) {
 	if n.servesDHT() {
 		t.Error("it serves from the beginning")
 	}
-	emitter, err := n.host.EventBus().Emitter(new(event.EvtLocalReachabilityChanged))
+	emitter, err := n.host.EventBus().Emitter(new(reach.EvtReached))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer emitter.Close()
-	for _, r := range []network.Reachability{network.ReachabilityPrivate, network.ReachabilityPublic} {
-		if err := emitter.Emit(event.EvtLocalReachabilityChanged{Reachability: r}); err != nil {
-			t.Fatal(err)
-		}
+	if err := emitter.Emit(reach.EvtReached{Address: addresses(t, "/ip4/5.5.5.5/tcp/4101")[0]}); err != nil {
+		t.Fatal(err)
 	}
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
@@ -421,7 +421,9 @@ func TestAttemptsEnd(t *testing.T) {
 // TestConnectionsFromFewAddresses admits few of 5,000 connections from three addresses, which all say nothing, and leaves room for
 // somebody else's.
 func TestConnectionsFromFewAddresses(t *testing.T) {
-	m, err := resourceManager()
+	office := netip.MustParsePrefix("5.9.3.0/24")
+	g := guard.New(guard.Config{})
+	m, err := resourceManager(Config{Trusted: []netip.Prefix{office}}, g)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -446,5 +448,11 @@ func TestConnectionsFromFewAddresses(t *testing.T) {
 		if !open(fmt.Sprintf("5.9.2.%d", i)) {
 			t.Fatalf("the newcomer %d is not", i)
 		}
+		if !open("5.9.3.7") {
+			t.Fatalf("the %d. of an office that is trusted is not", i)
+		}
+	}
+	if counted := g.Refused(); counted["rate_limited"]+counted["resource_limit"] != uint64(5_000-admitted) {
+		t.Errorf("%d were admitted, and refused were %v", admitted, counted)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"go.uber.org/zap"
 
+	"parley/node/internal/guard"
 	"parley/node/mailbox"
 )
 
@@ -98,11 +99,18 @@ func (n *Node) knownHosts() (hosts []peer.AddrInfo) {
 }
 
 // newMailboxes returns the host of mailboxes in this node, or nil where it is none.
-func newMailboxes(cfg Config, h host.Host) *mailbox.Server {
+func newMailboxes(cfg Config, h host.Host, g *guard.Guard) *mailbox.Server {
 	if cfg.Mailboxes == nil {
 		return nil
 	}
 	return mailbox.NewServer(h, mailbox.Hosting{
 		Store: cfg.Mailboxes, Limits: cfg.MailboxLimits, Shared: cfg.MailboxShared, Logger: cfg.logger(),
+		Refused: func(v mailbox.Verdict) {
+			if v == mailbox.Closed {
+				g.Count(guard.MailboxGone)
+			} else {
+				g.Count(guard.MailboxFull)
+			}
+		},
 	})
 }

@@ -143,6 +143,16 @@ const (
 	// AddressConnRate is how many connections a second one address may open in the long run, AddressConnBurst how many at once.
 	AddressConnRate  = 2
 	AddressConnBurst = 64
+	// StreamMemory is what one stream counts with, in bytes: its receive window, and a buffer.
+	StreamMemory = 256<<10 + 16<<10
+	// IdentifyMemory is what one peer may make us reserve by telling who it is, in bytes, and PingMemory by asking whether we are there: as many
+	// streams as libp2p lets it open for that, each with its window.
+	IdentifyMemory = 32 * StreamMemory
+	PingMemory     = 4 * StreamMemory
+	// ReachStreams is how many streams at once may be about whether somebody can be reached, and ReachPeerStreams how many of one peer: libp2p
+	// answers two of one peer at a time, and one a second of all.
+	ReachStreams     = 32
+	ReachPeerStreams = 4
 )
 
 // The connection manager closes idle connections above the high mark until the low one is reached, seeds and contacts last. The
@@ -157,6 +167,9 @@ const (
 	// ConnGrace is how long a new connection is left alone: long enough to show what it is for.
 	ConnGrace = 20 * time.Second
 )
+
+// CollectTimeout bounds a question to the database for the figures of a node: who asks comes again in a quarter of a minute.
+const CollectTimeout = 2 * time.Second
 
 // LAN discovery.
 const (

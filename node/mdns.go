@@ -72,6 +72,7 @@ func (n *Node) meet(ctx context.Context, p peer.AddrInfo, tried map[peer.ID]time
 	}
 	tried[p.ID] = time.Now()
 	p.Addrs = firstOf(p.Addrs)
+	n.guard.Prove(p.ID, p.Addrs...)
 	if err := n.connect(ctx, p); err != nil {
 		n.log.Debug("no answer from a peer on the LAN", zap.Stringer("peer", p.ID), zap.Error(err))
 	}

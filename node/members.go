@@ -8,10 +8,14 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/libp2p/go-libp2p/p2p/protocol/autonatv2"
 	ma "github.com/multiformats/go-multiaddr"
 
+	"parley/node/internal/guard"
 	"parley/node/member"
 	"parley/node/psk"
+	"parley/node/reach"
 )
 
 // build makes a host, puts the gate around it, and a node around both.
@@ -20,27 +24,32 @@ func build(cfg Config, listen, announced []ma.Multiaddr) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	h, err := newHost(cfg, listen, announced, ring)
+	g, good := newGuard(cfg), reach.NewConfirmed()
+	if ring != nil {
+		ring.Tell(func(from ma.Multiaddr) { g.Note(guard.WrongKey, "", from) })
+	}
+	h, err := newHost(cfg, listen, announced, ring, g, good)
 	if err != nil {
 		return nil, err
 	}
-	n, err := enclose(cfg, h, announced, ring)
+	n, err := enclose(cfg, h, announced, ring, g, good)
 	if err != nil {
 		return nil, errors.Join(err, h.Close())
 	}
 	return n, nil
 }
 
-// Refused counts the connections that came to nothing: of those who had not the network's key, and of those who had it and are no members.
-func (n *Node) Refused() (wrongKey, noMember int) {
+// Refused counts what was refused in this run, by reason: a closed set, of which all are there.
+func (n *Node) Refused() map[string]uint64 {
+	all := n.guard.Refused()
 	if n.ring != nil {
-		wrongKey = n.ring.Wrong()
+		all[guard.WrongKey.String()] += uint64(n.ring.Wrong())
 	}
-	return wrongKey, n.gate.Refused()
+	return all
 }
 
 // enclose puts the gate around a host, and a node around both. ring is nil in a network without a key.
-func enclose(cfg Config, h host.Host, announced []ma.Multiaddr, ring *psk.Ring) (*Node, error) {
+func enclose(cfg Config, h host.Host, announced []ma.Multiaddr, ring *psk.Ring, g *guard.Guard, good *reach.Confirmed) (*Node, error) {
 	m := cfg.Member
 	ledger, err := member.Open(keyed(cfg, ring, member.Config{
 		Network:   member.Network{ID: cfg.Network.ID, IDOf: m.IDOf, Proven: m.Proven},
@@ -55,13 +64,12 @@ func enclose(cfg Config, h host.Host, announced []ma.Multiaddr, ring *psk.Ring) 
 	}
 	gate, err := member.NewGate(h, member.Options{
 		Ledger: ledger, Invitation: member.Invitation{Issuer: m.Issuer, Token: m.Token}, Version: cfg.Network.version(), Logger: cfg.logger(),
+		Guard: g, Open: []protocol.ID{autonatv2.DialBackProtocol}, // a seed dials under another key
 	})
 	if err != nil {
 		return nil, err
 	}
-	n := assemble(cfg, gate, ledger, announced)
-	n.ring = ring
-	return n, nil
+	return assemble(cfg, gate, ledger, announced, ring, g, good), nil
 }
 
 // mayCall reports whether there is any sense in connecting to a peer: who is no member yet is let in by who has invited it, whom seeds may see.

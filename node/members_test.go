@@ -13,6 +13,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/protocol/identify"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"parley/node"
 	"parley/node/direct"
@@ -203,20 +205,26 @@ func TestThrownOut(t *testing.T) {
 func TestWrongKeysAreCounted(t *testing.T) {
 	t.Parallel()
 	world := nodetest.NewWorld(t, nodetest.Private)
-	alice, bob := world.Device("alice").Start(), world.Device("bob").Start()
+	core, logged := observer.New(zap.InfoLevel)
+	alice, bob := world.Device("alice"), world.Device("bob").Start()
+	alice.Config.Logger = zap.New(core)
+	alice.Start()
 	stranger := nodetest.NewWorld(t, nodetest.Private).Device("stranger")
 	stranger.Config.Network.Seeds = []peer.AddrInfo{alice.Info()}
 	if err := node.Join(nodetest.Context(t), stranger.Config); err == nil {
 		t.Fatal("a stranger is in")
 	}
-	if wrongKey, noMember := alice.Refused(); wrongKey != 1 || noMember != 0 {
-		t.Errorf("Alice has counted %d and %d", wrongKey, noMember)
+	if said := logged.FilterMessage("refused").All(); len(said) != 1 || said[0].ContextMap()["reason"] != "wrong_key" || said[0].ContextMap()["ip"] != "127.0.0.1" {
+		t.Errorf("for fail2ban there is %v", said)
+	}
+	if c := alice.Refused(); c["wrong_key"] != 1 || c["no_member"] != 0 {
+		t.Errorf("Alice has counted %v", c)
 	}
 	bob.Learn(alice.ID(), alice.Config.Listen)
 	deliverAll(t, bob, alice, letters(1))
 	for _, d := range []*nodetest.Device{alice, bob} {
-		if wrongKey, noMember := d.Refused(); d == alice && wrongKey != 1 || d == bob && wrongKey+noMember > 0 {
-			t.Errorf("%s has counted %d and %d", d.Name, wrongKey, noMember)
+		if c := d.Refused(); d == alice && c["wrong_key"] != 1 || d == bob && c["wrong_key"] > 0 || c["no_member"] > 0 {
+			t.Errorf("%s has counted %v", d.Name, c)
 		}
 	}
 }

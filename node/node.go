@@ -19,6 +19,7 @@ import (
 	"parley/node/direct"
 	"parley/node/directory"
 	"parley/node/internal/book"
+	"parley/node/internal/guard"
 	"parley/node/internal/signs"
 	"parley/node/mailbox"
 	"parley/node/member"
@@ -63,8 +64,10 @@ type Node struct {
 	members   *member.Ledger
 	ring      *psk.Ring // nil in a network without a pre-shared key
 	otherKey  atomic.Bool
+	guard     *guard.Guard
 	announced []ma.Multiaddr
-	seeds     []peer.AddrInfo // without ourselves
+	confirmed *reach.Confirmed // of our addresses, by seeds
+	seeds     []peer.AddrInfo  // without ourselves
 
 	ways      *reach.Reach
 	sender    *direct.Sender  // nil until the node serves
@@ -122,13 +125,16 @@ func New(cfg Config) (*Node, error) {
 }
 
 // assemble puts a node around its host, which is behind the gate.
-func assemble(cfg Config, h *member.Gate, members *member.Ledger, announced []ma.Multiaddr) *Node {
+func assemble(cfg Config, h *member.Gate, members *member.Ledger, announced []ma.Multiaddr, ring *psk.Ring, g *guard.Guard, good *reach.Confirmed) *Node {
 	n := &Node{
 		cfg:       cfg,
 		log:       cfg.logger(),
 		host:      h,
 		gate:      h,
 		members:   members,
+		ring:      ring,
+		guard:     g,
+		confirmed: good,
 		announced: announced,
 		shelf:     directory.NewShelf(cfg.Validators),
 		dials:     newDials(),
@@ -140,12 +146,15 @@ func assemble(cfg Config, h *member.Gate, members *member.Ledger, announced []ma
 		elsewhere: newPulse(),
 		trouble:   &trouble{},
 		serving:   make(chan struct{}),
-		mailboxes: newMailboxes(cfg, h),
+		mailboxes: newMailboxes(cfg, h, g),
 		absent:    newAbsences(),
 		heard:     signs.New(BookSize, SilentFor),
 		attempts:  &attempts{},
 	}
-	n.ways = reach.New(h, ways(cfg, h.ID(), announced), h.Admits, n.moved, n.log)
+	roads := ways(cfg, h.ID(), announced)
+	roads.Dialling.Gater, roads.Dialling.Transports, roads.Confirmed = g, transports(ring), good
+	roads.Refused = func(p peer.ID, at ma.Multiaddr) { g.Refuse(guard.Relay, p, at) }
+	n.ways = reach.New(h, roads, h.Admits, n.moved, n.log)
 	n.keeper = mailbox.NewKeeper(h, n.reach, func(err error) string { return reason(err, cfg.Network.PSK != nil) }, n.log)
 	for _, s := range cfg.Network.Seeds {
 		if s.ID != h.ID() {

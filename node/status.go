@@ -66,6 +66,25 @@ func (n *Node) Addresses() (addrs []string, reachable bool) {
 	return texts(all), len(n.announced) > 0 || len(all) > 0 && distance(all[0]) == public
 }
 
+// Reached is whether others can dial a node: "yes", "no" or "unknown", and how many seeds have found it so. (It is an alias of an unnamed struct, so
+// that a messenger can name the same type without importing this package.)
+type Reached = struct {
+	State string
+	Seeds int
+}
+
+// Reach says whether others can dial this node, as far as seeds have tried.
+func (n *Node) Reach() Reached {
+	through, tried := n.confirmed.Seeds()
+	switch {
+	case through > 0:
+		return Reached{State: "yes", Seeds: through}
+	case tried > 0:
+		return Reached{State: "no", Seeds: tried}
+	}
+	return Reached{State: "unknown"}
+}
+
 // Learn remembers where a device may be reached, across restarts: multiaddrs without the /p2p part. What does not parse is
 // skipped. The device's connection is the last that is closed when there are too many.
 func (n *Node) Learn(device peer.ID, addrs []string) {

@@ -52,7 +52,13 @@ type siege struct {
 func newSiege(t *testing.T) *siege {
 	t.Helper()
 	p := newPost(t, 1)
-	s := &siege{post: p, home: p.hosts[0]}
+	return beset(p, p.hosts[0])
+}
+
+// beset prepares a siege of a host of mailboxes.
+func beset(p *post, home *nodetest.Device) *siege {
+	p.t.Helper()
+	s := &siege{post: p, home: home}
 	p.bob.Stop()
 	p.bob.Inbox.Before = func(context.Context, peer.ID, [][]byte) error { return errors.New("not this way") }
 	p.bob.Start()

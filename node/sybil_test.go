@@ -35,6 +35,7 @@ import (
 	"parley/node/internal/sybil"
 	"parley/node/member"
 	"parley/node/member/membertest"
+	"parley/node/reach"
 )
 
 var (
@@ -165,7 +166,7 @@ func (c *crowd) node(address string, serve bool, seeds ...peer.AddrInfo) *Node {
 		id = c.id()
 	}
 	gate, ledger := c.host(id, address)
-	n := assemble(cfg, gate, ledger, nil)
+	n := assemble(cfg, gate, ledger, nil, nil, newGuard(cfg), reach.NewConfirmed())
 	if err := n.startDHT(serve); err != nil {
 		c.t.Fatal(err)
 	}

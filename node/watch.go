@@ -16,6 +16,7 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 	"go.uber.org/zap"
 
+	"parley/node/internal/guard"
 	"parley/node/member"
 	"parley/node/reach"
 )
@@ -27,7 +28,7 @@ func (n *Node) subscribe() (event.Subscription, error) {
 	events, err := n.host.EventBus().Subscribe([]any{
 		new(event.EvtPeerIdentificationCompleted),
 		new(event.EvtPeerConnectednessChanged),
-		new(event.EvtLocalReachabilityChanged),
+		new(reach.EvtReached),
 		new(member.EvtAdmitted),
 	}, eventbus.BufSize(eventQueue))
 	if err != nil {
@@ -55,8 +56,8 @@ func (n *Node) watch(ctx context.Context, events event.Subscription, m Messenger
 				n.admitted(e.Peer, m)
 			case event.EvtPeerConnectednessChanged:
 				n.connectedness(e.Peer, e.Connectedness)
-			case event.EvtLocalReachabilityChanged:
-				n.reachability(e.Reachability)
+			case reach.EvtReached:
+				n.reached(e.Address)
 			}
 		}
 	}
@@ -74,6 +75,9 @@ func (n *Node) admitted(p peer.ID, m Messenger) {
 func (n *Node) identified(p peer.ID, conns []network.Conn, listening []ma.Multiaddr, m Messenger) {
 	if n.version(p) != n.cfg.Network.version() {
 		n.log.Debug("disconnecting a node of another network", zap.Stringer("peer", p))
+		if len(conns) > 0 {
+			n.guard.Refuse(guard.Foreign, p, conns[0].RemoteMultiaddr())
+		}
 		time.AfterFunc(ForeignGrace, func() { _ = n.host.Network().ClosePeer(p) })
 		return
 	}
@@ -134,17 +138,17 @@ func (n *Node) moved() {
 	n.changed.fire()
 }
 
-// reachability makes a node that has turned out to be reachable from everywhere serve the DHT. It stays a server: others rely
-// on what it stores.
-func (n *Node) reachability(r network.Reachability) {
-	if r != network.ReachabilityPublic || n.servesDHT() {
+// reached makes a node that a seed could dial serve the DHT, and tells others the address. It stays a server: others rely on what it stores.
+func (n *Node) reached(at ma.Multiaddr) {
+	n.log.Info("a seed has confirmed that others can dial us", zap.Stringer("address", at))
+	n.due.all()
+	if n.servesDHT() {
 		return
 	}
 	if err := n.startDHT(true); err != nil {
 		n.log.Warn("cannot serve the DHT", zap.Error(err))
 		return
 	}
-	n.due.all()
 	n.changed.fire()
 }
 

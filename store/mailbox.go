@@ -15,7 +15,10 @@ import (
 	"parley/node/mailbox"
 )
 
-var _ mailbox.Store = (*Mailbox)(nil)
+var (
+	_ mailbox.Store   = (*Mailbox)(nil)
+	_ mailbox.Counter = (*Mailbox)(nil)
+)
 
 const (
 	// What is locked is the owner's row, and before it the one of mailbox_room where room is taken that belongs to no owner.
@@ -188,6 +191,16 @@ func (t *tx) mailboxSum(each mailbox.Room) (owners int, beyond mailbox.Room, err
 		return struct{}{}, rows.Scan(&owners, &beyond.Boxes, &beyond.Bytes)
 	}, mailboxSum, each.Boxes, each.Bytes)
 	return owners, beyond, err
+}
+
+// Held implements mailbox.Counter.
+func (m *Mailbox) Held(ctx context.Context) (owners, boxes int, bytes int64, err error) {
+	err = m.db.view(ctx, func(t *tx) error {
+		n, all, err := t.mailboxSum(mailbox.Room{})
+		owners, boxes, bytes = n, all.Boxes, all.Bytes
+		return err
+	})
+	return owners, boxes, bytes, err
 }
 
 // shut closes an owner's way through a host, and with the last way the mailbox.

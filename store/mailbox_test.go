@@ -96,6 +96,9 @@ func counted(t *testing.T, m *Mailbox) (all mailbox.Room) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if _, boxes, bytes, err := m.Held(bg()); err != nil || boxes != all.Boxes || bytes != all.Bytes {
+		t.Errorf("it says that it holds %d boxes of %d bytes (%v), there are %+v", boxes, bytes, err, all)
+	}
 	return all
 }
 

@@ -65,6 +65,13 @@ type networkShape struct {
 	WrongKey    int    `json:"refused_wrong_key"`
 	NoMember    int    `json:"refused_no_member"`
 	OtherKey    bool   `json:"other_key,omitempty"`
+
+	Refused map[string]uint64 `json:"refused,omitempty"`
+}
+
+type reachShape struct {
+	State string `json:"state"`
+	Seeds int    `json:"seeds"`
 }
 
 type statusShape struct {
@@ -92,6 +99,7 @@ type statusShape struct {
 	Mailboxes int           `json:"mailboxes"`
 	Drained   int           `json:"drained_mailboxes"`
 	Hosting   *hostingShape `json:"hosting,omitempty"`
+	Reach     reachShape    `json:"reach"`
 }
 
 type hostingShape struct {
@@ -137,7 +145,7 @@ func shapeStatus(s chat.Status) statusShape {
 		Peers: s.Peers, Seeds: s.Seeds, Addresses: notNull(s.Addresses), Reachable: s.Reachable, Queued: s.Queued,
 		OldestQueue: stamp{s.OldestQueue}, Database: s.Database, Contacts: s.Contacts, Verified: s.Verified, Requests: s.Requests,
 		Trouble: s.Trouble, Restored: s.Restored, LastEvent: s.LastEvent, Since: stamp{s.Since},
-		Receipts: s.Receipts, Mailboxes: s.Mailboxes, Drained: s.Drained, Hosting: shapeHosting(s.Hosting),
+		Receipts: s.Receipts, Mailboxes: s.Mailboxes, Drained: s.Drained, Hosting: shapeHosting(s.Hosting), Reach: reachShape(s.Reach),
 	}
 }
 
@@ -148,7 +156,7 @@ func (s statusShape) parse() (chat.Status, error) {
 		Network: chat.NetworkStatus(s.Network), Peers: s.Peers, Seeds: s.Seeds, Addresses: s.Addresses, Reachable: s.Reachable,
 		Queued: s.Queued, OldestQueue: s.OldestQueue.Time, Database: s.Database, Contacts: s.Contacts, Verified: s.Verified,
 		Requests: s.Requests, Trouble: s.Trouble, Restored: s.Restored, LastEvent: s.LastEvent, Since: s.Since.Time,
-		Receipts: s.Receipts, Mailboxes: s.Mailboxes, Drained: s.Drained, Hosting: s.Hosting.parse(),
+		Receipts: s.Receipts, Mailboxes: s.Mailboxes, Drained: s.Drained, Hosting: s.Hosting.parse(), Reach: chat.Reach(s.Reach),
 	}
 	return status, r.err
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"io"
+	"net/netip"
 	"os"
 
 	"github.com/urfave/cli/v2"
@@ -64,7 +65,10 @@ type NodeOptions struct {
 	PortMap  bool     // ask the router for a port that others can dial
 	OnlyCopy bool     // no other copy of this device is at work: begin anew with everybody
 	Mailbox  bool     // keep envelopes for devices of the network that are away
+	Metrics  string   // where a Prometheus on this machine asks for figures, host:port or unix:PATH; empty: nowhere
 	Log      LogOptions
+
+	Trusted []netip.Prefix // networks that share one router, and may have many connections
 
 	MailboxDatabase string // where they are kept, "sqlite:PATH" or "postgres://…"; empty: beside the home's own database
 	MailboxLimits   chat.HostLimits

@@ -170,6 +170,12 @@ func (a *App) nodeOptions(c *cli.Context, h *home.Home) (o NodeOptions, err erro
 	if o.MailboxLimits, err = a.mailboxLimits(c); err != nil {
 		return o, err
 	}
+	if o.Trusted, err = prefixes(list(c, "trust-prefix", "PARLEY_NODE_TRUST_PREFIX", nil)); err != nil {
+		return o, err
+	}
+	if o.Metrics, err = metricsAt(c); err != nil {
+		return o, err
+	}
 	o.Log, err = a.logOptions(c)
 	return o, err
 }

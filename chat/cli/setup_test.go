@@ -206,10 +206,15 @@ func TestUpTakesFlagsBeforeEnvironmentBeforeHome(t *testing.T) {
 	t.Setenv("PARLEY_NODE_LISTEN", "/ip4/127.0.0.1/tcp/1,/ip4/127.0.0.1/tcp/2")
 	t.Setenv("PARLEY_NODE_ANNOUNCE", "/dns4/seed.example.org/tcp/4101")
 	t.Setenv("PARLEY_NODE_SEED", "true")
+	t.Setenv("PARLEY_NODE_TRUST_PREFIX", "203.0.113.7/32,2a00:1:2::/48")
+	t.Setenv("PARLEY_METRICS_LISTEN", "127.0.0.1:9464")
 	t.Setenv("PARLEY_NODE_MDNS", "false")
 	t.Setenv("PARLEY_LOG_LEVEL", "debug")
 	t.Setenv("PARLEY_DATABASE_URL_FILE", file(t, "postgres://alice@localhost/file\n"))
 	o = run()
+	if len(o.Trusted) != 2 || o.Trusted[0].String() != "203.0.113.7/32" || o.Metrics != "127.0.0.1:9464" {
+		t.Errorf("environment: trusted %v, figures at %q", o.Trusted, o.Metrics)
+	}
 	if !o.Seed || o.MDNS || len(o.Listen) != 2 || o.Announce[0] != "/dns4/seed.example.org/tcp/4101" || o.Log.Level != "debug" || o.Database != "postgres://alice@localhost/file" {
 		t.Errorf("environment: %+v", o)
 	}
@@ -233,6 +238,10 @@ func TestUpRefusesWrongSettings(t *testing.T) {
 	alice.fails(2, `"loud" is none of debug, info, warn, error`, "up", "--log-level", "loud")
 	alice.fails(2, `"xml" is none of text, json`, "up", "--log-format", "xml")
 	alice.fails(2, "takes no", "up", "now")
+	alice.fails(2, "can be reached from elsewhere", "up", "--metrics", "0.0.0.0:9464")
+	for _, wrong := range []string{"203.0.113.7", "203.0.113.7/24", "0.0.0.0/0", "office"} {
+		alice.fails(2, "not a network: "+wrong, "up", "--trust-prefix", wrong)
+	}
 	for env, value := range map[string]string{"PARLEY_NODE_SEED": "maybe", "PARLEY_NODE_MDNS": "2", "PARLEY_DATABASE_URL_FILE": "/none"} {
 		t.Setenv(env, value)
 		alice.fails(3, map[bool]string{true: "cannot read the database URL", false: env}[env == "PARLEY_DATABASE_URL_FILE"], "up")

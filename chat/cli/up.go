@@ -37,6 +37,14 @@ func (a *App) upCommand() *cli.Command {
 			},
 			&cli.BoolFlag{Name: "no-port-map", Usage: "do not ask the router for a port that others can dial [$PARLEY_NODE_PORT_MAP=false]"},
 			&cli.BoolFlag{Name: "no-mdns", Usage: "do not look for nodes on the local network [$PARLEY_NODE_MDNS=false]"},
+			&cli.StringSliceFlag{
+				Name:  "trust-prefix",
+				Usage: "let the addresses in `NETWORK`, as 203.0.113.7/32, connect as often as they like: an office behind one router [$PARLEY_NODE_TRUST_PREFIX]",
+			},
+			&cli.StringFlag{
+				Name: "metrics", DefaultText: "nowhere",
+				Usage: "show figures to a Prometheus of this machine at `ADDRESS`, 127.0.0.1:9464 or unix:PATH [$PARLEY_METRICS_LISTEN]",
+			},
 			&cli.BoolFlag{Name: "only-copy", Usage: "begin anew with every contact, because no other copy of this device is at work any more"},
 			&cli.StringFlag{Name: "log-level", Usage: "debug, info, warn or error [$PARLEY_LOG_LEVEL]", DefaultText: "warn"},
 			&cli.StringFlag{Name: "log-format", Usage: "text or json [$PARLEY_LOG_FORMAT]", DefaultText: "text on a terminal"},

@@ -59,7 +59,7 @@ func (s *Server) answer(stream network.Stream) error {
 	}
 	defer in.Release(key)
 	if _, _, err := splitKey(string(key)); err != nil {
-		return err
+		return frame.Malformed(err)
 	}
 	answer := []byte{statusNone}
 	if value, ok := s.shelf.Get(string(key)); ok {

@@ -15,6 +15,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"golang.org/x/sync/errgroup"
+
+	"parley/node/internal/frame"
 )
 
 // feed is the stream over which an owner gets its boxes.
@@ -231,7 +233,7 @@ func (f *feed) land(ctx context.Context) error {
 		ids, err := parseAck(raw)
 		f.in.frames.Release(raw)
 		if err != nil {
-			return err
+			return frame.Malformed(err)
 		}
 		if !f.flies(ids) {
 			return errors.New("a box is acknowledged that is not on its way")

@@ -26,6 +26,8 @@ type Hosting struct {
 	Limits Limits // whole, as Fill returns them
 	Shared bool   // other hosts use the same store
 	Logger *zap.Logger
+	// Refused is told of each deposit that was refused, and must not wait; nil: nobody is.
+	Refused func(Verdict)
 }
 
 // Server is a host: it takes deposits and hands them to their owners.
@@ -51,6 +53,9 @@ type patience struct{ first, idle, frame, box, write, ack, poll time.Duration }
 
 // NewServer returns the host of mailboxes that h is. Serve makes it listen, and Run drops what is too old.
 func NewServer(h host.Host, hosting Hosting) *Server {
+	if hosting.Refused == nil {
+		hosting.Refused = func(Verdict) {}
+	}
 	return &Server{
 		hosting: hosting,
 		self:    h.ID(),

@@ -86,6 +86,11 @@ type Limits = struct {
 	Life  time.Duration // of a box
 }
 
+// Counter is a store that can say how much it holds for all owners together: how many they are, and their boxes.
+type Counter interface {
+	Held(ctx context.Context) (owners, boxes int, bytes int64, err error)
+}
+
 // Store keeps boxes until their owners have them. Several hosts may share one: any of them hands out what any of them took. What it says is
 // done is durable.
 type Store interface {

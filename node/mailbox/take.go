@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+
+	"parley/node/internal/frame"
 )
 
 // takeDeposits serves a depositor: deposit after deposit, until one is refused.
@@ -22,6 +24,7 @@ func (s *Server) takeDeposits(in *incoming) error {
 			return fmt.Errorf("write verdict: %w", err)
 		}
 		if verdict != Stored { // what may be behind it is not read
+			s.hosting.Refused(verdict)
 			return nil
 		}
 		if err := s.bytes.Wait(s.streams.Context(), in.from, size); err != nil {
@@ -39,7 +42,7 @@ func (s *Server) takeDeposit(in *incoming, idle time.Duration) (v Verdict, size 
 	h, err := parseHead(raw)
 	in.frames.Release(raw)
 	if err != nil {
-		return 0, 0, err
+		return 0, 0, frame.Malformed(err)
 	}
 	if err := s.deposits.Wait(s.streams.Context(), in.from, 1); err != nil {
 		return 0, 0, fmt.Errorf("wait for a turn: %w", err)
@@ -89,7 +92,7 @@ func (s *Server) takeLanes(in *incoming) error {
 	hash := sha256.Sum256(raw)
 	in.frames.Release(raw)
 	if err != nil {
-		return err
+		return frame.Malformed(err)
 	}
 	ctx, cancel := context.WithTimeout(s.streams.Context(), StoreTimeout)
 	defer cancel()

@@ -232,7 +232,7 @@ func (g *Gate) answer(s network.Stream) {
 	defer t.in.Close()
 	if err := g.hear(t, p); err != nil {
 		g.log.Debug("an exchange with a peer failed", zap.Stringer("peer", p), zap.Error(err))
-		_ = s.Reset()
+		_ = s.ResetWithError(frame.ResetCode(err))
 		return
 	}
 	_ = s.Close()
@@ -249,7 +249,7 @@ func (g *Gate) hear(t talk, p peer.ID) error {
 	}
 	asker, err := parseHello(b)
 	if err != nil {
-		return err
+		return frame.Malformed(err)
 	}
 	ours := g.ledger.show()
 	if ours == nil {
@@ -267,7 +267,7 @@ func (g *Gate) hear(t talk, p peer.ID) error {
 	}
 	v, err := parseVerdict(b)
 	if err != nil {
-		return err
+		return frame.Malformed(err)
 	}
 	if v != Admitted {
 		g.refuse(p, v)
@@ -291,7 +291,7 @@ func (g *Gate) hear(t talk, p peer.ID) error {
 func (g *Gate) let(t talk, p peer.ID, b []byte) error {
 	r, err := parseRequest(b)
 	if err != nil {
-		return err
+		return frame.Malformed(err)
 	}
 	device, err := KeyOf(p)
 	if err != nil {
@@ -300,7 +300,7 @@ func (g *Gate) let(t talk, p peer.ID, b []byte) error {
 	var chain []byte
 	switch ours := r.Issuer == g.ledger.cfg.Claim.Device; {
 	case r.Claim.Device != device && !(ours && g.Admits(p)): // a member hands on what others ask
-		err = errFrame
+		err = frame.Malformed(errFrame)
 	case ours:
 		chain, err = g.ledger.Redeem(r, time.Now())
 	default:
@@ -309,6 +309,9 @@ func (g *Gate) let(t talk, p peer.ID, b []byte) error {
 	var v Verdict
 	switch {
 	case errors.As(err, &v):
+		if v != IssuerAway && !g.Admits(p) { // whoever hands a request on has done nothing wrong
+			g.turnAway(p, v)
+		}
 		return t.say([]byte{byte(v)})
 	case err != nil:
 		return err
@@ -352,10 +355,12 @@ func (g *Gate) admit(p peer.ID, c Chain) error {
 		g.log.Warn("cannot write down a member", zap.Error(err)) // that list is for people to look at: the member may come in
 	}
 	if v != Admitted {
+		g.turnAway(p, v)
 		return v
 	}
 	g.change(p, func(s *standing) { s.chain, s.err = &c, nil })
 	if v := g.ledger.Stands(c); v != Admitted { // a list came meanwhile, and its sweep was too early for this one
+		g.turnAway(p, v)
 		g.change(p, func(s *standing) { s.chain = nil })
 		return v
 	}
@@ -390,6 +395,7 @@ func (g *Gate) Spread(but peer.ID) {
 	var rest []peer.ID
 	for p, c := range g.chains() {
 		if v := g.ledger.Stands(c); v != Admitted {
+			g.turnAway(p, v)
 			g.refuse(p, v)
 		} else if p != but {
 			rest = append(rest, p)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -13,9 +14,11 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/p2p/protocol/identify"
+	ma "github.com/multiformats/go-multiaddr"
 	"go.uber.org/zap"
 	"golang.org/x/time/rate"
 
+	"parley/node/internal/guard"
 	"parley/node/internal/pace"
 )
 
@@ -42,6 +45,9 @@ type Gate struct {
 	invitation Invitation // zero: none
 	version    string     // what the nodes of this network call their protocol
 	log        *zap.Logger
+	guard      *guard.Guard
+	unspoken   time.Duration // Unspoken, but in tests
+	open       []protocol.ID // what serves peers on probation, beside ours and identify
 	pace       *pace.Pace
 	requests   *rate.Limiter // of joiners, to be handed on
 	admitted   event.Emitter
@@ -54,7 +60,6 @@ type Gate struct {
 	mu    sync.Mutex
 	ended bool
 	peers map[peer.ID]*standing
-	shut  int // connections that were refused or ended on probation
 }
 
 // standing is how far a connected peer and we are.
@@ -77,6 +82,8 @@ type Options struct {
 	Invitation Invitation // what to become a member with; zero: nothing
 	Version    string     // what the nodes of this network call their protocol in identify
 	Logger     *zap.Logger
+	Guard      *guard.Guard  // counts who was refused; nil: the gate has its own
+	Open       []protocol.ID // what serves peers on probation, beside Protocol and identify
 }
 
 // NewGate puts a gate around a host that serves nothing of ours yet. Close closes both.
@@ -89,9 +96,14 @@ func NewGate(h host.Host, o Options) (*Gate, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the gate: %w", err)
 	}
+	if o.Guard == nil {
+		o.Guard = guard.New(guard.Config{})
+	}
 	g := &Gate{
 		Host: h, ledger: o.Ledger, invitation: o.Invitation, version: o.Version, log: o.Logger,
-		pace: pace.New(GreetingsPerSecond, GreetingBurst), requests: rate.NewLimiter(RequestsPerSecond, RequestBurst), admitted: admitted, spoken: spoken, peers: make(map[peer.ID]*standing),
+		guard: o.Guard, unspoken: Unspoken, open: append([]protocol.ID{Protocol, identify.ID, identify.IDPush}, o.Open...),
+		pace: pace.New(GreetingsPerSecond, GreetingBurst), requests: rate.NewLimiter(RequestsPerSecond, RequestBurst),
+		admitted: admitted, spoken: spoken, peers: make(map[peer.ID]*standing),
 	}
 	g.ctx, g.end = context.WithCancel(context.Background())
 	h.SetStreamHandler(Protocol, g.answering)
@@ -138,8 +150,22 @@ func (g *Gate) answering(s network.Stream) {
 	g.answer(s)
 }
 
+// turnAway counts a peer that we do not let in, or no more.
+func (g *Gate) turnAway(p peer.ID, v Verdict) {
+	reason := guard.NoMember
+	if v == Revoked {
+		reason = guard.Revoked
+	}
+	var from ma.Multiaddr
+	if conns := g.Network().ConnsToPeer(p); len(conns) > 0 {
+		from = conns[0].RemoteMultiaddr()
+	}
+	g.guard.Refuse(reason, p, from)
+}
+
 // serve takes the place of the host's own handler of incoming streams: it agrees on a protocol, and serves it where the peer may have it.
 func (g *Gate) serve(s network.Stream) {
+	s = g.guard.Stream(s)
 	if err := s.SetDeadline(time.Now().Add(Probation)); err != nil {
 		_ = s.Reset()
 		return
@@ -149,11 +175,11 @@ func (g *Gate) serve(s network.Stream) {
 		_ = s.ResetWithError(network.StreamProtocolNegotiationFailed)
 		return
 	}
-	if !open(id) && !g.Admits(s.Conn().RemotePeer()) {
+	if !slices.Contains(g.open, id) && !g.Admits(s.Conn().RemotePeer()) {
 		_ = s.ResetWithError(network.StreamGated)
 		return
 	}
-	if err := s.SetDeadline(time.Time{}); err != nil {
+	if err := s.SetDeadline(time.Now().Add(g.unspoken)); err != nil { // which handlers set anew, or take away
 		_ = s.Reset()
 		return
 	}
@@ -162,11 +188,6 @@ func (g *Gate) serve(s network.Stream) {
 		return
 	}
 	_ = handle(id, s) // handlers of streams return nothing
-}
-
-// open reports whether a protocol serves peers on probation.
-func open(id protocol.ID) bool {
-	return id == Protocol || id == identify.ID || id == identify.IDPush
 }
 
 // NewStream opens a stream once the peer and we have admitted each other, and connects first if need be.
@@ -293,7 +314,7 @@ func (g *Gate) connected(_ network.Network, c network.Conn) {
 	})
 	time.AfterFunc(Probation, func() {
 		if !c.IsClosed() && !g.Settled(p) {
-			g.count()
+			g.guard.Refuse(guard.NoMember, p, c.RemoteMultiaddr())
 			_ = c.CloseWithError(network.ConnGated)
 		}
 	})
@@ -326,9 +347,6 @@ func (g *Gate) begin(fn func()) {
 // streams that are being served.
 func (g *Gate) refuse(p peer.ID, why error) {
 	g.log.Debug("a peer is not admitted", zap.Stringer("peer", p), zap.Error(why))
-	if v := Verdict(0); errors.As(why, &v) {
-		g.count()
-	}
 	served := false
 	g.change(p, func(s *standing) {
 		served = s.chain != nil
@@ -345,17 +363,4 @@ func (g *Gate) refuse(p peer.ID, why error) {
 		return
 	}
 	time.AfterFunc(Farewell, hangUp)
-}
-
-func (g *Gate) count() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.shut++
-}
-
-// Refused counts the connections that were not admitted.
-func (g *Gate) Refused() int {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.shut
 }

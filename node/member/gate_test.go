@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"errors"
+	"net"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -24,6 +25,7 @@ import (
 	"go.uber.org/zap"
 
 	"parley/node/internal/frame"
+	"parley/node/internal/guard"
 	"parley/node/member"
 	"parley/node/member/membertest"
 )
@@ -41,6 +43,7 @@ type neighbour struct {
 	*member.Gate
 	key    ed25519.PrivateKey
 	ledger *member.Ledger
+	guard  *guard.Guard
 	vault  *membertest.Vault
 	served atomic.Int32
 }
@@ -64,9 +67,9 @@ func newHost(t *testing.T, key ed25519.PrivateKey, options ...libp2p.Option) hos
 // move brings a device into the street, with the ledger that is in a vault and an invitation, if it has one.
 func move(t *testing.T, town *membertest.Town, key, authority ed25519.PrivateKey, vault *membertest.Vault, invitation member.Invitation) *neighbour {
 	t.Helper()
-	n := &neighbour{key: key, ledger: town.Ledger(key, authority, vault), vault: vault}
+	n := &neighbour{key: key, ledger: town.Ledger(key, authority, vault), guard: guard.New(guard.Config{}), vault: vault}
 	h := newHost(t, key, libp2p.ProtocolVersion(version))
-	gate, err := member.NewGate(h, member.Options{Ledger: n.ledger, Invitation: invitation, Version: version, Logger: zap.NewNop()})
+	gate, err := member.NewGate(h, member.Options{Ledger: n.ledger, Invitation: invitation, Version: version, Logger: zap.NewNop(), Guard: n.guard})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -219,8 +222,11 @@ func TestStrangerWithTheKey(t *testing.T) {
 		t.Errorf("she was served %d times", served)
 	}
 	eventually(t, "Bob to hang up", func() bool { return len(bob.Network().ConnsToPeer(mallory.ID())) == 0 })
-	if bob.Refused() == 0 {
-		t.Error("nobody has counted her")
+	counted := bob.guard.Refused()
+	for _, r := range []guard.Reason{guard.NoMember, guard.NoOpenDoor} {
+		if counted[r.String()] == 0 {
+			t.Errorf("nobody has counted her as %s: %v", r, counted)
+		}
 	}
 }
 
@@ -487,8 +493,8 @@ func TestProbationEnds(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ledger := town.Ledger(membertest.NewKey(t), nil, nil)
-		gate, err := member.NewGate(h, member.Options{Ledger: ledger, Logger: zap.NewNop()})
+		ledger, counts := town.Ledger(membertest.NewKey(t), nil, nil), guard.New(guard.Config{})
+		gate, err := member.NewGate(h, member.Options{Ledger: ledger, Logger: zap.NewNop(), Guard: counts})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -504,10 +510,42 @@ func TestProbationEnds(t *testing.T) {
 			t.Error("it was closed before its time")
 		}
 		time.Sleep(2 * time.Second)
-		if len(h.Network().ConnsToPeer(mute.ID())) != 0 || gate.Refused() != 1 {
-			t.Errorf("it is open after its time, %d counted", gate.Refused())
+		if len(h.Network().ConnsToPeer(mute.ID())) != 0 || counts.Refused()["no_member"] != 1 {
+			t.Errorf("it is open after its time, %v counted", counts.Refused())
 		}
 	})
+}
+
+// TestAHandlerThatForgetsItsDeadlineHasOne cuts a stream on which nothing is said, though whoever serves it would wait for ever.
+func TestAHandlerThatForgetsItsDeadlineHasOne(t *testing.T) {
+	town := membertest.NewTown(t)
+	alice, bob := newMember(t, town), newMember(t, town)
+	bob.Forgetful(50 * time.Millisecond)
+	const patientWith protocol.ID = "/parley/patient/1"
+	ended := make(chan error, 1)
+	bob.SetStreamHandler(patientWith, func(s network.Stream) {
+		_, err := s.Read(make([]byte, 1))
+		ended <- err
+	})
+	if err := alice.calls(t, bob); err != nil {
+		t.Fatal(err)
+	}
+	s, err := alice.NewStream(soon(t), bob.ID(), patientWith)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Reset() }()
+	if _, err := s.Write(nil); err != nil { // says which protocol it is
+		t.Fatal(err)
+	}
+	select {
+	case err := <-ended:
+		if late := net.Error(nil); !errors.As(err, &late) || !late.Timeout() {
+			t.Errorf("it ends with %v", err)
+		}
+	case <-time.After(patience):
+		t.Error("it waits")
+	}
 }
 
 // TestWhatThePeerSpeaksChanges is said once it is admitted, so that the DHT looks at it again.

@@ -25,6 +25,8 @@ const (
 	Service = "parley.member"
 	// Probation is how long a connection may take to be admitted: the exchange is three frames, and a line may be slow.
 	Probation = 10 * time.Second
+	// Unspoken is how long a stream lasts whose handler sets no deadline of its own: longer than any first word takes.
+	Unspoken = time.Minute
 	// Farewell is how long a refused connection stays, so that the other side can read why.
 	Farewell = time.Second
 	// GreetingsPerSecond and GreetingBurst limit the exchanges that one peer begins: one for each connection, one for each newer list.

@@ -142,12 +142,12 @@ func (c *incoming) peek() (shown []byte, key Key, err error) {
 		k, err := c.Conn.Read(buf[n:])
 		n += k
 		if keys = fits(buf[:n], keys); len(keys) == 0 {
-			c.ring.count()
+			c.ring.count(c)
 			return nil, key, ErrOtherKey
 		}
 		if err != nil && n < shownSize {
 			if n != 0 && n != nonceSize || timeout(err) { // somebody may have changed his mind before he said anything
-				c.ring.count()
+				c.ring.count(c)
 			}
 			return nil, key, fmt.Errorf("wait for a network key: %w", err)
 		}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
 )
 
 // Key is a network's pre-shared key.
@@ -21,6 +22,7 @@ type Ring struct {
 	until         time.Time       // when older ends; zero where there is none
 	behind        map[peer.ID]Key // who has answered to the older key, and not to the newest
 	wrong         int
+	tell          func(from ma.Multiaddr)
 }
 
 // NewRing returns a ring with one key.
@@ -32,6 +34,13 @@ func (r *Ring) Turn(newest, older Key, until time.Time) {
 	defer r.mu.Unlock()
 	r.newest, r.older, r.until = newest, older, until
 	clear(r.behind)
+}
+
+// Tell names who is told of each connection that did not show a key that was good. It must not wait.
+func (r *Ring) Tell(tell func(from ma.Multiaddr)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.tell = tell
 }
 
 // Newest returns the key of new connections.
@@ -48,10 +57,14 @@ func (r *Ring) Wrong() int {
 	return r.wrong
 }
 
-func (r *Ring) count() {
+// count counts a connection; where it came from only matters to who is told.
+func (r *Ring) count(c interface{ RemoteMultiaddr() ma.Multiaddr }) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.wrong++
+	if r.tell != nil {
+		r.tell(c.RemoteMultiaddr())
+	}
 }
 
 // good returns the keys that are good now, the newest first.

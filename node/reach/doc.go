@@ -8,6 +8,8 @@
 //	punched   two routers that let a connection through because both sides dialled at the same moment
 //	relayed   a circuit through a seed, for as long as nothing better is there
 //
+// Whether everybody can dial a node it learns from seeds, which try (AutoNAT v2): see [Confirmed]. What they have found good is told to others.
+//
 // A node that is not a seed keeps a reservation at each seed that it is connected to, and everybody knows the seeds: so a circuit is found
 // without anybody's address. Both ends then try to punch (DCUtR), the one that was called first, and again with longer and longer pauses,
 // because the first attempt often comes before either side knows its own address. What goes over a circuit is sealed as everywhere, and

@@ -34,6 +34,22 @@ const (
 	MaxPunchAddresses = 4
 	// MaxPunches is how many attempts go on at once.
 	MaxPunches = 8
+	// ConfirmEvery is how long a seed's word about one of our addresses is good: routers and providers change them by day.
+	ConfirmEvery = time.Hour
+	// ConfirmSoon is how long after something has changed seeds are asked: until then they have admitted us, and said what they see. It doubles, up to
+	// ConfirmEvery; a seed answers every two minutes.
+	ConfirmSoon = time.Second
+	// MaxAsks is how many questions are put in a row: as many as a node has seeds, and some that fail.
+	MaxAsks = 8
+	// MaxCandidates is about how many addresses seeds are asked: IPv4 and IPv6, two transports each.
+	MaxCandidates = 4
+	// DialBacksPerMinute is how many members a seed dials for, PeerDialBacksPerMinute how often for one of them, PaidDialBacksPerMinute how often at another
+	// address than the one that it comes from, for which it has to send more than the dial costs before (libp2p: 30 to 100 kB), and PeerDialBacks how many
+	// at a time for one.
+	DialBacksPerMinute     = 60
+	PeerDialBacksPerMinute = 12
+	PaidDialBacksPerMinute = 12
+	PeerDialBacks          = 2
 	// DoubtTimeout is how long somebody has to answer at a connection that is in doubt, in time for nearly all words on a line that loses three
 	// packets of ten each way: a connection that is closed too early costs a handshake.
 	DoubtTimeout = 8 * time.Second

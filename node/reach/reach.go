@@ -32,6 +32,12 @@ type Config struct {
 	Relays  bool            // it relays for others
 	Seeds   []peer.AddrInfo // without itself
 	PortMap bool            // ask the router for a port
+	// Dialling is how a seed dials who asks it whether that works.
+	Dialling Dialling
+	// Confirmed takes what seeds have found out about our addresses; nil: nobody asks for it.
+	Confirmed *Confirmed
+	// Refused is told of who was not relayed for, and must not wait; nil: nobody is.
+	Refused func(from peer.ID, at ma.Multiaddr)
 }
 
 // Options returns what the host of a node needs.
@@ -40,6 +46,7 @@ func Options(cfg Config) []libp2p.Option {
 	if cfg.Open {
 		return append(options, libp2p.ForceReachabilityPublic())
 	}
+	options = append(options, libp2p.ForceReachabilityPrivate()) // libp2p's own way to find out (AutoNAT v1) wakes up all the time, and asks anybody
 	if cfg.PortMap {
 		options = append(options, libp2p.NATPortMap())
 	}
@@ -63,11 +70,19 @@ type Reach struct {
 	seen    *sightings
 	doubts  doubts
 	tell    func()
+	// anywhere takes private addresses for public ones: tests have no others.
+	anywhere bool
 }
 
 // New returns what works beside h, once Run runs. member says who is of the network: for nobody else is anything relayed or punched. moved is called
 // when this machine has got other addresses or has slept, and must not wait for anything.
 func New(h Host, cfg Config, member func(peer.ID) bool, moved func(), log *zap.Logger) *Reach {
+	if cfg.Confirmed == nil {
+		cfg.Confirmed = NewConfirmed()
+	}
+	if cfg.Refused == nil {
+		cfg.Refused = func(peer.ID, ma.Multiaddr) {}
+	}
 	return &Reach{
 		host: h, cfg: cfg, log: log, member: member, tell: moved,
 		punches: newPunches(), asked: pace.New(PunchesPerSecond, PunchBurst), seen: newSightings(),
@@ -89,6 +104,9 @@ func (r *Reach) Run(ctx context.Context) error {
 		work.Go(func() error { return r.keepReserved(ctx) })
 	}
 	work.Go(func() error { return r.keepPunching(ctx) })
+	if r.cfg.Relays || len(r.cfg.Seeds) > 0 {
+		work.Go(func() error { return r.keepConfirmed(ctx) })
+	}
 	work.Go(func() error { return r.keepUp(ctx) })
 	work.Go(func() error { return r.doubts.serve(ctx) })
 	return work.Wait()
@@ -98,11 +116,18 @@ func (r *Reach) Run(ctx context.Context) error {
 type members struct{ *Reach }
 
 // AllowReserve implements relay.ACLFilter.
-func (m members) AllowReserve(p peer.ID, _ ma.Multiaddr) bool { return m.member(p) }
+func (m members) AllowReserve(p peer.ID, at ma.Multiaddr) bool { return m.allow(p, at, m.member(p)) }
 
 // AllowConnect implements relay.ACLFilter.
-func (m members) AllowConnect(from peer.ID, _ ma.Multiaddr, to peer.ID) bool {
-	return m.member(from) && m.member(to)
+func (m members) AllowConnect(from peer.ID, at ma.Multiaddr, to peer.ID) bool {
+	return m.allow(from, at, m.member(from) && m.member(to))
+}
+
+func (m members) allow(p peer.ID, at ma.Multiaddr, may bool) bool {
+	if !may {
+		m.cfg.Refused(p, at)
+	}
+	return may
 }
 
 // Circuits returns addresses of a device by way of the seeds that are connected: it has a reservation at one of the seeds, if it has any.

@@ -56,6 +56,7 @@ func (n *Node) Status(ctx context.Context) (chat.Status, error) {
 		Contacts: len(n.contacts), Database: "memory", LastEvent: uint64(len(n.events)), Since: n.since,
 	}
 	s.Receipts, s.Mailboxes, s.Drained = cmp.Or(n.receipts, chat.ReceiptsOn), len(n.chosen), len(n.chosen)
+	s.Reach = chat.Reach{State: chat.ReachYes, Seeds: 2}
 	for _, c := range n.contacts {
 		if c.Trust == chat.TrustVerified {
 			s.Verified++

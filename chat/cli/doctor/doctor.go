@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"parley/chat"
+	"parley/chat/cli/show"
 	"parley/chat/home"
 )
 
@@ -46,7 +47,7 @@ type Facts struct {
 func Examine(f Facts) []Finding {
 	findings := []Finding{identity(f), node(f)}
 	if f.Up {
-		findings = append(findings, database(f), network(f), key(f), seeds(f), reach(f), contacts(f), mailboxes(f), delivery(f))
+		findings = append(findings, database(f), network(f), key(f), seeds(f), reach(f), refused(f), contacts(f), mailboxes(f), delivery(f))
 	}
 	return append(findings, disk(f), files(f))
 }
@@ -139,8 +140,17 @@ func seeds(f Facts) Finding {
 
 func reach(f Facts) Finding {
 	switch s := f.Status; {
-	case s.Reachable:
-		return Finding{"reach", OK, "others can dial " + s.Addresses[0], ""}
+	case s.Reachable && s.Reach.State == chat.ReachNo:
+		return Finding{
+			"reach.refuted", Warn, fmt.Sprintf("others are told to dial %s, and nobody got through: %s", s.Addresses[0], show.Reached(s.Reach)),
+			"up --announce /dns/NAME/tcp/PORT",
+		}
+	case len(s.Addresses) > 0 && (s.Reachable || s.Reach.State == chat.ReachYes):
+		text := "others can dial " + s.Addresses[0]
+		if s.Reach.State == chat.ReachYes {
+			text += ": " + show.Reached(s.Reach)
+		}
+		return Finding{"reach", OK, text, ""}
 	case s.Network.Seeds == 0:
 		return Finding{
 			"reach.seed", Warn, "this node is where others begin, and none of its addresses is public: that is well on one LAN only",
@@ -149,6 +159,34 @@ func reach(f Facts) Finding {
 	default:
 		return Finding{"reach", OK, "no public address: others come by the LAN, through both routers at once, or by way of a seed", ""}
 	}
+}
+
+// refused says what the node has refused unusually often since it runs. The first that is found is the one that explains most.
+func refused(f Facts) Finding {
+	hours := max(f.Now.Sub(f.Status.Since).Hours(), 1)
+	often := func(most float64, reasons ...string) (text string, yes bool) {
+		times := 0
+		for _, r := range reasons {
+			times += int(f.Status.Network.Refused[r])
+		}
+		return show.Count(times, "time"), float64(times)/hours >= most
+	}
+	if n, yes := often(ManyStrangers, "wrong_key"); yes {
+		return Finding{"refused.wrong-key", Warn, n + " somebody came with another network key: an old link, or the port of another network", "net invite"}
+	}
+	if n, yes := often(ManyStrangers, "bad_frame", "banned"); yes {
+		return Finding{"refused.protocol", Warn, n + " somebody broke the protocol: another version of this program, or an attack", "peers"}
+	}
+	if n, yes := often(ManyStrangers, "no_member", "revoked"); yes {
+		return Finding{"refused.no-member", Warn, n + " somebody came who is no member, or no more", "net members"}
+	}
+	if n, yes := often(ManyDeposits, "mailbox_full"); yes {
+		return Finding{"refused.mailbox", Warn, n + " a message found no room in a mailbox here: its owner has been away for long, or the limits are tight", "up --mailbox-limits LIMITS"}
+	}
+	if n, yes := often(ManyLimits, "rate_limited", "resource_limit"); yes {
+		return Finding{"refused.limits", Warn, n + " a limit was met: many people behind one router, or a flood", "up --trust-prefix NETWORK"}
+	}
+	return Finding{"refused", OK, "nobody was refused unusually often", ""}
 }
 
 // contacts says by which ways the connected nodes that are no seeds are connected.

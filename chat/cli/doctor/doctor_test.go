@@ -1,6 +1,7 @@
 package doctor_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -31,7 +32,7 @@ func TestAllIsWell(t *testing.T) {
 			t.Errorf("%+v", f)
 		}
 	}
-	if len(findings) != 12 || doctor.Worst(findings) != doctor.OK {
+	if len(findings) != 13 || doctor.Worst(findings) != doctor.OK {
 		t.Errorf("%d findings, the worst is %q", len(findings), doctor.Worst(findings))
 	}
 }
@@ -54,6 +55,18 @@ func TestEveryTroubleIsFoundAndHasARemedy(t *testing.T) {
 		"seeds.away": {doctor.Fail, func(f *doctor.Facts) { f.Status.Seeds, f.Status.Peers = 0, 0 }},
 		"reach.seed": {doctor.Warn, func(f *doctor.Facts) {
 			f.Status.Seeds, f.Status.Network.Seeds, f.Status.Reachable = 0, 0, false
+		}},
+		"reach.refuted":     {doctor.Warn, func(f *doctor.Facts) { f.Status.Reach = chat.Reach{State: chat.ReachNo, Seeds: 2} }},
+		"refused.wrong-key": {doctor.Warn, func(f *doctor.Facts) { f.Status.Network.Refused = map[string]uint64{"wrong_key": doctor.ManyStrangers} }},
+		"refused.protocol": {doctor.Warn, func(f *doctor.Facts) {
+			f.Status.Network.Refused = map[string]uint64{"bad_frame": doctor.ManyStrangers - 1, "banned": 1}
+		}},
+		"refused.no-member": {doctor.Warn, func(f *doctor.Facts) { f.Status.Network.Refused = map[string]uint64{"revoked": doctor.ManyStrangers} }},
+		"refused.mailbox": {doctor.Warn, func(f *doctor.Facts) {
+			f.Status.Network.Refused = map[string]uint64{"mailbox_full": doctor.ManyDeposits}
+		}},
+		"refused.limits": {doctor.Warn, func(f *doctor.Facts) {
+			f.Status.Network.Refused = map[string]uint64{"resource_limit": doctor.ManyLimits}
 		}},
 		"ways.relayed":     {doctor.Warn, func(f *doctor.Facts) { f.Peers[1].Route = chat.RouteRelayed }},
 		"mailboxes.none":   {doctor.Warn, func(f *doctor.Facts) { f.Own.Hosts = nil }},
@@ -82,6 +95,27 @@ func TestSeedsAreAwayAndPeersAreThere(t *testing.T) {
 	facts.Status.Seeds = 0
 	if worst := doctor.Worst(doctor.Examine(facts)); worst != doctor.Warn {
 		t.Errorf("the worst is %q", worst)
+	}
+}
+
+// What comes to so much in a day is nothing to worry about.
+func TestRefusalsOfADayAreNoTrouble(t *testing.T) {
+	facts := well()
+	facts.Status.Network.Refused = map[string]uint64{"wrong_key": 2 * doctor.ManyStrangers, "rate_limited": 2 * doctor.ManyLimits}
+	facts.Now = noon().Add(24 * time.Hour)
+	if worst := doctor.Worst(doctor.Examine(facts)); worst != doctor.OK {
+		t.Errorf("the worst is %q", worst)
+	}
+}
+
+// A node at a home whose router lets others in is as good as any.
+func TestWhomSeedsHaveDialledCanBeDialled(t *testing.T) {
+	facts := well()
+	facts.Status.Reachable, facts.Status.Reach = false, chat.Reach{State: chat.ReachYes, Seeds: 2}
+	for _, f := range doctor.Examine(facts) {
+		if f.Code == "reach" && !strings.Contains(f.Text, "confirmed by 2 seeds") {
+			t.Errorf("it says %q", f.Text)
+		}
 	}
 }
 

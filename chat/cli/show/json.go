@@ -204,6 +204,7 @@ type Status struct {
 	Mailboxes   int           `json:"mailboxes"`
 	Drained     int           `json:"drained_mailboxes"`
 	Hosting     *Hosting      `json:"hosting,omitempty"`
+	Reach       Reach         `json:"reach"`
 }
 
 // StatusNetwork is the network of a node.
@@ -216,6 +217,14 @@ type StatusNetwork struct {
 	WrongKey    int    `json:"refused_wrong_key"`
 	NoMember    int    `json:"refused_no_member"`
 	OtherKey    bool   `json:"other_key,omitempty"`
+
+	Refused map[string]uint64 `json:"refused,omitempty"` // by the name of the reason
+}
+
+// Reach is whether seeds could dial a node.
+type Reach struct {
+	State string `json:"state"`
+	Seeds int    `json:"seeds"`
 }
 
 // OneStatus returns how a node is doing.
@@ -225,6 +234,6 @@ func OneStatus(s chat.Status) Status {
 		Network: StatusNetwork(s.Network), Peers: s.Peers, Seeds: s.Seeds, Addresses: list(s.Addresses), Reachable: s.Reachable,
 		Queued: s.Queued, OldestQueue: Stamp(s.OldestQueue), Contacts: s.Contacts, Verified: s.Verified, Requests: s.Requests,
 		Database: s.Database, Trouble: s.Trouble, Restored: s.Restored, LastEvent: s.LastEvent, Since: Stamp(s.Since),
-		Receipts: string(s.Receipts), Mailboxes: s.Mailboxes, Drained: s.Drained, Hosting: oneHosting(s.Hosting),
+		Receipts: string(s.Receipts), Mailboxes: s.Mailboxes, Drained: s.Drained, Hosting: oneHosting(s.Hosting), Reach: Reach(s.Reach),
 	}
 }

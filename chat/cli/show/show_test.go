@@ -229,10 +229,10 @@ func TestJSONOfEverything(t *testing.T) {
 		"network": {show.OneNetwork(chat.Network{Name: "home", PSK: []byte{1}}, []chat.Seed{{}}, true, false), `{"v":1,"name":"home","fingerprint":"` +
 			chat.Network{}.Fingerprint() + `","id":"00000000000000000000000000000000","private":true,"made_here":true,"joined":false,"seeds":[{"device":"","addresses":[]}]}`},
 		"status": {
-			show.OneStatus(chat.Status{Ready: true, Name: "Alice", Account: account, Queued: 2, OldestQueue: noon(), Since: noon(), Database: "sqlite", Receipts: chat.ReceiptsOn}),
+			show.OneStatus(chat.Status{Ready: true, Name: "Alice", Account: account, Queued: 2, OldestQueue: noon(), Since: noon(), Database: "sqlite", Receipts: chat.ReceiptsOn, Reach: chat.Reach{State: chat.ReachUnknown}}),
 			`{"v":1,"ready":true,"name":"Alice","account":"` + account.String() + `","short":"` + account.Short() + `","device":"","network":{"name":"","fingerprint":"",` +
 				`"private":false,"joined":false,"seeds":0,"refused_wrong_key":0,"refused_no_member":0},"peers":0,"seeds":0,"addresses":[],"reachable":false,"queued":2,"oldest_queue":"` + utc +
-				`","contacts":0,"verified":0,"requests":0,"database":"sqlite","last_event":0,"since":"` + utc + `","receipts":"on","mailboxes":0,"drained_mailboxes":0}`,
+				`","contacts":0,"verified":0,"requests":0,"database":"sqlite","last_event":0,"since":"` + utc + `","receipts":"on","mailboxes":0,"drained_mailboxes":0,"reach":{"state":"unknown","seeds":0}}`,
 		},
 	} {
 		var out bytes.Buffer
@@ -272,7 +272,7 @@ func TestTablesForPeople(t *testing.T) {
 		t.Fatal(err)
 	}
 	want = "ready      yes, since Tue 24 Nov 12:00\nidentity   Alice " + account.Short() + "\nnetwork    home K7QD4, not joined yet, still trying\n" +
-		"peers      3, 1 of 2 seeds\naddress    /ip4/192.168.1.2/tcp/4101\n           /ip6/::1/tcp/4101\n           none of them is public\n" +
+		"peers      3, 1 of 2 seeds\naddress    /ip4/192.168.1.2/tcp/4101\n           /ip6/::1/tcp/4101\n           none of them is public\nreachable  unknown: no seed has tried yet\n" +
 		"people     3 contacts, 2 verified ✔, 1 request\nwaiting    0 messages\nmailboxes  3 (2 drained)\n" +
 		"hosting    1GiB in 200000 boxes for 256 devices at most, 64MiB in 10000 boxes for each, for 30d\n" +
 		"           of that 16MiB in 2500 boxes from one contact, 2MiB in 200 boxes by one link, 1000B in 64 boxes from all strangers; " +
@@ -323,7 +323,16 @@ func TestInvitesAndMembersAsPeopleReadThem(t *testing.T) {
 	if show.Devices(1) != "for one device" || show.Devices(3) != "for 3 devices" {
 		t.Error("devices are counted in another way")
 	}
-	status := chat.Status{Network: chat.NetworkStatus{WrongKey: 2, NoMember: 1}}
+	status := chat.Status{Network: chat.NetworkStatus{WrongKey: 2, NoMember: 1}, Reach: chat.Reach{State: chat.ReachNo, Seeds: 1}}
+	for reach, want := range map[chat.Reach]string{
+		{State: chat.ReachYes, Seeds: 2}: "reachable  yes (confirmed by 2 seeds)\n", {State: chat.ReachNo, Seeds: 1}: "reachable  no: behind a router (1 seed has tried)\n",
+		{State: chat.ReachUnknown}: "reachable  unknown: no seed has tried yet\n",
+	} {
+		out.Reset()
+		if err := show.WriteStatus(&out, chat.Status{Reach: reach}); err != nil || !strings.Contains(out.String(), want) {
+			t.Errorf("no %q (%v) in %s", want, err, out.String())
+		}
+	}
 	out.Reset()
 	if err := show.WriteStatus(&out, status); err != nil || !strings.Contains(out.String(), "refused    2 connections without the network's key, 1 of no members\n") {
 		t.Errorf("status (%v): %s", err, out.String())

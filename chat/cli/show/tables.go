@@ -31,6 +31,7 @@ func WriteStatus(out io.Writer, s chat.Status) error {
 	if !s.Reachable {
 		fmt.Fprintln(&b, "           none of them is public")
 	}
+	fmt.Fprintf(&b, "reachable  %s\n", Reached(s.Reach))
 	fmt.Fprintf(&b, "people     %s\n", people(s))
 	fmt.Fprintf(&b, "waiting    %s\n", waiting(s))
 	fmt.Fprintf(&b, "mailboxes  %s\n", mailboxes(s))
@@ -44,6 +45,21 @@ func WriteStatus(out io.Writer, s chat.Status) error {
 	}
 	_, err := io.WriteString(out, b.String())
 	return err
+}
+
+// Reached says whether others can dial a node.
+func Reached(r chat.Reach) string {
+	switch r.State {
+	case chat.ReachYes:
+		return fmt.Sprintf("yes (confirmed by %s)", Count(r.Seeds, "seed"))
+	case chat.ReachNo:
+		have := "have"
+		if r.Seeds == 1 {
+			have = "has"
+		}
+		return fmt.Sprintf("no: behind a router (%s %s tried)", Count(r.Seeds, "seed"), have)
+	}
+	return "unknown: no seed has tried yet"
 }
 
 func waiting(s chat.Status) string {

@@ -69,7 +69,7 @@ func (a Answering) Answer(stream network.Stream, answer func() error) {
 		return
 	}
 	if err := answer(); err != nil {
-		_ = stream.Reset()
+		_ = stream.ResetWithError(frame.ResetCode(err))
 		return
 	}
 	_ = stream.Close()

@@ -3,10 +3,12 @@ package frame
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"sync"
 	"time"
 
@@ -16,6 +18,34 @@ import (
 // ErrMalformed is in the chain of every error about a length that no honest sender writes: zero, above the maximum, or not
 // minimal.
 var ErrMalformed = errors.New("malformed frame")
+
+// Malformed says of an error that it is about bytes that no honest sender writes. Nil stays nil.
+func Malformed(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", ErrMalformed, err)
+}
+
+// ResetCode returns what to reset a stream with on which an error has ended a conversation: so the other side hears why, and so does who counts
+// what was refused.
+func ResetCode(err error) network.StreamErrorCode {
+	switch {
+	case errors.Is(err, ErrMalformed):
+		return network.StreamProtocolViolation
+	case errors.Is(err, network.ErrResourceLimitExceeded):
+		return network.StreamResourceLimitExceeded
+	case late(err):
+		return network.StreamGarbageCollected
+	}
+	return network.StreamNoError
+}
+
+// late reports whether the deadline of a stream has passed. Multiplexers have errors of their own for that; what a context has ended is ours.
+func late(err error) bool {
+	var e net.Error
+	return errors.As(err, &e) && e.Timeout() && !errors.Is(err, context.DeadlineExceeded)
+}
 
 // maxHeader is the longest length in bytes: five groups of seven bits hold any 32-bit length.
 const maxHeader = 5

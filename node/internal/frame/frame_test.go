@@ -2,8 +2,10 @@ package frame
 
 import (
 	"bytes"
+	"context"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -12,6 +14,8 @@ import (
 	"testing/iotest"
 	"testing/synctest"
 	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
 )
 
 // account is a resource scope with an end.
@@ -328,5 +332,22 @@ func TestLargeFramesGrow(t *testing.T) {
 	r.Release(p)
 	if r.Close(); memory.held != 0 {
 		t.Errorf("%d bytes are held at the end", memory.held)
+	}
+}
+
+// TestWhoIsResetHearsWhy tells what no honest sender writes, what came too late, and what there was no room for, from all the rest.
+func TestWhoIsResetHearsWhy(t *testing.T) {
+	for want, err := range map[network.StreamErrorCode]error{
+		network.StreamProtocolViolation:     fmt.Errorf("read a head: %w", Malformed(errors.New("its parts do not fit"))),
+		network.StreamGarbageCollected:      fmt.Errorf("read a head: %w", os.ErrDeadlineExceeded),
+		network.StreamResourceLimitExceeded: fmt.Errorf("reserve: %w", network.ErrResourceLimitExceeded),
+		network.StreamNoError:               fmt.Errorf("ask the database: %w", context.DeadlineExceeded),
+	} {
+		if got := ResetCode(err); got != want {
+			t.Errorf("%v: %#x, want %#x", err, got, want)
+		}
+	}
+	if Malformed(nil) != nil {
+		t.Error("nothing is wrong, and it is malformed")
 	}
 }

@@ -14,6 +14,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
+
+	"parley/node/internal/frame"
 )
 
 // EchoTimeout is how long a peer may take to say that it has heard what was said to it last: a round trip over a slow line. A connection
@@ -59,7 +61,7 @@ func (s *Streams) Handler(may func(peer.ID) bool, do func(network.Stream) error)
 		}
 		defer s.leave(stream)
 		if err := do(stream); err != nil && !errors.Is(err, io.EOF) && !s.stopping() { // a reset would overtake what was said last
-			_ = stream.Reset()
+			_ = stream.ResetWithError(frame.ResetCode(err))
 			return
 		}
 		_ = stream.Close()

@@ -1,0 +1,229 @@
+package guard
+
+import (
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
+)
+
+// Where a peer is, others say: the peer itself, its record, servers of the DHT. Whoever it is may name somebody else's addresses, and have us
+// knock there. So on hearsay few addresses are dialled for a peer, and of private networks only those that we are on.
+
+// mayDial reports whether an address may be dialled for a peer that is no seed, and why not. Who asks is about to dial.
+func (g *Guard) mayDial(p peer.ID, a ma.Multiaddr, now time.Time) (Reason, bool) {
+	ip, ok := address(a)
+	if !ok || relayed(a) { // a circuit is dialled by way of a seed; a name comes back as what it leads to
+		return 0, true
+	}
+	g.mu.Lock()
+	_, proven := g.proven[proof{p, a.String()}]
+	g.mu.Unlock()
+	if proven {
+		return 0, true
+	}
+	private := !public(ip)
+	if private && !g.ground.holds(ip, port(a), now) {
+		return PrivateDial, false
+	}
+	return DialBudget, g.spend(p, ip, a, private, now)
+}
+
+// public reports whether an address is not of a range that is used again and again.
+func public(ip netip.Addr) bool {
+	a, err := manet.FromIP(ip.AsSlice()) // an IPv4 address may have been written as an IPv6 one
+	return err == nil && manet.IsPublicAddr(a)
+}
+
+func relayed(a ma.Multiaddr) bool {
+	_, err := a.ValueForProtocol(ma.P_CIRCUIT)
+	return err == nil
+}
+
+// port returns the TCP or UDP port of an address, or 0.
+func port(a ma.Multiaddr) int {
+	for _, code := range []int{ma.P_TCP, ma.P_UDP} {
+		if s, err := a.ValueForProtocol(code); err == nil {
+			n, _ := strconv.Atoi(s) // a multiaddr holds no other ports
+			return n
+		}
+	}
+	return 0
+}
+
+// proof is where a peer has answered, or was found on the LAN.
+type proof struct {
+	peer peer.ID
+	addr string
+}
+
+// Prove notes that a peer is at an address without doubt: it has answered there, or was found on the LAN.
+func (g *Guard) Prove(p peer.ID, addrs ...ma.Multiaddr) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, a := range addrs {
+		for old := range g.proven {
+			if len(g.proven) < MaxProven {
+				break
+			}
+			delete(g.proven, old)
+		}
+		if b, last := ma.SplitLast(a); last != nil && last.Protocol().Code == ma.P_P2P {
+			a = b
+		}
+		g.proven[proof{p, a.String()}] = struct{}{}
+	}
+}
+
+// budget is what was dialled for one peer on what others say of it.
+type budget struct {
+	since   time.Time
+	places  map[netip.Prefix][]string
+	private []string
+}
+
+// spend reports whether an address is among those that may be dialled for a peer, or one more.
+func (g *Guard) spend(p peer.ID, ip netip.Addr, a ma.Multiaddr, private bool, now time.Time) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	b := g.budgets[p]
+	if b == nil || now.Sub(b.since) >= BudgetLife {
+		g.makeRoom(now)
+		b = &budget{since: now, places: make(map[netip.Prefix][]string)}
+		g.budgets[p] = b
+	}
+	if private {
+		return take(&b.private, a.String(), PrivateAddresses)
+	}
+	at := place(ip, 64)
+	dialled, known := b.places[at]
+	if !known && len(b.places) >= Places {
+		return false
+	}
+	ok := take(&dialled, a.String(), PlaceAddresses)
+	b.places[at] = dialled
+	return ok
+}
+
+// take reports whether an address is on a list, or there is room for it; then it is.
+func take(list *[]string, a string, most int) bool {
+	if slices.Contains(*list, a) {
+		return true
+	}
+	if len(*list) >= most {
+		return false
+	}
+	*list = append(*list, a)
+	return true
+}
+
+// makeRoom forgets budgets that are over, and where that is not enough any; the caller holds mu.
+func (g *Guard) makeRoom(now time.Time) {
+	if len(g.budgets) < MaxBudgets {
+		return
+	}
+	for p, b := range g.budgets {
+		if now.Sub(b.since) >= BudgetLife || len(g.budgets) >= MaxBudgets && rand.IntN(2) == 0 {
+			delete(g.budgets, p)
+		}
+	}
+}
+
+// ground is what of the private address ranges is ours: there others may send us, and nowhere else.
+type ground struct {
+	loopback bool // nodes of this network are on this machine
+	inward   bool // the network is one that nobody outside knows the way to: its seeds have private addresses alone
+	list     func() []netip.Prefix
+
+	mu    *sync.Mutex
+	known *[]netip.Prefix
+	until *time.Time
+}
+
+func newGround(cfg Config) ground {
+	gr := ground{loopback: cfg.Loopback, list: cfg.Ground, mu: new(sync.Mutex), known: new([]netip.Prefix), until: new(time.Time)}
+	if gr.list == nil {
+		gr.list = interfaces
+	}
+	outward := 0
+	for _, s := range cfg.Seeds {
+		for _, a := range s.Addrs {
+			gr.loopback = gr.loopback || manet.IsIPLoopback(a)
+			if manet.IsPublicAddr(a) { // a name is public too
+				outward++
+			}
+		}
+	}
+	gr.inward = len(cfg.Seeds) > 0 && outward == 0
+	return gr
+}
+
+// holds reports whether an address of a private range may be dialled on what others say.
+func (gr ground) holds(ip netip.Addr, port int, now time.Time) bool {
+	if port < PrivatePort || ip.IsUnspecified() || ip.IsMulticast() {
+		return false
+	}
+	nets := gr.networks(now)
+	if ip.IsLoopback() {
+		return gr.loopback || len(nets) == 0 // a machine without a network has no other
+	}
+	return gr.inward || slices.ContainsFunc(nets, func(n netip.Prefix) bool { return n.Contains(ip) })
+}
+
+// networks returns the networks of the machine, as the system said lately.
+func (gr ground) networks(now time.Time) []netip.Prefix {
+	gr.mu.Lock()
+	defer gr.mu.Unlock()
+	if !now.Before(*gr.until) {
+		*gr.known, *gr.until = gr.list(), now.Add(GroundLife)
+	}
+	return *gr.known
+}
+
+// interfaces asks the system for the networks of this machine, but for loopback. An interface that is alone in its network is the end of a tunnel: then its
+// range is what is behind that.
+func interfaces() (nets []netip.Prefix) {
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil
+	}
+	for _, a := range addrs {
+		n, err := netip.ParsePrefix(a.String())
+		if err != nil || n.Addr().IsLoopback() || n.Addr().IsLinkLocalUnicast() {
+			continue
+		}
+		if n.IsSingleIP() {
+			n = rangeOf(n.Addr())
+		}
+		nets = append(nets, n.Masked())
+	}
+	return nets
+}
+
+// rangeOf returns the private range that an address is in, or its own network of one.
+func rangeOf(ip netip.Addr) netip.Prefix {
+	for _, r := range privateRanges() {
+		if r.Contains(ip) {
+			return r
+		}
+	}
+	return netip.PrefixFrom(ip, ip.BitLen())
+}
+
+// privateRanges are those of RFC 1918, 6598 and 4193.
+func privateRanges() []netip.Prefix {
+	return []netip.Prefix{
+		netip.PrefixFrom(netip.AddrFrom4([4]byte{10}), 8),
+		netip.PrefixFrom(netip.AddrFrom4([4]byte{172, 16}), 12),
+		netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 168}), 16),
+		netip.PrefixFrom(netip.AddrFrom4([4]byte{100, 64}), 10),
+		netip.PrefixFrom(netip.AddrFrom16([16]byte{0xfc}), 7),
+	}
+}
