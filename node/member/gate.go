@@ -221,16 +221,18 @@ func (g *Gate) Settled(p peer.ID) bool {
 
 // Await returns nil once a connected peer and we have admitted each other, and otherwise why not: a Verdict, ErrForeign, or ErrGone.
 func (g *Gate) Await(ctx context.Context, p peer.ID) error {
+	var last *standing
 	for {
-		s, changed := g.look(p)
+		s, now, changed := g.look(p)
 		switch {
 		case s == nil:
-			return ErrGone
+			return g.gone(last)
 		case s.err != nil:
 			return s.err
 		case s.settled():
 			return nil
 		}
+		last = now
 		select {
 		case <-changed:
 		case <-ctx.Done():
@@ -239,11 +241,21 @@ func (g *Gate) Await(ctx context.Context, p peer.ID) error {
 	}
 }
 
+// gone returns why nothing came of a peer that is not connected any more: what it was told last, if we have seen it before.
+func (g *Gate) gone(last *standing) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if last != nil && last.err != nil {
+		return last.err
+	}
+	return ErrGone
+}
+
 // Heard returns once a peer that we have greeted has said which key of the network it has. That is the last that it says: by then it knows which we
 // have. It returns when the context or the connection ends, too.
 func (g *Gate) Heard(ctx context.Context, p peer.ID) {
 	for {
-		s, changed := g.look(p)
+		s, _, changed := g.look(p)
 		if s == nil || s.err != nil || s.heard {
 			return
 		}
@@ -255,15 +267,15 @@ func (g *Gate) Heard(ctx context.Context, p peer.ID) {
 	}
 }
 
-// look returns a copy of how far we are with a connected peer, and a channel that is closed when that changes.
-func (g *Gate) look(p peer.ID) (*standing, <-chan struct{}) {
+// look returns how far we are with a connected peer, as a copy and as what mu guards, and a channel that is closed when that changes.
+func (g *Gate) look(p peer.ID) (then, now *standing, changed <-chan struct{}) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	s := g.at(p)
 	if s == nil {
-		return nil, nil
+		return nil, nil, nil
 	}
-	return new(*s), s.changed
+	return new(*s), s, s.changed
 }
 
 // at returns the standing of a connected peer, of which the network may have told others before it told us; nil where it is not connected. The

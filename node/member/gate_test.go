@@ -408,11 +408,14 @@ func TestWhoIsCalledIsTold(t *testing.T) {
 	if err := mayor.ledger.Revoke([]member.Key{membertest.KeyOf(mallory.key)}, true, time.Now()); err != nil {
 		t.Fatal(err)
 	}
+	told := make(chan error, 1)
+	mallory.Network().Notify(&network.NotifyBundle{ConnectedF: func(network.Network, network.Conn) {
+		go func() { told <- mallory.Await(soon(t), mayor.ID()) }() // before it is all over
+	}})
 	if err := mayor.Connect(soon(t), peer.AddrInfo{ID: mallory.ID(), Addrs: mallory.Addrs()}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "Mallory to see him", func() bool { return len(mallory.Network().ConnsToPeer(mayor.ID())) > 0 })
-	if err := mallory.Await(soon(t), mayor.ID()); !errors.Is(err, member.Revoked) {
+	if err := <-told; !errors.Is(err, member.Revoked) {
 		t.Errorf("Mallory is told %v", err)
 	}
 	if err := mayor.Await(soon(t), mallory.ID()); !errors.Is(err, member.Revoked) && !errors.Is(err, member.ErrGone) {
