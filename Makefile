@@ -27,6 +27,9 @@ RIG_ROUNDS ?= 20
 RIG_SEED ?= 1
 RIG_PARALLEL ?= 4
 
+# For how long "make rest" looks.
+REST_TIME ?= 10m
+
 # How many kills "make kill-campaign" makes on each database, and the seed of its first town of 60; how many at named points of a node's life;
 # and how often PostgreSQL ends.
 KILLS ?= 1000
@@ -54,7 +57,7 @@ test: ## run every test with the race detector, on SQLite and PostgreSQL
 	@[ -n "$$PARLEY_TEST_POSTGRES_URL" ] || command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || \
 		echo "no PostgreSQL here, so its tests are skipped: apt-get install postgresql, or set PARLEY_TEST_POSTGRES_URL"
 	go vet ./...
-	go test -race -timeout 20m ./...
+	go test -race -timeout 25m ./...
 	go test -run '^TestNothingIsLostOrShownTwice$$' -count 1 -timeout 20m ./chat -args -sim.seeds '$(SIM_TEST_SEEDS)'
 
 lint: ## run the linters of .golangci.yml; builds them first, once
@@ -89,7 +92,11 @@ faults: ## cut the power, break and fill disks, and start nodes twice, as often 
 rig: ## let nodes meet across real routers in network namespaces, RIG_ROUNDS times each pair, and talk across bad weather; needs root, takes an hour
 	go test -run '^TestTheWire$$' -count 1 -v -timeout 10m ./e2e
 	go test -run '^TestTheRig$$' -count 1 -v -timeout 1h ./e2e -args -rounds '$(RIG_ROUNDS)'
+	go test -run '^(TestRoaming|TestOutages|TestNewcomers|TestSeedsAreGone)$$' -count 1 -v -parallel '$(RIG_PARALLEL)' -timeout 2h ./e2e -args -whole
 	go test -run '^TestAcrossTheWeather$$' -count 1 -v -parallel '$(RIG_PARALLEL)' -timeout 3h ./e2e -args -whole -rounds '$(RIG_ROUNDS)' -wire.seed '$(RIG_SEED)'
+
+rest: ## let 50 nodes be for REST_TIME, and say what that costs each; needs root
+	go test -run '^TestAtRest$$' -count 1 -v -timeout 1h ./e2e -args -rest.nodes 50 -rest.time '$(REST_TIME)'
 
 eclipse: ## surround records with Sybils in ECLIPSE_WORLDS networks of 300 servers, and look for them; half a minute each
 	go test -run '^TestRecordAmongSybils$$' -count 1 -v -timeout 3h ./node -args -worlds '$(ECLIPSE_WORLDS)'
@@ -109,4 +116,4 @@ tidy: ## complain where go.mod is not tidy, and change nothing
 clean: ## remove what was built
 	rm -rf bin
 
-.PHONY: help build demo test lint fuzz sessions sim attacks kill-campaign faults rig eclipse model bench tidy clean
+.PHONY: help build demo test lint fuzz sessions sim attacks kill-campaign faults rig rest eclipse model bench tidy clean

@@ -250,7 +250,7 @@ func rawHop(b *testing.B) func() {
 }
 
 // memory returns the resident memory of a process in MiB.
-func memory(b *testing.B, p *process) float64 {
+func memory(b testing.TB, p *process) float64 {
 	b.Helper()
 	_, rest, _ := strings.Cut(procFile(b, p, "status"), "VmRSS:")
 	kib, err := strconv.Atoi(strings.Fields(rest)[0])
@@ -261,7 +261,7 @@ func memory(b *testing.B, p *process) float64 {
 }
 
 // cpuTime returns the processor time that a process has used so far.
-func cpuTime(b *testing.B, p *process) time.Duration {
+func cpuTime(b testing.TB, p *process) time.Duration {
 	b.Helper()
 	_, rest, _ := strings.Cut(procFile(b, p, "stat"), ") ")
 	fields := strings.Fields(rest) // utime and stime are fields 14 and 15 of proc(5), the twelfth and thirteenth from here
@@ -273,7 +273,7 @@ func cpuTime(b *testing.B, p *process) time.Duration {
 	return time.Duration(user+system) * time.Second / clockTicks
 }
 
-func procFile(b *testing.B, p *process, name string) string {
+func procFile(b testing.TB, p *process, name string) string {
 	b.Helper()
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", p.pid(), name))
 	if err != nil {

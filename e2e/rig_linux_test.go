@@ -21,6 +21,7 @@ const insideRig = "PARLEY_TEST_RIG"
 // TestTheRig lets real nodes meet across real routers, in namespaces without a way out, and says by which way each pair came together. A pair
 // that should be direct and is only relayed has failed.
 func TestTheRig(t *testing.T) {
+	t.Parallel()
 	if inTheRig(t) {
 		playPairs(t)
 	}

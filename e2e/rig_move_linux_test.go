@@ -40,6 +40,7 @@ func journeys() map[string][]move {
 
 // TestRoaming moves Alice's machine while she and Bob talk. Both have to hear from each other again in time, and nothing is lost.
 func TestRoaming(t *testing.T) {
+	t.Parallel()
 	if !inTheRig(t) {
 		return
 	}

@@ -108,6 +108,7 @@ func (m mishap) play(t *testing.T, key bool) {
 // TestSeedsAreGone ends the only seed while Alice and Bob, who are behind routers, are connected: they go on talking. Carol, who has an invite and
 // has never been there, is told within half a minute that nobody answers, and gets in when the seed is back.
 func TestSeedsAreGone(t *testing.T) {
+	t.Parallel()
 	if !inTheRig(t) {
 		return
 	}
