@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -27,13 +28,17 @@ func (r *Reach) keepUp(ctx context.Context) error {
 	defer watcher.end()
 	tick := time.NewTicker(SleepEvery)
 	defer tick.Stop()
-	clock := elapsed{time.Now().Round(0)}
+	clock, links := elapsed{time.Now().Round(0)}, ownLinks()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-changes:
 			settle(ctx, changes)
+			before := links
+			if links = ownLinks(); slices.Equal(links, before) { // something else: a container has come, or gone
+				continue
+			}
 		case now := <-tick.C:
 			if !clock.slept(now, SleepEvery) {
 				continue
@@ -127,6 +132,32 @@ func (r *Reach) moved() {
 			r.Doubt(p)
 		}
 	}
+}
+
+// ownLink is an address that others can reach us from, on its link: one that comes back on another link is another one.
+type ownLink struct {
+	index   int
+	address string
+}
+
+// ownLinks lists those of this machine, but for what is no further than a cable; none where the system does not say.
+func ownLinks() (links []ownLink) {
+	list, err := net.Interfaces()
+	if err != nil {
+		return nil
+	}
+	for _, i := range list {
+		addresses, err := i.Addrs()
+		if err != nil || i.Flags&net.FlagUp == 0 || i.Flags&net.FlagLoopback != 0 {
+			continue
+		}
+		for _, a := range addresses {
+			if p, err := netip.ParsePrefix(a.String()); err == nil && !p.Addr().IsLinkLocalUnicast() {
+				links = append(links, ownLink{i.Index, p.Addr().String()})
+			}
+		}
+	}
+	return links
 }
 
 // localAddress returns the address of ours that a connection is made from, unless it does not matter: a circuit has none, and what is bound to all
