@@ -122,9 +122,13 @@ func (g *Gate) join(p peer.ID) error {
 	if err != nil {
 		return err
 	}
-	chain, err := g.request(p, NewRequest(g.ledger.cfg.Network, issuer, g.invitation.Token, g.ledger.cfg.Claim))
+	asked := NewRequest(g.ledger.cfg.Network, issuer, g.invitation.Token, g.ledger.cfg.Claim)
+	chain, err := g.request(p, asked)
 	if err != nil {
 		return err
+	}
+	if c, err := ParseChain(chain); err != nil || c.Own().Invite != asked.Invite { // who hands a request on may not let us in by itself
+		return errFrame
 	}
 	return g.ledger.Take(chain)
 }
@@ -309,7 +313,7 @@ func (g *Gate) let(t talk, p peer.ID, b []byte) error {
 	var v Verdict
 	switch {
 	case errors.As(err, &v):
-		if v != IssuerAway && !g.Admits(p) { // whoever hands a request on has done nothing wrong
+		if v != IssuerAway && v != NoMember && !g.Admits(p) { // whoever hands a request on has done nothing wrong
 			g.turnAway(p, v)
 		}
 		return t.say([]byte{byte(v)})
@@ -383,7 +387,7 @@ func (g *Gate) take(n news, from peer.ID) error {
 	if err != nil {
 		g.log.Error("cannot take the network's new key", zap.Error(err)) // it is offered again
 	}
-	if listed || turned {
+	if listed || turned && err == nil { // what cannot be kept is offered to us again, and is nothing to hand on
 		g.Spread(from)
 	}
 	return nil

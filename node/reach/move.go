@@ -164,7 +164,7 @@ func ownLinks() (links []ownLink) {
 // addresses changes over to another.
 func localAddress(c network.Conn) (netip.Addr, bool) {
 	ip, err := manet.ToIP(c.LocalMultiaddr())
-	if err != nil || ip.IsUnspecified() || IsCircuit(c.RemoteMultiaddr()) {
+	if err != nil || ip.IsUnspecified() || ip.IsLoopback() || IsCircuit(c.RemoteMultiaddr()) {
 		return netip.Addr{}, false
 	}
 	a, ok := netip.AddrFromSlice(ip)

@@ -112,12 +112,12 @@ func (d *door) Close() error {
 // decided anything.
 func (d *doors) DialContext(ctx context.Context, kind, address string) (net.Conn, error) {
 	together, _, _ := network.GetSimultaneousConnect(ctx)
-	for {
+	for pause := AgainTogether; ; pause = min(2*pause, AgainTogetherMost) {
 		c, err := d.dial(ctx, kind, address)
 		if !together || !errors.Is(err, syscall.ECONNREFUSED) {
 			return c, err
 		}
-		again := time.NewTimer(AgainTogether)
+		again := time.NewTimer(pause)
 		select {
 		case <-again.C:
 		case <-ctx.Done():
