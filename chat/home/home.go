@@ -294,10 +294,14 @@ func (h *Home) SaveInvite(invite chat.Invite) error {
 	defer h.mu.Unlock()
 	network := Network{Network: invite.Network, Seeds: invite.Seeds} // without the rotation of a key that came to nothing
 	join := Join{Link: invite.String()}
-	if err := errors.Join(replaceJSON(h.dir, networkFile, network.onDisk()), replaceJSON(h.dir, joinFile, join)); err != nil {
+	if err := replaceJSON(h.dir, networkFile, network.onDisk()); err != nil {
 		return err
 	}
-	h.network, h.join = network, &join
+	h.network = network
+	if err := replaceJSON(h.dir, joinFile, join); err != nil {
+		return err
+	}
+	h.join = &join
 	return nil
 }
 

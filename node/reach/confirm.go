@@ -179,9 +179,23 @@ func (r *Reach) keepConfirmed(ctx context.Context) (err error) {
 	if err != nil {
 		return errors.Join(err, events.Close(), reached.Close())
 	}
+	changed := make(chan struct{}, 1)
+	var draining sync.WaitGroup
+	draining.Go(func() { // to ask takes long, and who does not take events in time holds up the host
+		for e := range events.Out() {
+			if !r.news(e) {
+				continue
+			}
+			select {
+			case changed <- struct{}{}:
+			default:
+			}
+		}
+	})
 	defer func() {
 		service.Close()
 		err = errors.Join(err, events.Close(), reached.Close())
+		draining.Wait()
 	}()
 	pause := pace.Backoff{First: ConfirmSoon, Most: ConfirmEvery}
 	timer := time.NewTimer(ConfirmSoon)
@@ -190,11 +204,9 @@ func (r *Reach) keepConfirmed(ctx context.Context) (err error) {
 		select {
 		case <-ctx.Done():
 			return nil
-		case e := <-events.Out():
-			if r.news(e) {
-				pause.Reset()
-				timer.Reset(pause.Next())
-			}
+		case <-changed:
+			pause.Reset()
+			timer.Reset(pause.Next())
 		case <-timer.C:
 			next, idle := r.confirm(ctx, service, ask, reached)
 			if idle {
