@@ -76,12 +76,18 @@ func (n *internet) leave(machine string) {
 // forgets makes the router of a machine forget all connections.
 func (n *internet) forgets(machine string) {
 	n.Helper()
-	ns, err := os.Open("/run/netns/" + n.routers[machine])
+	n.at(n.routers[machine], func(namespace int) { forget(n.TB, namespace) })
+}
+
+// at does something with the namespace of a machine.
+func (n *internet) at(machine string, do func(namespace int)) {
+	n.Helper()
+	ns, err := os.Open("/run/netns/" + machine)
 	if err != nil {
 		n.Fatal(err)
 	}
 	defer func() { _ = ns.Close() }()
-	forget(n.TB, int(ns.Fd()))
+	do(int(ns.Fd()))
 }
 
 // address gives a machine on the internet the address that it was plugged in with, or takes it away: that of IPv6 if six.
@@ -147,10 +153,5 @@ func (n *internet) behind(router, machine, name, network string) {
 func (n *internet) router(machine string, kind place, network string) {
 	n.Helper()
 	n.ip("netns", "exec", machine, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
-	ns, err := os.Open("/run/netns/" + machine)
-	if err != nil {
-		n.Fatal(err)
-	}
-	defer func() { _ = ns.Close() }()
-	route(n.TB, int(ns.Fd()), kind, netip.MustParseAddr(network+".2").As4())
+	n.at(machine, func(namespace int) { route(n.TB, namespace, kind, netip.MustParseAddr(network+".2").As4()) })
 }

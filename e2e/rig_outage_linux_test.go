@@ -19,8 +19,6 @@ type mishap struct {
 }
 
 func mishaps() []mishap {
-	// The seed starts again where it was, as it was.
-	back := func(seed *person) { seed.start() }
 	return []mishap{
 		{"S14 her router forgets, home", home, public, func(t *testing.T, net *internet, _, _, _ *person) { net.forgets("alice") }, resumeWithin, 10, 30 * time.Second},
 		{"S14 her router forgets, symmetric", symmetric, public, func(t *testing.T, net *internet, _, _, _ *person) { net.forgets("alice") }, resumeWithin, 10, 30 * time.Second},
@@ -30,11 +28,11 @@ func mishaps() []mishap {
 		}, resumeWithin, 10, 30 * time.Second},
 		{"S15 the relay restarts", symmetric, symmetric, func(_ *testing.T, _ *internet, seed, _, _ *person) {
 			seed.node.stop()
-			back(seed)
+			seed.start()
 		}, restartWithin, 10, 0},
 		{"S15 the relay is killed and restarts", symmetric, symmetric, func(_ *testing.T, _ *internet, seed, _, _ *person) {
 			seed.node.kill()
-			back(seed)
+			seed.start()
 		}, restartWithin, 10, 0},
 		{"S15 Bob is killed and restarts", home, home, func(_ *testing.T, _ *internet, _, _, bob *person) {
 			bob.node.kill()
@@ -42,8 +40,7 @@ func mishaps() []mishap {
 		}, restartWithin, 10, 0},
 		{"Alice's machine sleeps for a minute", home, home, func(t *testing.T, _ *internet, _, alice, _ *person) {
 			alice.node.freeze()
-			sleeping := time.NewTimer(sleepFor())
-			<-sleeping.C
+			lasts(sleepFor())
 			alice.node.wake()
 		}, resumeWithin, 2, 0},
 	}
@@ -59,6 +56,9 @@ func sleepFor() time.Duration {
 	}
 	return 21 * time.Second
 }
+
+// lasts lets time pass in which nothing is waited for: that is what an outage, a rest or a pause between two of them is.
+func lasts(d time.Duration) { <-time.After(d) }
 
 // TestOutages lets routers forget, relays and people restart and machines sleep while Alice and Bob talk. Both have to hear from each other again in
 // time, and nothing is lost.
@@ -93,8 +93,7 @@ func (m mishap) play(t *testing.T, key bool) {
 	var took []time.Duration
 	for round := range rounds {
 		if round > 0 {
-			pause := time.NewTimer(m.every)
-			<-pause.C
+			lasts(m.every)
 		}
 		m.happens(t, net, seed, alice, bob)
 		began := time.Now()
@@ -138,8 +137,7 @@ func TestSeedsAreGone(t *testing.T) {
 	n := 1
 	for ends := time.Now().Add(long); time.Now().Before(ends); n++ {
 		talk.exchange(t, n, resumeWithin)
-		pause := time.NewTimer(2 * time.Second)
-		<-pause.C
+		lasts(2 * time.Second)
 	}
 	seed.start()
 	back := time.Now()

@@ -39,14 +39,13 @@ func TestAtRest(t *testing.T) {
 		p.start()
 		nodes = append(nodes, p)
 	}
-	wait := func(d time.Duration) { pause := time.NewTimer(d); <-pause.C }
-	wait(min(*restFor/5, 2*time.Minute)) // the first records and look-ups are over
+	lasts(min(*restFor/5, 2*time.Minute)) // the first records and look-ups are over
 	before := make([]rest, len(nodes))
 	for i, p := range nodes {
 		before[i] = p.rest()
 	}
 	begin := time.Now()
-	wait(*restFor)
+	lasts(*restFor)
 	var used []rest
 	for i, p := range nodes {
 		r := p.rest()

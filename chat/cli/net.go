@@ -121,11 +121,7 @@ func (a *App) netJoin(c *cli.Context) (err error) {
 	if h.Joined() {
 		return a.renewKey(c, h, invite)
 	}
-	keys, err := a.unlock(c, h)
-	if err != nil {
-		return err
-	}
-	release, err := h.Lock(c.Context, lockWait)
+	keys, release, err := a.hold(c, h)
 	if err != nil {
 		return err
 	}

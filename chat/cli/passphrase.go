@@ -42,6 +42,15 @@ func (a *App) unlock(c *cli.Context, h *home.Home) (*home.Unlocked, error) {
 	return h.Unlock(a.passphrase(c))
 }
 
+// hold is unlock for who changes the home: nobody else works on it until release.
+func (a *App) hold(c *cli.Context, h *home.Home) (keys *home.Unlocked, release func() error, err error) {
+	if keys, err = a.unlock(c, h); err != nil {
+		return nil, nil, err
+	}
+	release, err = h.Lock(c.Context, lockWait)
+	return keys, release, err
+}
+
 func (a *App) reseal(c *cli.Context) error {
 	if err := errors.Join(noWords(c), exclusive(c, "new-passphrase-file", "keyring", "no-passphrase")); err != nil {
 		return err

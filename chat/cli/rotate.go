@@ -100,11 +100,7 @@ func (a *App) writeKey(c *cli.Context, k chat.KeyRotation) error {
 
 // renewKey takes the network's key from an invite where this device is a member already, once a node has admitted it with that key.
 func (a *App) renewKey(c *cli.Context, h *home.Home, invite chat.Invite) (err error) {
-	keys, err := a.unlock(c, h)
-	if err != nil {
-		return err
-	}
-	release, err := h.Lock(c.Context, lockWait)
+	keys, release, err := a.hold(c, h)
 	if err != nil {
 		return err
 	}

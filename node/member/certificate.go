@@ -104,7 +104,12 @@ func issue(n Network, issuer ed25519.PrivateKey, c Certificate) Certificate {
 
 // signed is what an issuer signs.
 func (c Certificate) signed(n Network, issuer Key) []byte {
-	return slices.Concat(domain(labelCertificate), n.ID[:], issuer[:], c.body())
+	return statement(labelCertificate, n, issuer[:], c.body())
+}
+
+// statement is what is signed under a label in a network.
+func statement(label string, n Network, parts ...[]byte) []byte {
+	return slices.Concat(append([][]byte{domain(label), n.ID[:]}, parts...)...)
 }
 
 // domain is how everything begins that is signed under a label.

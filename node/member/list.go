@@ -45,7 +45,7 @@ func (l List) body() []byte {
 }
 
 func (l List) signed(n Network) []byte {
-	return slices.Concat(domain(labelRevocations), n.ID[:], l.body())
+	return statement(labelRevocations, n, l.body())
 }
 
 // sign makes the list the authority's.

@@ -29,7 +29,7 @@ func (r Request) signed(n Network, key []byte) bool {
 }
 
 func (r Request) statement(n Network) []byte {
-	return slices.Concat(domain(labelRequest), n.ID[:], r.body())
+	return statement(labelRequest, n, r.body())
 }
 
 func (r Request) body() []byte {

@@ -63,7 +63,7 @@ func (r Rotation) body() []byte {
 }
 
 func (r Rotation) signed(n Network) []byte {
-	return slices.Concat(domain(labelRotation), n.ID[:], r.body())
+	return statement(labelRotation, n, r.body())
 }
 
 // sign makes the rotation the authority's.

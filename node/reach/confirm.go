@@ -183,12 +183,8 @@ func (r *Reach) keepConfirmed(ctx context.Context) (err error) {
 	var draining sync.WaitGroup
 	draining.Go(func() { // to ask takes long, and who does not take events in time holds up the host
 		for e := range events.Out() {
-			if !r.news(e) {
-				continue
-			}
-			select {
-			case changed <- struct{}{}:
-			default:
+			if r.news(e) {
+				nudge(changed)
 			}
 		}
 	})

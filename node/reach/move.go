@@ -64,14 +64,8 @@ func (w *watcher) end() {
 	w.work.Wait()
 }
 
-// watch puts a token into a channel of one when addresses have changed: at once where the system tells us, and else when libp2p has looked again.
+// watch nudges when addresses have changed: at once where the system tells us, and else when libp2p has looked again.
 func (r *Reach) watch(changes chan<- struct{}) (*watcher, error) {
-	token := func() {
-		select {
-		case changes <- struct{}{}:
-		default:
-		}
-	}
 	if system, err := watchSystem(); err == nil {
 		w := &watcher{source: system}
 		w.work.Go(func() {
@@ -80,7 +74,7 @@ func (r *Reach) watch(changes chan<- struct{}) (*watcher, error) {
 				if _, err := system.Read(news); err != nil && !errors.Is(err, syscall.ENOBUFS) { // more than it keeps for us has happened
 					return
 				}
-				token()
+				nudge(changes)
 			}
 		})
 		return w, nil
@@ -93,7 +87,7 @@ func (r *Reach) watch(changes chan<- struct{}) (*watcher, error) {
 	w.work.Go(func() {
 		<-events.Out() // how things are
 		for range events.Out() {
-			token()
+			nudge(changes)
 		}
 	})
 	return w, nil

@@ -205,10 +205,7 @@ func (p *punches) end(device peer.ID, now time.Time, err error) {
 		a.pause = PunchSoon
 	}
 	a.due = now.Add(a.pause)
-	select {
-	case p.ended <- struct{}{}:
-	default:
-	}
+	nudge(p.ended)
 }
 
 // errAllFailed is what libp2p says when both sides have dialled, and the routers let nothing through.

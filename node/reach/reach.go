@@ -164,6 +164,14 @@ func IsCircuit(a ma.Multiaddr) bool {
 	return err == nil
 }
 
+// nudge puts a token into a channel of one, if there is none in it yet: whoever takes it looks at everything that has happened since.
+func nudge(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
 // Route says by which way a connection goes.
 func (r *Reach) Route(c network.Conn) string {
 	remote := c.RemoteMultiaddr()

@@ -34,10 +34,7 @@ func (r *Reach) keepReserved(ctx context.Context) error {
 		case <-ctx.Done():
 		case e := <-events.Out(): // who does not take them in time holds up the host
 			if e, ok := e.(event.EvtPeerIdentificationCompleted); ok && again[e.Peer] != nil {
-				select {
-				case again[e.Peer] <- struct{}{}:
-				default:
-				}
+				nudge(again[e.Peer])
 			}
 		}
 	}
