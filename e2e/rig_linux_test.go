@@ -103,6 +103,9 @@ const meetWithin = 15 * time.Second
 func playPairs(t *testing.T) {
 	var table strings.Builder
 	for _, m := range meetings() {
+		if m.alice == rejecting && m.key && *rigRounds == 1 {
+			continue // two TCP dials have to meet within a millisecond: a matter of chance, of which one round says nothing
+		}
 		t.Run(m.String(), func(t *testing.T) {
 			for round := range *rigRounds {
 				t.Run(fmt.Sprint(round), func(t *testing.T) {

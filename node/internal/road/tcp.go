@@ -108,16 +108,16 @@ func (d *door) Close() error {
 }
 
 // DialContext dials from the port that we listen on, and where that is not to be had from any. Where both sides dial at the same moment, to get
-// through their routers, it dials again and again until ctx ends: a router that answers what comes too early with a reset has not
+// through their routers, it dials DialsTogether times, unless ctx ends: a router that answers what comes too early with a reset has not
 // decided anything.
 func (d *doors) DialContext(ctx context.Context, kind, address string) (net.Conn, error) {
 	together, _, _ := network.GetSimultaneousConnect(ctx)
-	for pause := AgainTogether; ; pause = min(2*pause, AgainTogetherMost) {
+	for dials := 1; ; dials++ {
 		c, err := d.dial(ctx, kind, address)
-		if !together || !errors.Is(err, syscall.ECONNREFUSED) {
+		if !together || dials == DialsTogether || !errors.Is(err, syscall.ECONNREFUSED) {
 			return c, err
 		}
-		again := time.NewTimer(pause)
+		again := time.NewTimer(AgainTogether)
 		select {
 		case <-again.C:
 		case <-ctx.Done():
