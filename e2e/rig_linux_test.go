@@ -94,6 +94,8 @@ func meetings() []meeting {
 		{"S6", carrier, carrier, false, any},
 		{"S7", textual, public, false, direct},
 		{"S7", textual, home, false, any},
+		{"S7", surfing, public, true, relayed},
+		{"S7", surfing, home, false, relayed},
 	}
 }
 
@@ -163,6 +165,9 @@ func (m meeting) gather(net *internet) (seed, alice, bob *person) {
 		network = append(network, "--no-psk")
 	}
 	seed.options = []string{"--seed", "--no-mailbox"}
+	if m.alice == surfing {
+		seed.options = append(seed.options, "--listen", fmt.Sprintf("/ip4/0.0.0.0/tcp/%d", seed.port), "--listen", "/ip4/0.0.0.0/tcp/80/ws")
+	}
 	seed.ok(network...)
 	seed.start()
 	alice, bob = net.person(w, "Alice", m.alice), net.person(w, "Bob", m.bob)

@@ -30,6 +30,8 @@ const (
 	carrier place = "carrier"
 	// textual is a firm whose router lets no UDP through.
 	textual place = "no UDP"
+	// surfing is a firm whose router lets nothing through but the web.
+	surfing place = "web alone"
 )
 
 const (
@@ -91,7 +93,13 @@ func (r *ruleset) pass() {
 		if r.kind == textual {
 			r.add(r.filter, chain, protocol(unix.IPPROTO_UDP), &expr.Verdict{Kind: expr.VerdictDrop})
 		}
-		r.add(r.filter, chain, link(expr.MetaKeyIIFNAME, lanLink), accept())
+		if r.kind == surfing {
+			for _, port := range []uint16{80, 443} {
+				r.add(r.filter, chain, append(link(expr.MetaKeyIIFNAME, lanLink), toPort(port)...), accept())
+			}
+		} else {
+			r.add(r.filter, chain, link(expr.MetaKeyIIFNAME, lanLink), accept())
+		}
 		r.add(r.filter, chain, tracked(expr.CtKeySTATE, expr.CtStateBitESTABLISHED|expr.CtStateBitRELATED), accept())
 		r.add(r.filter, chain, tracked(expr.CtKeySTATUS, translated), accept())
 		if r.kind == rejecting {
@@ -138,6 +146,14 @@ func link(key expr.MetaKey, name string) []expr.Any {
 // protocol matches packets of one.
 func protocol(number byte) []expr.Any {
 	return []expr.Any{&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1}, &expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{number}}}
+}
+
+// toPort matches packets of TCP to a port.
+func toPort(port uint16) []expr.Any {
+	const destination = 2 // in the header of TCP
+	return append(protocol(unix.IPPROTO_TCP),
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: destination, Len: 2},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: binaryutil.BigEndian.PutUint16(port)})
 }
 
 // tracked matches what belongs to a connection of which one of some bits is set.

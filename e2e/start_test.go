@@ -211,3 +211,22 @@ func TestNodeWithNothingInFlightStopsWithinASecond(t *testing.T) {
 		}
 	}
 }
+
+// Who asks libp2p for private networks alone gets what they ask for: a network with a key works, and one without is refused, with the reason.
+func TestPrivateNetworksAlone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	alice, bob, carol := w.person("Alice"), w.person("Bob"), w.person("Carol")
+	for _, p := range []*person{alice, bob, carol} {
+		p.environ = []string{"LIBP2P_FORCE_PNET=1"}
+	}
+	alice.ok("init", "--name", "Alice", "--network", "home", "--no-passphrase")
+	alice.start()
+	bob.joins(alice.invite()).start()
+	bob.knows("Alice")
+	bob.ok("send", "alice", "hello", "--wait", "delivered")
+	carol.ok("init", "--name", "Carol", "--network", "open", "--no-psk", "--no-passphrase")
+	if r := carol.fails(1, "up", "--no-mdns"); !strings.Contains(r.stderr, "LIBP2P_FORCE_PNET=1 asks for") {
+		t.Error(r)
+	}
+}

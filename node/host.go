@@ -8,6 +8,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/pnet"
 	"github.com/libp2p/go-libp2p/p2p/muxer/yamux"
 	"github.com/libp2p/go-libp2p/p2p/net/connmgr"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
@@ -22,8 +23,8 @@ import (
 	"parley/node/reach"
 )
 
-// newHost makes the libp2p host of a node: TCP with Noise and yamux, QUIC where the network has no pre-shared key, circuits through seeds, and
-// nothing else. Without listen addresses it only dials. ring holds the pre-shared key; nil in a network without.
+// newHost makes the libp2p host of a node: TCP and WebSocket with Noise and yamux, QUIC where the network has no pre-shared key, circuits through
+// seeds, and nothing else. Without listen addresses it only dials. ring holds the pre-shared key; nil in a network without.
 func newHost(cfg Config, listen, announced []ma.Multiaddr, ring *psk.Ring, g *guard.Guard, good *reach.Confirmed) (host.Host, error) {
 	key, err := crypto.UnmarshalEd25519PrivateKey(cfg.Key)
 	if err != nil {
@@ -60,6 +61,9 @@ func newHost(cfg Config, listen, announced []ma.Multiaddr, ring *psk.Ring, g *gu
 		return nil, fmt.Errorf("read device key: %w", err)
 	}
 	options = append(options, reach.Options(ways(cfg, self, announced))...)
+	if err := privately(ring); err != nil {
+		return nil, err
+	}
 	h, err := libp2p.New(options...)
 	if err != nil {
 		return nil, fmt.Errorf("start libp2p host: %w", err)
@@ -67,12 +71,27 @@ func newHost(cfg Config, listen, announced []ma.Multiaddr, ring *psk.Ring, g *gu
 	return h, nil
 }
 
+// privately does what LIBP2P_FORCE_PNET=1 in the environment asks for: no connection without a pre-shared key. A ring lets none be made, but libp2p knows nothing of
+// rings and would refuse them all.
+func privately(ring *psk.Ring) error {
+	if !pnet.ForcePrivateNetwork {
+		return nil
+	}
+	if ring == nil {
+		return fmt.Errorf("%s=1 asks for a network with a pre-shared key, and this one has none: unset it", pnet.EnvKey)
+	}
+	pnet.ForcePrivateNetwork = false
+	return nil
+}
+
 // transports are those of a network: under its keys, or without.
 func transports(ring *psk.Ring) []libp2p.Option {
 	if ring != nil {
-		return []libp2p.Option{libp2p.Transport(ring.Transport)}
+		return []libp2p.Option{libp2p.Transport(ring.Transport), libp2p.Transport(ring.WebSocket)}
 	}
-	return []libp2p.Option{libp2p.Transport(road.NewTCP), libp2p.Transport(quic.NewTransport), libp2p.QUICReuse(road.NewQUIC)}
+	return []libp2p.Option{
+		libp2p.Transport(road.NewTCP), libp2p.Transport(road.NewWebSocket), libp2p.Transport(quic.NewTransport), libp2p.QUICReuse(road.NewQUIC),
+	}
 }
 
 // ways is what the node is for those who want to reach it.

@@ -69,6 +69,7 @@ func TestRank(t *testing.T) {
 		"a server":         {nil, []string{local, lan4, public4, public6}, []string{public4, public6, lan4}},
 		"announced":        {[]string{announced}, []string{local, public4, lan4}, []string{announced, public4, lan4}},
 		"announced, again": {[]string{public4}, []string{lan4, public4}, []string{public4, lan4}},
+		"also WebSocket":   {nil, []string{lan4 + "/ws", lan4, public4 + "/ws", public4}, []string{public4, public4 + "/ws", lan4, lan4 + "/ws"}},
 		"loopback only":    {nil, []string{local, any4}, []string{local}},
 		"nothing":          {nil, nil, nil},
 	} {

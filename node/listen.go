@@ -44,6 +44,9 @@ func listenAddresses(ctx context.Context, cfg Config) (addrs []ma.Multiaddr, ski
 		if isQUIC(a) && cfg.Network.PSK != nil {
 			return nil, nil, &ListenError{Address: s, Reason: "QUIC cannot be used in a network with a pre-shared key"}
 		}
+		if isTLS(a) {
+			return nil, nil, &ListenError{Address: s, Reason: "TLS is the web server's work: listen on /ip4/127.0.0.1/tcp/PORT/ws behind it, and announce /dns/NAME/tcp/443/wss"}
+		}
 		if err := bindOnce(ctx, a); err != nil {
 			if len(cfg.Listen) == 0 && isIP6(a) && !errors.Is(err, syscall.EADDRINUSE) {
 				skipped = append(skipped, s)
@@ -131,12 +134,21 @@ func sameListener(asked, listening ma.Multiaddr) bool {
 func isIP6(a ma.Multiaddr) bool  { _, err := a.ValueForProtocol(ma.P_IP6); return err == nil }
 func isQUIC(a ma.Multiaddr) bool { _, err := a.ValueForProtocol(ma.P_QUIC_V1); return err == nil }
 
+// isTLS reports whether an address is spoken to under TLS, as web servers are.
+func isTLS(a ma.Multiaddr) bool {
+	_, tls := a.ValueForProtocol(ma.P_TLS)
+	_, wss := a.ValueForProtocol(ma.P_WSS)
+	return tls == nil || wss == nil
+}
+
 // rank returns the addresses that others should try, best first: announced, public, LAN, and loopback only where there is nothing
-// else. It is the host's address factory too, so that peers are told what invites say.
+// else; of the same kind, WebSocket last. It is the host's address factory too, so that peers are told what invites say.
 func rank(announced, addrs []ma.Multiaddr) []ma.Multiaddr {
 	ranked := slices.Clone(announced)
 	ordered := slices.Clone(addrs)
-	slices.SortStableFunc(ordered, func(a, b ma.Multiaddr) int { return cmp.Compare(distance(a), distance(b)) })
+	slices.SortStableFunc(ordered, func(a, b ma.Multiaddr) int {
+		return cmp.Or(cmp.Compare(distance(a), distance(b)), cmp.Compare(web(a), web(b)))
+	})
 	for _, a := range ordered {
 		known := slices.ContainsFunc(ranked, a.Equal)
 		if known || distance(a) == useless || distance(a) == loopback && len(ranked) > 0 && distance(ranked[0]) != loopback {
@@ -171,4 +183,12 @@ func distance(a ma.Multiaddr) int {
 		return public
 	}
 	return lan
+}
+
+// web is 1 for WebSocket and 0 for what costs less.
+func web(a ma.Multiaddr) int {
+	if reach.IsWebSocket(a) {
+		return 1
+	}
+	return 0
 }

@@ -63,6 +63,8 @@ func TestBadAddresses(t *testing.T) {
 		"/unix/tmp/socket":             "",
 		"/ip4/192.0.2.1/tcp/4101":      "no such address",
 		"/ip4/127.0.0.1/udp/0/quic-v1": "QUIC cannot be used in a network with a pre-shared key",
+		"/ip4/127.0.0.1/tcp/0/wss":     "TLS is the web server's work",
+		"/ip4/127.0.0.1/tcp/0/tls/ws":  "TLS is the web server's work",
 	} {
 		private.Listen = []string{good, address}
 		refuses(t, private, address, why)

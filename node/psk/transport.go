@@ -9,6 +9,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/transport"
+	"github.com/libp2p/go-libp2p/p2p/transport/websocket"
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
 
@@ -38,11 +39,40 @@ func (t *Transport) Dial(ctx context.Context, addr ma.Multiaddr, p peer.ID) (tra
 }
 
 // DialWithUpdates is Dial, and says how far it has come.
-func (t *Transport) DialWithUpdates(ctx context.Context, addr ma.Multiaddr, p peer.ID, updates chan<- transport.DialUpdate) (c transport.CapableConn, err error) {
-	for _, key := range t.ring.toDial(p) {
-		c, err = t.TCP.DialWithUpdates(context.WithValue(ctx, useKey{}, key), addr, p, updates)
+func (t *Transport) DialWithUpdates(ctx context.Context, addr ma.Multiaddr, p peer.ID, updates chan<- transport.DialUpdate) (transport.CapableConn, error) {
+	return t.ring.dial(ctx, p, func(ctx context.Context) (transport.CapableConn, error) {
+		return t.TCP.DialWithUpdates(ctx, addr, p, updates)
+	})
+}
+
+// WebSocket is the WebSocket transport of nodes without a key, under the keys of a ring.
+type WebSocket struct {
+	*websocket.WebsocketTransport
+	ring *Ring
+}
+
+// WebSocket makes the second transport of a host. libp2p calls it, with what it has made.
+func (r *Ring) WebSocket(u transport.Upgrader, resources network.ResourceManager) (*WebSocket, error) {
+	inner, err := road.NewWebSocket(&upgrader{u, r}, resources)
+	if err != nil {
+		return nil, fmt.Errorf("make the WebSocket transport of a private network: %w", err)
+	}
+	return &WebSocket{inner, r}, nil
+}
+
+// Dial connects to a peer with the key that it has, as [Transport.Dial] does.
+func (t *WebSocket) Dial(ctx context.Context, addr ma.Multiaddr, p peer.ID) (transport.CapableConn, error) {
+	return t.ring.dial(ctx, p, func(ctx context.Context) (transport.CapableConn, error) {
+		return t.WebsocketTransport.Dial(ctx, addr, p)
+	})
+}
+
+// dial dials with one key after the other until the peer answers to one.
+func (r *Ring) dial(ctx context.Context, p peer.ID, once func(context.Context) (transport.CapableConn, error)) (c transport.CapableConn, err error) {
+	for _, key := range r.toDial(p) {
+		c, err = once(context.WithValue(ctx, useKey{}, key))
 		if err == nil {
-			t.ring.answered(p, key)
+			r.answered(p, key)
 			return c, nil
 		}
 		if !errors.Is(err, ErrOtherKey) {
@@ -52,7 +82,7 @@ func (t *Transport) DialWithUpdates(ctx context.Context, addr ma.Multiaddr, p pe
 	return nil, err
 }
 
-// useKey is under what Dial tells Upgrade which key to use: the TCP transport stands between them and hands on nothing but the context.
+// useKey is under what dial tells Upgrade which key to use: libp2p's transports stand between them and hand on nothing but the context.
 type useKey struct{}
 
 // upgrader puts connections under a key before libp2p's own upgrader sees them.

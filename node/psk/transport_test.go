@@ -28,8 +28,13 @@ func peerOf(i int) peer.ID { return peer.ID(strconv.Itoa(i)) }
 // settle starts a host with a ring.
 func settle(t *testing.T, ring *Ring) host.Host {
 	t.Helper()
-	h, err := libp2p.New(libp2p.Transport(ring.Transport), libp2p.Security(noise.ID, noise.New), libp2p.DisableMetrics(),
-		libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0"), libp2p.Ping(true))
+	return settleAt(t, ring, "/ip4/127.0.0.1/tcp/0")
+}
+
+func settleAt(t *testing.T, ring *Ring, listen string) host.Host {
+	t.Helper()
+	h, err := libp2p.New(libp2p.Transport(ring.Transport), libp2p.Transport(ring.WebSocket), libp2p.Security(noise.ID, noise.New), libp2p.DisableMetrics(),
+		libp2p.ListenAddrStrings(listen), libp2p.Ping(true))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,9 +65,15 @@ func soon() time.Time { return time.Now().Add(time.Hour) }
 // Alice has turned the key and Bob has not: they reach each other in the grace, whoever calls, and not after it.
 func TestTwoKeysOnOnePort(t *testing.T) {
 	t.Parallel()
+	for _, listen := range []string{"/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/tcp/0/ws"} {
+		t.Run(listen, func(t *testing.T) { twoKeysOnOnePort(t, listen) })
+	}
+}
+
+func twoKeysOnOnePort(t *testing.T, listen string) {
 	before, after := Key{1}, Key{2}
 	rings := []*Ring{NewRing(before), NewRing(before), NewRing(Key{9})}
-	alice, bob, mallory := settle(t, rings[0]), settle(t, rings[1]), settle(t, rings[2])
+	alice, bob, mallory := settleAt(t, rings[0], listen), settleAt(t, rings[1], listen), settleAt(t, rings[2], listen)
 	if err := errors.Join(calls(t, alice, bob), calls(t, bob, alice)); err != nil {
 		t.Fatal(err)
 	}
@@ -105,14 +116,16 @@ func TestTwoKeysOnOnePort(t *testing.T) {
 func TestItIsLibp2psPrivateNetwork(t *testing.T) {
 	t.Parallel()
 	key := Key{1}
-	alice := settle(t, NewRing(key))
-	bob, err := libp2p.New(libp2p.PrivateNetwork(key[:]), libp2p.DisableMetrics(), libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer bob.Close()
-	if err := errors.Join(calls(t, alice, bob), calls(t, bob, alice)); err != nil {
-		t.Error(err)
+	for _, listen := range []string{"/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/tcp/0/ws"} {
+		alice := settleAt(t, NewRing(key), listen)
+		bob, err := libp2p.New(libp2p.PrivateNetwork(key[:]), libp2p.DisableMetrics(), libp2p.ListenAddrStrings(listen))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer bob.Close()
+		if err := errors.Join(calls(t, alice, bob), calls(t, bob, alice)); err != nil {
+			t.Errorf("%s: %v", listen, err)
+		}
 	}
 }
 
@@ -210,12 +223,18 @@ func (w *tap) text() []byte {
 	return bytes.Clone(w.seen.Bytes())
 }
 
-// Nothing on the wire says that it is libp2p, not even where the caller has another key, or none.
+// Nothing on the wire says that it is libp2p, not even where the caller has another key, or none; over WebSocket it is a WebSocket of anything.
 func TestTheWireIsNoise(t *testing.T) {
 	t.Parallel()
-	alice := settle(t, NewRing(Key{1}))
+	for _, ending := range []string{"", "/ws"} {
+		t.Run("tcp"+ending, func(t *testing.T) { theWireIsNoise(t, ending) })
+	}
+}
+
+func theWireIsNoise(t *testing.T, ending string) {
+	alice := settleAt(t, NewRing(Key{1}), "/ip4/127.0.0.1/tcp/0"+ending)
 	w := newTap(t, dialable(t, alice))
-	to := peer.AddrInfo{ID: alice.ID(), Addrs: []ma.Multiaddr{ma.StringCast("/ip4/127.0.0.1/tcp/" + portOf(t, w))}}
+	to := peer.AddrInfo{ID: alice.ID(), Addrs: []ma.Multiaddr{ma.StringCast("/ip4/127.0.0.1/tcp/" + portOf(t, w) + ending)}}
 	if err := callsAt(t, settle(t, NewRing(Key{1})), to); err != nil {
 		t.Fatal(err)
 	}
@@ -226,7 +245,7 @@ func TestTheWireIsNoise(t *testing.T) {
 	if len(all) < 200 {
 		t.Fatalf("%d bytes went by", len(all))
 	}
-	for _, word := range []string{"multistream", "noise", "yamux", "ping"} {
+	for _, word := range []string{"multistream", "noise", "yamux", "ping", "libp2p", "parley"} {
 		if bytes.Contains(all, []byte(word)) {
 			t.Errorf("%q is on the wire in clear", word)
 		}
@@ -238,11 +257,11 @@ func portOf(t *testing.T, l net.Listener) string {
 	return fmt.Sprint(l.Addr().(*net.TCPAddr).Port)
 }
 
-// There is no other way in or out: what is no TCP is neither dialled nor listened on.
+// There is no other way in or out: what is neither TCP nor WebSocket is neither dialled nor listened on.
 func TestNoOtherTransport(t *testing.T) {
 	t.Parallel()
 	alice, bob := settle(t, NewRing(Key{1})), settle(t, NewRing(Key{1}))
-	for _, a := range []string{"/ip4/127.0.0.1/udp/9/quic-v1", "/ip4/127.0.0.1/tcp/9/ws", "/ip4/127.0.0.1/udp/9/quic-v1/webtransport", "/ip4/127.0.0.1/udp/9/webrtc-direct"} {
+	for _, a := range []string{"/ip4/127.0.0.1/udp/9/quic-v1", "/ip4/127.0.0.1/udp/9/quic-v1/webtransport", "/ip4/127.0.0.1/udp/9/webrtc-direct"} {
 		if err := alice.Network().Listen(ma.StringCast(a)); err == nil {
 			t.Errorf("listens on %s", a)
 		}

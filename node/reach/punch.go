@@ -260,9 +260,10 @@ type sightings struct {
 
 func newSightings() *sightings { return &sightings{of: map[peer.ID]ma.Multiaddr{}} }
 
-// note takes what a peer that we have dialled says: the router has made the way through it for us, and keeps it for others.
+// note takes what a peer that we have dialled says: the router has made the way through it for us, and keeps it for others. A WebSocket is dialled from a port
+// at which nobody listens.
 func (s *sightings) note(p peer.ID, c network.ConnStat, seen ma.Multiaddr) {
-	if seen == nil || c.Stat().Limited || c.Stat().Direction != network.DirOutbound || !manet.IsPublicAddr(seen) {
+	if seen == nil || c.Stat().Limited || c.Stat().Direction != network.DirOutbound || IsWebSocket(seen) || !manet.IsPublicAddr(seen) {
 		return
 	}
 	s.mu.Lock()

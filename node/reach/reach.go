@@ -164,6 +164,13 @@ func IsCircuit(a ma.Multiaddr) bool {
 	return err == nil
 }
 
+// IsWebSocket reports whether an address is spoken to over WebSocket.
+func IsWebSocket(a ma.Multiaddr) bool {
+	_, ws := a.ValueForProtocol(ma.P_WS)
+	_, wss := a.ValueForProtocol(ma.P_WSS)
+	return ws == nil || wss == nil
+}
+
 // nudge puts a token into a channel of one, if there is none in it yet: whoever takes it looks at everything that has happened since.
 func nudge(c chan<- struct{}) {
 	select {

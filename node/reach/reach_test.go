@@ -223,6 +223,7 @@ func TestSightingsEndWithTheirPeers(t *testing.T) {
 	s.note("caller", conn{network.ConnStats{Stats: network.Stats{Direction: network.DirInbound}}}, ma.StringCast("/ip4/5.5.5.5/tcp/1"))
 	s.note("other", conn{network.ConnStats{Stats: network.Stats{Direction: network.DirOutbound}}}, ma.StringCast("/ip4/192.168.1.7/tcp/4101"))
 	s.note("relayed", conn{network.ConnStats{Stats: network.Stats{Direction: network.DirOutbound, Limited: true}}}, ma.StringCast("/ip4/5.5.5.5/tcp/2"))
+	s.note("web", conn{network.ConnStats{Stats: network.Stats{Direction: network.DirOutbound}}}, ma.StringCast("/ip4/5.5.5.5/tcp/3/ws"))
 	if got := s.addresses(everybody); len(got) != 1 || !got[0].Equal(seen) {
 		t.Errorf("seen at %v", got)
 	}

@@ -97,9 +97,9 @@ func network(f Facts) Finding {
 	case n.OtherKey:
 		return Finding{"network.key", Fail, name + ": its key was changed while this device was away; ask a member for a new invite", "net join LINK"}
 	case n.Private:
-		return Finding{"network", OK, name + ", with a network key: strangers see nothing of it; TCP only, since QUIC knows no such keys", ""}
+		return Finding{"network", OK, name + ", with a network key: strangers see nothing of it; TCP and WebSocket, since QUIC knows no such keys", ""}
 	default:
-		return Finding{"network", OK, name + ", without a network key: TCP and QUIC", ""}
+		return Finding{"network", OK, name + ", without a network key: TCP, QUIC and WebSocket", ""}
 	}
 }
 

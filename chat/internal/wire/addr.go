@@ -34,7 +34,7 @@ func appendAddrs(b []byte, addrs []string) []byte {
 }
 
 func compactAddr(addr string) []byte {
-	parts := strings.Split(addr, "/")
+	parts := strings.Split(strings.Replace(addr, "/tls/ws", "/wss", 1), "/") // two names of the same
 	if len(parts) < 5 || parts[0] != "" {
 		return nil
 	}

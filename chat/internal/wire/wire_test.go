@@ -338,6 +338,19 @@ func TestALinkReadsBackOutOfAnyText(t *testing.T) {
 	}
 }
 
+// TLS below WebSocket has two names, and links use the shorter one.
+func TestALinkNamesWebServersInOneWay(t *testing.T) {
+	l := link()
+	l.Seeds[0].Addrs = []string{"/dns/seed.example.org/tcp/443/tls/ws", "/ip4/192.0.2.1/tcp/80/ws", "/dns/seed.example.org/tcp/443/tls"}
+	got, err := ParseLink(l.Encode())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"/dns/seed.example.org/tcp/443/wss", "/ip4/192.0.2.1/tcp/80/ws"}; !slices.Equal(got.Seeds[0].Addrs, want) {
+		t.Errorf("%v, want %v", got.Seeds[0].Addrs, want)
+	}
+}
+
 func TestLinksThatAreNoGood(t *testing.T) {
 	s := link().Encode()
 	future := link()

@@ -19,4 +19,9 @@ const (
 	DialsTogether = 150
 	// KeepAlive is how often TCP asks on a silent connection that was accepted whether the other side is there, as libp2p does.
 	KeepAlive = 30 * time.Second
+	// HandshakeTimeout is how long a request for a WebSocket may take, on either side: TCP, TLS and HTTP are four round trips, and a bad line
+	// repeats one of them.
+	HandshakeTimeout = 10 * time.Second
+	// MaxHeader is how long such a request may be, in bytes: ours has 200, and web servers add where it came from.
+	MaxHeader = 8 << 10
 )
