@@ -8,6 +8,8 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"io"
+	"log"
 	"math/big"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -47,6 +49,7 @@ func (w *world) webServer(behind int) webServer {
 	target := &url.URL{Scheme: "http", Host: fmt.Sprintf("127.0.0.1:%d", behind)}
 	server := httptest.NewUnstartedServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }})
 	server.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{certificate}, PrivateKey: key}}}
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // those who do not trust it
 	server.StartTLS()
 	w.Cleanup(server.Close)
 	at, err := url.Parse(server.URL)
