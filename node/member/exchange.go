@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"parley/node/internal/frame"
+	"parley/node/internal/guard"
 )
 
 // readBuffer is what a reader of an exchange begins with, in bytes; it grows with what is read.
@@ -123,7 +124,7 @@ func (g *Gate) join(p peer.ID) error {
 		return err
 	}
 	asked := NewRequest(g.ledger.cfg.Network, issuer, g.invitation.Token, g.ledger.cfg.Claim)
-	chain, err := g.request(p, asked)
+	chain, err := g.request(g.ctx, p, asked)
 	if err != nil {
 		return err
 	}
@@ -131,21 +132,6 @@ func (g *Gate) join(p peer.ID) error {
 		return errFrame
 	}
 	return g.ledger.Take(chain)
-}
-
-// request asks a peer to let a device in, and returns its chain.
-func (g *Gate) request(p peer.ID, r Request) (chain []byte, err error) {
-	err = g.ask(g.ctx, p, func(t talk) error {
-		if err := t.say(r.Marshal()); err != nil {
-			return err
-		}
-		b, err := t.next(1 + maxChain)
-		if err == nil {
-			chain, err = parseGranted(b)
-		}
-		return err
-	})
-	return chain, err
 }
 
 // introduce is the asker's part between two members.
@@ -308,12 +294,15 @@ func (g *Gate) let(t talk, p peer.ID, b []byte) error {
 	case ours:
 		chain, err = g.ledger.Redeem(r, time.Now())
 	default:
-		chain, err = g.handRequest(r)
+		chain, err = g.handRequest(t.stream.Conn(), r)
 	}
 	var v Verdict
 	switch {
 	case errors.As(err, &v):
-		if v != IssuerAway && v != NoMember && !g.Admits(p) { // whoever hands a request on has done nothing wrong
+		switch {
+		case v == Busy:
+			g.guard.Count(guard.RateLimited)
+		case v.Refused() && !g.Admits(p): // whoever hands a request on has done nothing wrong
 			g.turnAway(p, v)
 		}
 		return t.say([]byte{byte(v)})
@@ -323,30 +312,6 @@ func (g *Gate) let(t talk, p peer.ID, b []byte) error {
 	g.log.Info("let a device in", zap.Stringer("peer", p))
 	return t.say(append([]byte{byte(Admitted)}, chain...))
 }
-
-// handRequest asks a connected member that has made an invite to let in who has come to us with it.
-func (g *Gate) handRequest(r Request) (chain []byte, err error) {
-	issuer, err := r.Issuer.Peer()
-	switch {
-	case err != nil:
-		return nil, err
-	case !g.ledger.Member():
-		return nil, NoMember
-	case !g.Settled(issuer):
-		return nil, IssuerAway
-	case !g.requests.Allow():
-		return nil, errBusy
-	}
-	chain, err = g.request(issuer, r)
-	if v := Verdict(0); err != nil && !errors.As(err, &v) {
-		g.log.Debug("a request came to nothing", zap.Stringer("issuer", issuer), zap.Error(err))
-		return nil, IssuerAway
-	}
-	return chain, err
-}
-
-// errBusy says that more requests came than are handed on.
-var errBusy = errors.New("too many requests of joiners")
 
 // admit serves a peer from now on, if its chain is good: then it returns nil, and a Verdict or worse otherwise.
 func (g *Gate) admit(p peer.ID, c Chain) error {

@@ -16,7 +16,6 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/protocol/identify"
 	ma "github.com/multiformats/go-multiaddr"
 	"go.uber.org/zap"
-	"golang.org/x/time/rate"
 
 	"parley/node/internal/guard"
 	"parley/node/internal/pace"
@@ -49,7 +48,8 @@ type Gate struct {
 	unspoken   time.Duration // Unspoken, but in tests
 	open       []protocol.ID // what serves peers on probation, beside ours and identify
 	pace       *pace.Pace
-	requests   *rate.Limiter // of joiners, to be handed on
+	requests   *handing
+	away       time.Duration // AwayAfter, but in tests
 	admitted   event.Emitter
 	spoken     event.Emitter // what a peer speaks to us has changed
 
@@ -102,7 +102,7 @@ func NewGate(h host.Host, o Options) (*Gate, error) {
 	g := &Gate{
 		Host: h, ledger: o.Ledger, invitation: o.Invitation, version: o.Version, log: o.Logger,
 		guard: o.Guard, unspoken: Unspoken, open: append([]protocol.ID{Protocol, identify.ID, identify.IDPush}, o.Open...),
-		pace: pace.New(GreetingsPerSecond, GreetingBurst), requests: rate.NewLimiter(RequestsPerSecond, RequestBurst),
+		pace: pace.New(GreetingsPerSecond, GreetingBurst), requests: newHanding(), away: AwayAfter,
 		admitted: admitted, spoken: spoken, peers: make(map[peer.ID]*standing),
 	}
 	g.ctx, g.end = context.WithCancel(context.Background())

@@ -279,6 +279,7 @@ func TestHostileExchanges(t *testing.T) {
 func TestNobodyAsksForEver(t *testing.T) {
 	town := membertest.NewTown(t)
 	bob := newMember(t, town)
+	bob.Hasty(time.Millisecond)
 	key := membertest.NewKey(t)
 	mallory := newHost(t, key, libp2p.ProtocolVersion(version))
 	if err := mallory.Connect(soon(t), peer.AddrInfo{ID: bob.ID(), Addrs: bob.Addrs()}); err != nil {
@@ -315,6 +316,7 @@ func TestLeakedLink(t *testing.T) {
 		t.Error("Mallory is in")
 	}
 	carol := newMember(t, town)
+	carol.Hasty(time.Millisecond)
 	if err := bob.calls(t, carol); err != nil {
 		t.Errorf("Bob and Carol, who was not there: %v", err)
 	}

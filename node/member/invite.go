@@ -191,14 +191,14 @@ func (l *Ledger) RevokeInvite(id InviteID) error {
 // is the same chain again. An error that is no verdict says that nothing was kept, and that the device should ask again.
 func (l *Ledger) Redeem(r Request, now time.Time) (chain []byte, err error) {
 	claim := r.Claim
-	if !claim.holds(l.cfg.Network) {
-		return nil, Unproven
-	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	at := slices.IndexFunc(l.kept.Invites, func(i invite) bool { return i.id() == r.Invite && r.signed(l.cfg.Network, i.Key) })
 	if at < 0 {
-		return nil, UnknownInvite
+		return nil, UnknownInvite // and nothing else: who has no invite of ours learns nothing
+	}
+	if !claim.holds(l.cfg.Network) {
+		return nil, Unproven
 	}
 	i := l.kept.Invites[at]
 	if chain := i.usedBy(claim); chain != nil {

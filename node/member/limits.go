@@ -32,10 +32,19 @@ const (
 	// GreetingsPerSecond and GreetingBurst limit the exchanges that one peer begins: one for each connection, one for each newer list.
 	GreetingsPerSecond = 1
 	GreetingBurst      = 16
-	// RequestsPerSecond and RequestBurst limit what joiners have us ask other members, all joiners together, below what one of those answers
+	// RequestsPerSecond and RequestBurst limit what joiners have us ask one member, all joiners together, below what it answers us
 	// (GreetingsPerSecond): strangers with the network's key must not spend what we need to hand on a list.
 	RequestsPerSecond = 0.5
 	RequestBurst      = 8
+	// PlaceRequestsPerSecond and PlaceRequestBurst limit what joiners from one address have us ask all members together: a household that joins at
+	// once, and then one that tries again with growing pauses. One address cannot have a fifth of what an issuer is asked.
+	PlaceRequestsPerSecond = 0.1
+	PlaceRequestBurst      = 4
+	// IssuerRequests is how many requests for one issuer are under way at a time: more than one address can have.
+	IssuerRequests = 6
+	// AwayAfter is how long we take to say that an issuer is away, and how long it may take to answer, so that nobody learns from the time whether it
+	// was asked: a round trip of 800 ms, and its disk. It leaves the joiner's DialTimeout some of its time.
+	AwayAfter = 2 * time.Second
 	// PeerStreams is the most inbound streams of one peer, Streams the most in all.
 	PeerStreams = 4
 	Streams     = 256

@@ -5,7 +5,7 @@ import "fmt"
 // Verdict is what one side says about another. The numbers cross the wire: they are closed, and never used again.
 type Verdict byte
 
-// The verdicts. MayNotInvite, and what has Invite in its name, are what a joiner is told.
+// The verdicts. MayNotInvite, IssuerAway, Busy, and what has Invite in its name, are what a joiner is told.
 const (
 	Admitted      Verdict = 1  // the only one that lets in
 	Unproven      Verdict = 2  // the chain is not good for this device in this network
@@ -16,7 +16,8 @@ const (
 	UsedInvite    Verdict = 7  // as often as it may be, and not by this device
 	RevokedInvite Verdict = 8  // by who made it
 	MayNotInvite  Verdict = 9  // who made it was revoked since, or is too far from the authority
-	IssuerAway    Verdict = 10 // who was asked has not made it, and does not see who has
+	IssuerAway    Verdict = 10 // who was asked has not made it, and does not see who has, or the latter does not know it
+	Busy          Verdict = 11 // who was asked hands on as many requests as it may
 )
 
 // Error says what a verdict means to who has got it; "" for Admitted.
@@ -42,10 +43,17 @@ func (v Verdict) Error() string {
 		return "who made the invite may not let in anybody any more"
 	case IssuerAway:
 		return "who made the invite is not connected now, and has to be"
+	case Busy:
+		return "too many ask there to be let in now"
 	}
 	return fmt.Sprintf("refused with the number %d, which a newer node may know", byte(v))
 }
 
 // Refused reports whether asking again is of no use, with the same invite or the same certificate. A messenger asks for it by the name of the
 // method.
-func (v Verdict) Refused() bool { return v != Admitted && v != NoMember && v != IssuerAway }
+func (v Verdict) Refused() bool {
+	return v != Admitted && v != NoMember && v != IssuerAway && v != Busy
+}
+
+// ofIssuer reports whether an issuer says it to nobody but who has the invite: whoever hands a request on may hand that back.
+func (v Verdict) ofIssuer() bool { return v.Refused() && v != UnknownInvite }

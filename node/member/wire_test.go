@@ -143,12 +143,12 @@ func TestGranted(t *testing.T) {
 // TestEveryVerdictSaysWhy has a text of its own for each, and one for those of later nodes.
 func TestEveryVerdictSaysWhy(t *testing.T) {
 	seen := map[string]Verdict{}
-	for v := Unproven; v <= IssuerAway+1; v++ {
+	for v := Unproven; v <= Busy+1; v++ {
 		if other, again := seen[v.Error()]; again || v.Error() == "" {
 			t.Errorf("%d says %q, as %d does", v, v.Error(), other)
 		}
 		seen[v.Error()] = v
-		if v.Refused() != (v != NoMember && v != IssuerAway) {
+		if v.Refused() != (v != NoMember && v != IssuerAway && v != Busy) {
 			t.Errorf("asking again after %d: %v", v, v.Refused())
 		}
 	}

@@ -28,12 +28,15 @@ func (r *record) now(now time.Time) float64 {
 	return r.wrongs * math.Exp2(-now.Sub(r.at).Seconds()/Forgive.Seconds())
 }
 
-func culpritOf(p peer.ID, from ma.Multiaddr) culprit {
-	c := culprit{peer: p}
+func culpritOf(p peer.ID, from ma.Multiaddr) culprit { return culprit{peer: p, at: Place(from)} }
+
+// Place returns what tells strangers apart who can call themselves what they like: the IPv4 address or the IPv6 /56 that they come from; zero for all
+// together who come by a relay.
+func Place(from ma.Multiaddr) (at netip.Prefix) {
 	if ip, ok := address(from); ok && !relayed(from) {
-		c.at = place(ip, 56)
+		at = place(ip, 56)
 	}
-	return c
+	return at
 }
 
 // offend notes that a peer has broken the protocol on a connection, and hangs up when that was once too often.
