@@ -187,9 +187,8 @@ func (g *Gate) hearStage(t talk, p peer.ID) error {
 	if err != nil {
 		return err
 	}
-	if err := g.ledger.follows(device, s); err != nil {
-		g.log.Warn("cannot write down who has the network's new key", zap.Error(err)) // people will see it later
-	}
+	g.ledger.follows(device, s)
+	g.keepSoon()
 	g.change(p, func(st *standing) { st.at, st.heard = s, true })
 	return nil
 }
@@ -319,10 +318,8 @@ func (g *Gate) admit(p peer.ID, c Chain) error {
 	if err != nil {
 		return err
 	}
-	v, err := g.ledger.Judge(c, device)
-	if err != nil {
-		g.log.Warn("cannot write down a member", zap.Error(err)) // that list is for people to look at: the member may come in
-	}
+	v := g.ledger.Judge(c, device)
+	g.keepSoon()
 	if v != Admitted {
 		g.turnAway(p, v)
 		return v

@@ -5,5 +5,8 @@ import "time"
 // Forgetful sets how long a stream lasts whose handler sets no deadline.
 func (g *Gate) Forgetful(d time.Duration) { g.unspoken = d }
 
+// Hears is what a ledger is told when a member says which key it has.
+func (l *Ledger) Hears(device Key, sequence uint64) { l.follows(device, stage{sequence: sequence}) }
+
 // Hasty sets how long the gate takes to say that an issuer is away.
 func (g *Gate) Hasty(d time.Duration) { g.away = d }

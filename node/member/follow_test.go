@@ -60,6 +60,9 @@ func TestTheKeyIsHandedOn(t *testing.T) {
 	}
 	alice.Spread("")
 	eventually(t, "Bob to hear the end", func() bool { return bob.ledger.Rotation().Ends == alice.ledger.Rotation().Ends && alice.sawFollow(bob) })
+	if err := alice.Close(); err != nil {
+		t.Fatal(err)
+	}
 	again := town.Ledger(alice.key, town.Authority, alice.vault)
 	if again.Rotation() != alice.ledger.Rotation() || again.Members()[1].Follows != 1 || again.Members()[0].Follows != 1 {
 		t.Errorf("after a start the key is %v, and the members are %+v", again.Rotation(), again.Members())

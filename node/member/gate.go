@@ -57,9 +57,10 @@ type Gate struct {
 	end  context.CancelFunc
 	work sync.WaitGroup // exchanges that we have begun
 
-	mu    sync.Mutex
-	ended bool
-	peers map[peer.ID]*standing
+	mu      sync.Mutex
+	ended   bool
+	keeping bool // whom we have met will be kept soon
+	peers   map[peer.ID]*standing
 }
 
 // standing is how far a connected peer and we are.
@@ -123,6 +124,7 @@ func (g *Gate) Close() error {
 	g.end()
 	err := g.Host.Close()
 	g.work.Wait()
+	g.keep()
 	return errors.Join(err, g.admitted.Close(), g.spoken.Close())
 }
 
@@ -132,6 +134,31 @@ func (g *Gate) IDService() identify.IDService {
 		return h.IDService()
 	}
 	return nil
+}
+
+// keepSoon keeps whom we have met, all together with those whom we meet in the next moments.
+func (g *Gate) keepSoon() {
+	if !g.ledger.Met() {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.keeping || g.ended {
+		return
+	}
+	g.keeping = true
+	time.AfterFunc(KeepMet, func() {
+		g.mu.Lock()
+		g.keeping = false
+		g.mu.Unlock()
+		g.begin(g.keep)
+	})
+}
+
+func (g *Gate) keep() {
+	if err := g.ledger.Keep(); err != nil {
+		g.log.Warn("cannot write down whom this node has met", zap.Error(err)) // that is for people to look at, and goes with the next change
+	}
 }
 
 // answering is answer, unless the gate is closed: Close waits for what an exchange keeps.

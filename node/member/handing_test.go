@@ -38,7 +38,9 @@ func onSquare(t *testing.T, story func(*testing.T, *square)) {
 		defer s.net.Close()
 		founder, seed := membertest.NewKey(t), membertest.NewKey(t)
 		s.alice = s.arrives(founder, town.Ledger(founder, town.Authority, &membertest.Vault{}), member.Invitation{}, "192.0.2.1")
-		s.carol = s.arrives(seed, town.Ledger(seed, nil, town.Admit(seed)), member.Invitation{}, "192.0.2.2")
+		vault := town.Admit(seed)
+		s.carol = s.arrives(seed, town.Ledger(seed, nil, vault), member.Invitation{}, "192.0.2.2")
+		s.carol.vault = vault
 		s.guard, s.issuer = s.carol.guard, membertest.KeyOf(founder)
 		defer s.alice.Close()
 		defer s.carol.Close()

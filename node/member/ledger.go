@@ -34,7 +34,8 @@ type Config struct {
 }
 
 // Ledger is all that a device knows of who is a member: its own chain, the newest list, the invites that it has made and whom they let in, and
-// the members that it has met. Its methods may be called from several goroutines; what they change is kept when they return.
+// the members that it has met. Its methods may be called from several goroutines; what they change is kept when they return, but for whom the device has
+// met: that is kept with the next change, or by Keep.
 type Ledger struct {
 	cfg Config
 
@@ -44,6 +45,7 @@ type Ledger struct {
 	list     List
 	rotation Rotation
 	unsaved  bool // the list is newer than the one that is kept
+	met      bool // somebody was met, or has followed the network's key, since it was kept
 }
 
 // kept is the ledger as it is saved.
@@ -143,7 +145,7 @@ func (l *Ledger) save(change func(*kept)) error {
 			return fmt.Errorf("keep the ledger of members: %w", err)
 		}
 	}
-	l.kept, l.unsaved = next, false
+	l.kept, l.unsaved, l.met = next, false, false
 	return nil
 }
 
@@ -194,19 +196,38 @@ func (l *Ledger) adopt(c Chain) error {
 }
 
 // Judge says whether a peer may come in, by its chain and the newest list, and remembers who the members are that it is about.
-func (l *Ledger) Judge(c Chain, device Key) (Verdict, error) {
+func (l *Ledger) Judge(c Chain, device Key) Verdict {
 	if v := c.Judge(l.cfg.Network, device); v != Admitted {
-		return v, nil
+		return v
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if v := l.list.Judge(c); v != Admitted {
-		return v, nil
+		return v
 	}
-	if l.kept.knows(c) {
-		return Admitted, nil
+	if !l.kept.knows(c) {
+		l.kept.meet(c, l.made)
+		l.met = true
 	}
-	return Admitted, l.save(func(k *kept) { k.meet(c, l.made) })
+	return Admitted
+}
+
+// Met reports whether there is something for Keep to keep.
+func (l *Ledger) Met() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.met
+}
+
+// Keep keeps whom the device has met, and who of them has followed the network's key. The ledger is written as a whole: doing so for each who is met
+// would cost the more the more there are.
+func (l *Ledger) Keep() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.met {
+		return nil
+	}
+	return l.save(func(*kept) {})
 }
 
 // Stands says what the newest list makes of a chain that was good.

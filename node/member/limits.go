@@ -55,6 +55,9 @@ const (
 	Spreaders = 8
 	// HandOnAgain is how long a connected member that did not take the network's new key is left alone.
 	HandOnAgain = time.Minute
+	// KeepMet is how long whom we have met, and who has followed the network's key, waits to be written down: the ledger is written as a whole, half a
+	// megabyte with a thousand members, and a crowd that meets again after an outage comes within seconds. A crash forgets no more than that.
+	KeepMet = 10 * time.Second
 	// MaxInvites is how many invites are kept, those that lead nowhere any more included, and MaxUses how often one may be used.
 	MaxInvites = 256
 	MaxUses    = 100

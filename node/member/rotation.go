@@ -202,19 +202,17 @@ func (l *Ledger) rotationFor(s stage) []byte {
 	return r.Marshal()
 }
 
-// follows notes which key a member has said that it has.
-func (l *Ledger) follows(device Key, s stage) error {
+// follows notes that a member has said that it has a key of the network: the newest that it has named, and none that we do not have ourselves, so that
+// nobody makes the ledger change more often than the key does.
+func (l *Ledger) follows(device Key, s stage) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	fresh := func(k known) bool { return Key(k.Certificate) == device && k.Follows != s.sequence }
-	if !slices.ContainsFunc(l.kept.Known, fresh) {
-		return nil
+	if s.sequence > l.rotation.Sequence {
+		return
 	}
-	return l.save(func(k *kept) {
-		for i := range k.Known {
-			if fresh(k.Known[i]) {
-				k.Known[i].Follows = s.sequence
-			}
+	for i := range l.kept.Known {
+		if k := &l.kept.Known[i]; Key(k.Certificate) == device && k.Follows < s.sequence {
+			k.Follows, l.met = s.sequence, true
 		}
-	})
+	}
 }

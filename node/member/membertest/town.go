@@ -143,6 +143,7 @@ type Vault struct {
 	turned []byte
 	full   bool
 	stuck  bool
+	saves  int
 }
 
 // Load returns what was saved last.
@@ -160,7 +161,15 @@ func (v *Vault) Save(ledger []byte) error {
 		return errors.New("no space")
 	}
 	v.ledger = bytes.Clone(ledger)
+	v.saves++
 	return nil
+}
+
+// Saves returns how often a ledger was kept.
+func (v *Vault) Saves() int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.saves
 }
 
 // Turn keeps a rotation, unless the vault is stuck.
