@@ -25,7 +25,8 @@ type Network struct {
 	ID    [16]byte
 	PSK   []byte // 32 bytes, secret; nil in a network without a pre-shared key
 	Seeds []peer.AddrInfo
-	// Rotation is what the key has come with, as KeyVault has kept it; nil where it came with an invite.
+	// Rotation is what the key has come with, as KeyVault has kept it; nil where it came with an invite. Where PSK is another key than the one in it, that is
+	// tried: nothing that is older than the rotation takes its place.
 	Rotation []byte
 }
 

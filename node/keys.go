@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"fmt"
 	"time"
 
@@ -26,7 +27,7 @@ type KeyRotation = struct {
 	Behind   []peer.ID // the members that have not
 }
 
-// openRing returns the keys of a network; nil where it has none.
+// openRing returns the keys of a network; nil where it has none. A key that is tried is good alone, and the rotation says then what is newer.
 func openRing(n Network) (*psk.Ring, error) {
 	if n.PSK == nil {
 		return nil, nil
@@ -36,7 +37,7 @@ func openRing(n Network) (*psk.Ring, error) {
 		return nil, fmt.Errorf("read the network's key: %w", err)
 	}
 	ring := psk.NewRing(psk.Key(n.PSK))
-	if r.Sequence > 0 {
+	if r.Sequence > 0 && bytes.Equal(r.Key[:], n.PSK) {
 		turn(ring, r)
 	}
 	return ring, nil

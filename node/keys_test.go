@@ -107,6 +107,42 @@ func TestLateOneIsRepaired(t *testing.T) {
 	nodetest.WaitFor(t, "Alice to see it", func() bool { return len(alice.KeyRotation().Followed) == 6 })
 }
 
+// TestALinkIsNoKey: Mallory is a member, has a key that the network had once, and gives Dave a link to her node under a key that she has made up. He tries it, is let in
+// there, and keeps neither. What Alice has signed since he keeps.
+func TestALinkIsNoKey(t *testing.T) {
+	t.Parallel()
+	world := nodetest.NewWorld(t, nodetest.Private)
+	alice, dave, mallory := founder(world, "alice").Start(), world.Device("dave"), world.Device("mallory")
+	turn := func() (rotation []byte) {
+		t.Helper()
+		if err := errors.Join(alice.RotateKey(grace), alice.EndKeyGrace()); err != nil {
+			t.Fatal(err)
+		}
+		_, rotation = alice.Keys.Kept()
+		return rotation
+	}
+	first, second := turn(), turn()
+	made := bytes.Repeat([]byte{7}, 32)
+	mallory.Config.Network.PSK, mallory.Config.Network.Rotation, mallory.Config.Network.Seeds = made, first, []peer.AddrInfo{alice.Info()}
+	mallory.Start()
+	tried := dave.Config
+	tried.Network.PSK, tried.Network.Rotation, tried.Network.Seeds = made, second, []peer.AddrInfo{mallory.Info()}
+	if err := node.Join(nodetest.Context(t), tried); err != nil {
+		t.Fatalf("Mallory does not let him in: %v", err)
+	}
+	if key, _ := dave.Keys.Kept(); key != nil {
+		t.Error("Dave has kept a key that is older than his")
+	}
+	third := turn()
+	tried.Network.PSK, tried.Network.Seeds = alice.NetworkKey(), world.Network.Seeds
+	if err := node.Join(nodetest.Context(t), tried); err != nil {
+		t.Fatal(err)
+	}
+	if key, rotation := dave.Keys.Kept(); !bytes.Equal(key, alice.NetworkKey()) || !bytes.Equal(rotation, third) {
+		t.Error("Dave has not the key that Alice has signed")
+	}
+}
+
 // TestJoinWithinTheGrace joins with a link from before and with one from after, and both have the key in the end.
 func TestJoinWithinTheGrace(t *testing.T) {
 	t.Parallel()

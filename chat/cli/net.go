@@ -142,6 +142,12 @@ func anotherInvite(h *home.Home, invite chat.Invite) error {
 			Detail: fmt.Sprintf("the invite is to %s, and this device is on %s", invite.Network, ours),
 			Try:    "join it in a home of its own: parley --home DIR init --join LINK",
 		}
+	case (invite.Network.PSK == nil) != (ours.PSK == nil):
+		return &chat.Error{
+			Code:   chat.CodeRefused,
+			Detail: fmt.Sprintf("the invite and this device do not agree on whether %s has a pre-shared key; nothing was changed", ours),
+			Try:    "on the side of another member: parley net invite",
+		}
 	case h.Joined() && bytes.Equal(invite.Network.PSK, ours.PSK):
 		return &chat.Error{Code: chat.CodeRefused, Detail: fmt.Sprintf("this device is a member of %s already", ours), Try: "parley net members"}
 	}

@@ -98,7 +98,8 @@ func (a *App) writeKey(c *cli.Context, k chat.KeyRotation) error {
 	return show.WriteKey(a.Stdout, k, time.Now())
 }
 
-// renewKey takes the network's key from an invite where this device is a member already, once a node has admitted it with that key.
+// renewKey takes the network's key where this device is a member already: it tries the one in an invite, and keeps the one that whoever admits it with that
+// has from the network's authority. A link by itself changes nothing, whoever has made it.
 func (a *App) renewKey(c *cli.Context, h *home.Home, invite chat.Invite) (err error) {
 	keys, release, err := a.hold(c, h)
 	if err != nil {
@@ -113,7 +114,15 @@ func (a *App) renewKey(c *cli.Context, h *home.Home, invite chat.Invite) (err er
 		}
 		return &chat.Error{Code: chat.CodeUnavailable, Detail: "the key in the invite does not help now: " + why, Try: try(c, "net join LINK")}
 	}
-	if err := renewed.KeepKey(); err != nil {
+	newer, err := renewed.KeepKey()
+	if err == nil && !newer {
+		err = &chat.Error{
+			Code:   chat.CodeRefused,
+			Detail: "who answered knows no key of " + h.Network().Network.String() + " that is newer than this device's; nothing was changed",
+			Try:    "on the side of another member: parley net invite",
+		}
+	}
+	if err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(a.Stdout, "Renewed   the key of %s, of which this device is a member as before\n", h.Network().Network)

@@ -3,6 +3,7 @@ package cli_test
 import (
 	"bytes"
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -77,7 +78,8 @@ func TestWhoIsBehindIsShown(t *testing.T) {
 	}
 }
 
-// Bob is a member, and takes the key in a new invite once a node has let him in with it; what was before stays where it does not.
+// Bob is a member, and takes the key with which a new invite leads to a node that lets him in, once that has told him that the network's authority has signed it. What
+// was before stays where it does not, seeds included, whatever it has told him until then, and where it tells him nothing.
 func TestAMemberRenewsTheKey(t *testing.T) {
 	w := newWorld(t)
 	alice, bob := w.aliceAndBob()
@@ -96,16 +98,33 @@ func TestAMemberRenewsTheKey(t *testing.T) {
 	link := strings.TrimSpace(alice.ok("net", "invite"))
 	bob.node.stop()
 	bob.node.wait()
+	unchanged := func(what any) {
+		t.Helper()
+		if n := open().Network(); !bytes.Equal(n.PSK, first.Network().PSK) || n.Rotation != nil || !reflect.DeepEqual(n.Seeds, first.Network().Seeds) {
+			t.Errorf("%v: the home was changed", what)
+		}
+	}
+	tells := func(h *home.Home) error { return h.SaveKey([32]byte(h.Network().PSK), []byte("signed")) }
 	for answer, code := range map[error]int{
 		errors.New("no seed answers: connection refused"): 4, refusal("this device was removed from the network"): 8,
 	} {
-		w.silence = answer
-		bob.wantMistake(bob.run("", "net", "join", link), code, answer.Error()+"; nothing was changed")
-		if !bytes.Equal(open().Network().PSK, first.Network().PSK) {
-			t.Errorf("%v: the key was changed", answer)
+		for _, w.hands = range []func(*home.Home) error{nil, tells} {
+			w.silence = answer
+			bob.wantMistake(bob.run("", "net", "join", link), code, answer.Error()+"; nothing was changed")
+			unchanged(answer)
 		}
 	}
-	w.silence = nil
+	w.silence, w.hands = nil, nil
+	bob.wantMistake(bob.run("", "net", "join", link), 8, "knows no key of home")
+	unchanged("a key of the link alone")
+	bare, err := chat.ParseInvite(link)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bare.Network.PSK = nil
+	bob.wantMistake(bob.run("", "net", "join", bare.String()), 8, "do not agree on whether home")
+	unchanged("a link without a key")
+	w.hands = tells
 	if r := bob.run("", "net", "join", link); r.code != 0 || !strings.HasPrefix(r.stdout, "Renewed   the key of home ") {
 		t.Fatalf("renewing: %+v", r)
 	}

@@ -37,6 +37,8 @@ type world struct {
 	asked   []cli.NodeOptions // what nodes were started with
 	broken  error             // what Start returns
 	silence error             // what Join returns
+	// hands is what who answers Join hands on to the home before.
+	hands func(*home.Home) error
 }
 
 func newWorld(t *testing.T) *world {
@@ -158,7 +160,14 @@ func (w *world) app() *cli.App {
 		Offline: func(_ context.Context, h *home.Home, u *home.Unlocked) (cli.Reader, error) {
 			return reader{chat.New(chat.Config{Identity: u.Identity, Network: h.Network().Network, Store: w.store(h.Dir()), Keys: u})}, nil
 		},
-		Join: func(context.Context, *home.Home, *chat.Identity) error { return w.silence },
+		Join: func(_ context.Context, h *home.Home, _ *chat.Identity) error {
+			if w.hands != nil {
+				if err := w.hands(h); err != nil {
+					return err
+				}
+			}
+			return w.silence
+		},
 	}
 }
 

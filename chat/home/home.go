@@ -25,6 +25,8 @@ type Home struct {
 	join    *Join
 	node    Node
 	links   chat.LinkKey
+	trial   bool // WithKey has made it: what it is told is kept by KeepKey alone
+	renewed bool // it was told a key in a trial
 }
 
 // Profile says whose home it is.

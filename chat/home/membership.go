@@ -44,12 +44,16 @@ func (l Ledger) Load() ([]byte, error) {
 func (l Ledger) Save(ledger []byte) error { return replaceFile(l.dir, membersFile, ledger) }
 
 // SaveKey puts a key, and the rotation that says how long the one before it is good, in the place of the network's key: in one file, so that
-// whoever starts next has the old key or the new one. Only the process that holds Lock may call it.
+// whoever starts next has the old key or the new one. Only the process that holds Lock may call it. In a home of WithKey nothing is written.
 func (h *Home) SaveKey(key [32]byte, rotation []byte) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	network := h.network
 	network.PSK, network.Rotation = bytes.Clone(key[:]), bytes.Clone(rotation)
+	if h.trial {
+		h.network, h.renewed = network, true
+		return nil
+	}
 	return h.saveNetwork(network)
 }
 
@@ -62,13 +66,13 @@ func (h *Home) saveNetwork(network Network) error {
 	return nil
 }
 
-// WithKey returns the home as it is with the network key and the seeds of an invite to its network, to try them out. Nothing is written until
-// its SaveKey, or KeepKey.
+// WithKey returns the home as it is with the network key and the seeds of an invite to its network, to try them out, and to hear from who answers which
+// key the network has. The rotation stays: no older one takes its place. Nothing is written before KeepKey.
 func (h *Home) WithKey(invite chat.Invite) *Home {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	network := h.network
-	network.PSK, network.Rotation = invite.Network.PSK, nil
+	network.PSK = invite.Network.PSK
 	network.Seeds = slices.Clone(invite.Seeds)
 	for _, s := range h.network.Seeds {
 		named := slices.ContainsFunc(network.Seeds, func(o chat.Seed) bool { return o.Device == s.Device })
@@ -76,12 +80,16 @@ func (h *Home) WithKey(invite chat.Invite) *Home {
 			network.Seeds = append(network.Seeds, s)
 		}
 	}
-	return &Home{dir: h.dir, profile: h.profile, network: network, join: h.join, node: h.node, links: h.links}
+	return &Home{dir: h.dir, profile: h.profile, network: network, join: h.join, node: h.node, links: h.links, trial: true}
 }
 
-// KeepKey writes what WithKey has changed, for good. Only the process that holds Lock may call it.
-func (h *Home) KeepKey() error {
+// KeepKey writes the key that SaveKey was told in a trial, and the seeds with which it was tried, for good. newer is false, and nothing is written, where it was
+// told none: a key that stands in a link alone may be anybody's. Only the process that holds Lock may call it.
+func (h *Home) KeepKey() (newer bool, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.saveNetwork(h.network)
+	if !h.renewed {
+		return false, nil
+	}
+	return true, h.saveNetwork(h.network)
 }

@@ -68,10 +68,12 @@ func TestHalfANetworkKey(t *testing.T) {
 	}
 }
 
-// An invite's key is tried before it is kept. Its seeds come first, none twice, and no more than a node takes.
+// An invite's key is tried, and nothing is kept that nobody has told the home: not the key in the link, and not its seeds. Its seeds come first, none twice, and
+// no more than a node takes.
 func TestAnInvitesKeyIsTried(t *testing.T) {
 	h := created(t, alice(t))
-	if err := h.SaveKey([32]byte{1}, []byte("signed")); err != nil {
+	signed := "signed"
+	if err := h.SaveKey([32]byte{1}, []byte(signed)); err != nil {
 		t.Fatal(err)
 	}
 	invite := chat.Invite{Network: h.Network().Network, Seeds: []chat.Seed{{Device: somebody(t)}}}
@@ -80,17 +82,33 @@ func TestAnInvitesKeyIsTried(t *testing.T) {
 	for i := range 20 {
 		invite.Seeds = append(invite.Seeds[:1:1], chat.Seed{Device: somebody(t)})
 		tried := h.WithKey(invite)
-		if n := tried.Network(); !bytes.Equal(n.PSK, invite.Network.PSK) || n.Rotation != nil || n.Seeds[0].Device != first || len(n.Seeds) > 16 {
+		if n := tried.Network(); !bytes.Equal(n.PSK, invite.Network.PSK) || string(n.Rotation) != signed || n.Seeds[0].Device != first || len(n.Seeds) > 16 {
 			t.Fatalf("tried: %v with %d seeds", n.Network, len(n.Seeds))
 		}
-		again, err := Open(h.Dir())
-		if err != nil || i == 0 && (again.Network().PSK[0] != 1 || again.Network().Rotation == nil) {
-			t.Fatalf("it was kept before it was tried: %v", err)
+		unchanged := func(what string) {
+			t.Helper()
+			again, err := Open(h.Dir())
+			if n := again.Network(); err != nil || !bytes.Equal(n.PSK, h.Network().PSK) || string(n.Rotation) != signed || len(n.Seeds) != len(h.Network().Seeds) {
+				t.Fatalf("%s: it is kept: %v", what, err)
+			}
 		}
-		if err := tried.KeepKey(); err != nil {
+		if newer, err := tried.KeepKey(); newer || err != nil {
+			t.Fatalf("nobody has told it a key: %v, %v", newer, err)
+		}
+		unchanged("a key of the link alone")
+		told := [32]byte{byte(3 + i)}
+		if err := tried.SaveKey(told, []byte(signed+"!")); err != nil {
 			t.Fatal(err)
 		}
-		h = tried
+		unchanged("a key before the trial is over")
+		if newer, err := tried.KeepKey(); !newer || err != nil {
+			t.Fatalf("what it was told: %v, %v", newer, err)
+		}
+		var err error
+		if h, err = Open(h.Dir()); err != nil || !bytes.Equal(h.Network().PSK, told[:]) || string(h.Network().Rotation) != signed+"!" {
+			t.Fatalf("what it was told is not kept: %v", err)
+		}
+		signed += "!"
 	}
 	if n := h.Network(); len(n.Seeds) != 16 {
 		t.Errorf("%d seeds in the end", len(n.Seeds))

@@ -34,6 +34,13 @@ func (k *Keys) Stick(stuck bool) {
 	k.stuck = stuck
 }
 
+// Kept returns the key that was saved last and what it came with; nil before the first.
+func (k *Keys) Kept() (key, rotation []byte) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.psk, k.rotation
+}
+
 // open puts what was kept in the place of the key that came with the invite.
 func (k *Keys) open(n *node.Network) {
 	k.mu.Lock()
