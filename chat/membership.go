@@ -230,7 +230,7 @@ func (m *Messenger) Members(ctx context.Context) ([]Member, error) {
 	return list, nil
 }
 
-// RevokeMember throws all devices of an account out of the network that are known here, for good, and, if asked, whom they have let in. Only
+// RevokeMember throws an account out of the network for good, with all devices that it has or will have, and, if asked, whom they have let in. Only
 // the device that made the network can.
 func (m *Messenger) RevokeMember(ctx context.Context, account AccountID, withInvited bool) error {
 	if account == m.self {

@@ -59,8 +59,11 @@ func (g *Gate) handRequest(c network.Conn, r Request) (chain []byte, err error) 
 	if err != nil {
 		return nil, err
 	}
-	if !g.ledger.Member() {
+	switch {
+	case !g.ledger.Member():
 		return nil, NoMember
+	case g.ledger.outcast(r.Issuer): // the joiner would wait for ever
+		return nil, MayNotInvite
 	}
 	done, ok := g.requests.begin(c, r.Issuer)
 	if !ok {

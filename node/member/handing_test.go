@@ -2,6 +2,7 @@ package member_test
 
 import (
 	"crypto/ed25519"
+	"errors"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -259,6 +260,28 @@ func TestAStrangerDoesNotLearnWhoIsThere(t *testing.T) {
 		}
 		if err := s.bob(open, "203.0.113.10"); err != nil {
 			t.Errorf("Bob has the link: %v", err)
+		}
+	})
+}
+
+// Mallory has invited Bob, and was thrown out. Bob does not wait for her to come back: Carol tells him at once that her invites lead nowhere.
+func TestAnInviteDiesWithWhoMadeIt(t *testing.T) {
+	onSquare(t, func(t *testing.T, s *square) {
+		key := membertest.NewKey(t)
+		mallory := s.arrives(key, s.town.Ledger(key, nil, s.town.Admit(key)), member.Invitation{}, "198.51.100.7")
+		defer mallory.Close()
+		token := mallory.invite(t, 1)
+		if err := errors.Join(s.connects(mallory, s.carol), s.connects(s.alice, s.carol)); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.alice.ledger.Revoke([]member.Key{membertest.KeyOf(key)}, false, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		s.alice.Spread("")
+		synctest.Wait()
+		s.issuer = membertest.KeyOf(key)
+		if v, took := s.stranger("203.0.113.9", token, false, nil); v != member.MayNotInvite || !v.Refused() || took != 0 {
+			t.Errorf("Bob is told %d after %v", v, took)
 		}
 	})
 }

@@ -160,8 +160,13 @@ func (l *Ledger) Invites(now time.Time) []Invite {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	list := make([]Invite, 0, len(l.kept.Invites))
+	may := l.mayInvite() == Admitted
 	for _, i := range l.kept.Invites {
-		list = append(list, i.look(now))
+		v := i.look(now)
+		if !may && v.State == Admitted { // it has died with what this device was
+			v.State = RevokedInvite
+		}
+		list = append(list, v)
 	}
 	return list
 }
@@ -207,7 +212,7 @@ func (l *Ledger) Redeem(r Request, now time.Time) (chain []byte, err error) {
 	if v := l.mayInvite(); v != Admitted {
 		return nil, MayNotInvite
 	}
-	if l.outcast(claim) {
+	if l.list.names(claim) {
 		return nil, Revoked
 	}
 	if v := i.state(now); v != Admitted {
@@ -219,21 +224,6 @@ func (l *Ledger) Redeem(r Request, now time.Time) (chain []byte, err error) {
 		k.meet(c, l.made)
 	})
 	return c.Marshal(), err
-}
-
-// outcast reports whether a claim's device was thrown out, or its account with another device of it. The caller holds mu.
-func (l *Ledger) outcast(claim Claim) bool {
-	if _, revoked := l.list.entry(claim.Device); revoked {
-		return true
-	}
-	return slices.ContainsFunc(l.kept.Known, func(k known) bool {
-		c, _, err := parseCertificate(k.Certificate)
-		if err != nil || c.Account != claim.Account {
-			return false
-		}
-		_, revoked := l.list.entry(c.Device)
-		return revoked
-	})
 }
 
 // usedBy returns the chain that a device got for the invite, or nil.

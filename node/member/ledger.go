@@ -330,34 +330,72 @@ func (k *kept) meet(c Chain, keep func(known) bool) {
 // ErrNotAuthority says that only the device that made the network can do this.
 var ErrNotAuthority = errors.New("only the device that made the network can remove members")
 
-// Revoke throws devices out for good, and, if withInvited, whom they have let in, as far as it is known. The next list is kept
-// when it returns; the Gate hands it on.
+// Revoke throws devices out for good, and whose they are, with whatever other devices they have; and, if withInvited, whom they have let in, as far as it is
+// known. The next list is kept when it returns; the Gate hands it on.
 func (l *Ledger) Revoke(devices []Key, withInvited bool, now time.Time) error {
 	if l.cfg.Authority == nil {
 		return ErrNotAuthority
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if slices.Contains(devices, l.cfg.Claim.Device) {
+		return errors.New("this device made the network: it cannot remove itself")
+	}
 	next := l.list
+	devices, accounts := l.persons(devices)
 	for _, device := range devices {
-		if device == l.cfg.Claim.Device {
-			return errors.New("this device made the network: it cannot remove itself")
-		}
 		e, again := next.entry(device)
 		switch {
 		case withInvited:
-			e = Entry{Device: device}
+			e = Entry{Who: device}
 		case !again: // who fell with somebody does not rise again
-			e = Entry{Device: device, Spared: l.invitedBy(device)}
+			e = Entry{Who: device, Spared: l.invitedBy(device)}
 		}
 		next = next.with(e, uint64(now.Unix()))
+	}
+	for _, account := range accounts {
+		if _, again := next.entry(account); !again {
+			next = next.with(Entry{Who: account}, uint64(now.Unix()))
+		}
 	}
 	next.Sequence = l.list.Sequence + 1
 	next = next.sign(l.cfg.Network, l.cfg.Authority)
 	if n := len(next.Marshal()); n > MaxList {
-		return fmt.Errorf("the list of revocations would have %d bytes, and %d are the most: remove with --with-invited, which takes less room, or make another network", n, MaxList)
+		return listFull(n, withInvited)
 	}
 	return l.replaceList(next)
+}
+
+// listFull says what helps who would remove more than fit.
+func listFull(size int, withInvited bool) error {
+	remedy := "make another network, and invite to it who shall stay"
+	if !withInvited {
+		remedy = "remove with --with-invited, which takes less room, or " + remedy
+	}
+	return fmt.Errorf("nobody was removed: the list of revocations would have %d bytes, and %d are the most; %s", size, MaxList, remedy)
+}
+
+// persons returns whose devices these are, and all devices of theirs that are known. This device's own account stays out of it: it may remove a device of
+// its own, and not itself. The caller holds mu.
+func (l *Ledger) persons(devices []Key) (all, accounts []Key) {
+	var known []Claim
+	for _, k := range l.kept.Known {
+		if c, _, err := parseCertificate(k.Certificate); err == nil && c.Account != l.cfg.Claim.Account {
+			known = append(known, c.Claim)
+		}
+	}
+	for _, c := range known {
+		if slices.Contains(devices, c.Device) && !slices.Contains(accounts, c.Account) {
+			accounts = append(accounts, c.Account)
+		}
+	}
+	all = slices.Clone(devices)
+	for _, c := range known {
+		if slices.Contains(accounts, c.Account) && !slices.Contains(all, c.Device) {
+			all = append(all, c.Device)
+		}
+	}
+	return all, accounts
 }
 
 // invitedBy returns the hashes of the certificates that a device has signed and that stand; the caller holds mu.
@@ -410,19 +448,36 @@ func (l *Ledger) Members() []Member {
 
 // ended reports whether the list ends a certificate: its own device, or who signed it, as far up as is known. The caller holds mu.
 func (l *Ledger) ended(c Certificate, issuer Key) bool {
-	if _, revoked := l.list.entry(c.Device); revoked {
+	if l.list.names(c.Claim) {
 		return true
 	}
 	for range MaxDepth {
-		if e, revoked := l.list.entry(issuer); revoked && !slices.Contains(e.Spared, c.hash()) {
+		above, by, found := l.known(issuer)
+		if !found {
+			return l.list.ends(Claim{Device: issuer}, c)
+		}
+		if l.list.ends(above.Claim, c) {
 			return true
 		}
-		i := slices.IndexFunc(l.kept.Known, func(k known) bool { return bytes.HasPrefix(k.Certificate, issuer[:]) })
-		if i < 0 {
-			return false
-		}
-		c, _, _ = parseCertificate(l.kept.Known[i].Certificate)
-		issuer = Key(l.kept.Known[i].Issuer)
+		c, issuer = above, by
 	}
 	return false
+}
+
+// known returns a certificate of a device, and who has signed it; the caller holds mu.
+func (l *Ledger) known(device Key) (c Certificate, issuer Key, found bool) {
+	i := slices.IndexFunc(l.kept.Known, func(k known) bool { return bytes.HasPrefix(k.Certificate, device[:]) })
+	if i < 0 {
+		return c, issuer, false
+	}
+	c, _, err := parseCertificate(l.kept.Known[i].Certificate)
+	return c, Key(l.kept.Known[i].Issuer), err == nil
+}
+
+// outcast reports whether a device was thrown out, or fell with somebody, as far as this one knows.
+func (l *Ledger) outcast(device Key) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c, issuer, found := l.known(device)
+	return l.list.names(Claim{Device: device}) || found && l.ended(c, issuer)
 }

@@ -16,9 +16,9 @@ type List struct {
 	signature [ed25519.SignatureSize]byte
 }
 
-// Entry revokes a device, and whom it has let in unless their certificate is spared.
+// Entry revokes a device, or an account with all devices that it has or will have, and whom they have let in unless their certificate is spared.
 type Entry struct {
-	Device Key
+	Who    Key
 	Spared [][hashSize]byte // ascending
 }
 
@@ -35,7 +35,7 @@ func (l List) body() []byte {
 	b = binary.BigEndian.AppendUint64(b, l.Issued)
 	b = binary.BigEndian.AppendUint16(b, uint16(len(l.Entries)))
 	for _, e := range l.Entries {
-		b = append(b, e.Device[:]...)
+		b = append(b, e.Who[:]...)
 		b = binary.BigEndian.AppendUint16(b, uint16(len(e.Spared)))
 		for _, h := range e.Spared {
 			b = append(b, h[:]...)
@@ -76,7 +76,7 @@ func ParseList(b []byte) (List, error) {
 	l.signature = [ed25519.SignatureSize]byte(signature)
 	for range binary.BigEndian.Uint16(b[16:]) {
 		e, behind, ok := parseEntry(rest)
-		if !ok || len(l.Entries) > 0 && bytes.Compare(l.Entries[len(l.Entries)-1].Device[:], e.Device[:]) >= 0 {
+		if !ok || len(l.Entries) > 0 && bytes.Compare(l.Entries[len(l.Entries)-1].Who[:], e.Who[:]) >= 0 {
 			return List{}, errList
 		}
 		l.Entries, rest = append(l.Entries, e), behind
@@ -91,7 +91,7 @@ func parseEntry(b []byte) (e Entry, rest []byte, ok bool) {
 	if len(b) < entryHead {
 		return e, nil, false
 	}
-	e.Device = Key(b)
+	e.Who = Key(b)
 	k := int(binary.BigEndian.Uint16(b[keySize:]))
 	b = b[entryHead:]
 	if len(b) < k*hashSize {
@@ -115,30 +115,44 @@ func (l List) Signed(n Network, authority Key) bool {
 // Judge returns Revoked when the list ends a chain, and Admitted when it lets it stand.
 func (l List) Judge(c Chain) Verdict {
 	for i, certificate := range c.Certificates {
-		e, revoked := l.entry(certificate.Device)
-		if !revoked {
-			continue
-		}
-		if i == len(c.Certificates)-1 || !slices.Contains(e.Spared, c.Certificates[i+1].hash()) {
+		if i == len(c.Certificates)-1 && l.names(certificate.Claim) || i < len(c.Certificates)-1 && l.ends(certificate.Claim, c.Certificates[i+1]) {
 			return Revoked
 		}
 	}
 	return Admitted
 }
 
-func (l List) entry(device Key) (Entry, bool) {
-	i, found := slices.BinarySearchFunc(l.Entries, device, func(e Entry, k Key) int { return bytes.Compare(e.Device[:], k[:]) })
+// names reports whether a device was thrown out, or whose it is.
+func (l List) names(c Claim) bool {
+	_, device := l.entry(c.Device)
+	_, account := l.entry(c.Account)
+	return device || account
+}
+
+// ends reports whether the list takes away what a device has signed, one certificate of it in particular.
+func (l List) ends(by Claim, signed Certificate) bool {
+	if !l.names(by) {
+		return false
+	}
+	device, _ := l.entry(by.Device)
+	account, _ := l.entry(by.Account)
+	h := signed.hash()
+	return !slices.Contains(device.Spared, h) && !slices.Contains(account.Spared, h)
+}
+
+func (l List) entry(who Key) (Entry, bool) {
+	i, found := slices.BinarySearchFunc(l.Entries, who, func(e Entry, k Key) int { return bytes.Compare(e.Who[:], k[:]) })
 	if !found {
 		return Entry{}, false
 	}
 	return l.Entries[i], true
 }
 
-// with returns the list that comes next, with an entry more, or another one for the same device.
+// with returns the list that comes next, with an entry more, or another one for the same device or account.
 func (l List) with(e Entry, issued uint64) List {
 	slices.SortFunc(e.Spared, func(a, b [hashSize]byte) int { return bytes.Compare(a[:], b[:]) })
-	entries := slices.DeleteFunc(slices.Clone(l.Entries), func(other Entry) bool { return other.Device == e.Device })
+	entries := slices.DeleteFunc(slices.Clone(l.Entries), func(other Entry) bool { return other.Who == e.Who })
 	entries = append(entries, e)
-	slices.SortFunc(entries, func(a, b Entry) int { return bytes.Compare(a.Device[:], b.Device[:]) })
+	slices.SortFunc(entries, func(a, b Entry) int { return bytes.Compare(a.Who[:], b.Who[:]) })
 	return List{Sequence: l.Sequence + 1, Issued: issued, Entries: entries}
 }
