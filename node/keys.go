@@ -2,6 +2,7 @@ package node
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"time"
 
@@ -72,9 +73,16 @@ func (n *Node) NetworkKey() []byte {
 	return key[:]
 }
 
+// ErrBehind says that the network's key was changed already, as far as this device can see from outside: in its own home, from before a copy of
+// that was put back. Another key beside that one would part the network in two.
+var ErrBehind = errors.New("the network has another key than this device, which comes first: ask a member for a new invite, and join with it")
+
 // RotateKey puts a new key in the place of the network's, and lets the older one be good as long as the grace is. Connected members hear of it at
-// once, all others when they meet one who has heard. The error is one of member's: ErrNotFounder, ErrNoKey, or a *GraceError.
+// once, all others when they meet one who has heard. The error is ErrBehind, or one of member's: ErrNotFounder, ErrNoKey, or a *GraceError.
 func (n *Node) RotateKey(grace time.Duration) error {
+	if n.OtherKey() {
+		return ErrBehind
+	}
 	if err := n.members.Rotate(grace, time.Now()); err != nil {
 		return err
 	}
