@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -226,5 +227,33 @@ func TestWrongKeysAreCounted(t *testing.T) {
 		if c := d.Refused(); d == alice && c["wrong_key"] != 1 || d == bob && c["wrong_key"] > 0 || c["no_member"] > 0 {
 			t.Errorf("%s has counted %v", d.Name, c)
 		}
+	}
+}
+
+// TestWhoWaitsIsToldThatTheSeedIsBusy: Alice, who has invited Bob, is away, and others at his address have asked the seed as often as one address may. He sees why he
+// waits, and that he asks again.
+func TestWhoWaitsIsToldThatTheSeedIsBusy(t *testing.T) {
+	t.Parallel()
+	world := nodetest.NewWorld(t, nodetest.Private)
+	seed, alice := world.Seed("seed").Start(), founder(world, "alice").Start()
+	bob := invited(t, world, "bob", alice, 1)
+	alice.Stop()
+	bob.Config.Network.Seeds = []peer.AddrInfo{seed.Info()}
+	var asking sync.WaitGroup
+	for i := range member.PlaceRequestBurst {
+		other := holding(world, "somebody", alice, [16]byte{byte(i)})
+		other.Config.Network.Seeds = bob.Config.Network.Seeds
+		asking.Go(func() {
+			var v member.Verdict
+			if err := node.Join(nodetest.Context(t), other.Config); !errors.As(err, &v) || v.Refused() {
+				t.Errorf("somebody is told %v", err)
+			}
+		})
+	}
+	asking.Wait()
+	bob.Start()
+	nodetest.WaitFor(t, "Bob to be told", func() bool { return strings.HasPrefix(bob.Warning(), member.Busy.Error()+", retrying in ") })
+	if seed.Refused()["rate_limited"] == 0 {
+		t.Error("nothing is counted")
 	}
 }
