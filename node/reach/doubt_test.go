@@ -172,6 +172,27 @@ func TestSleepIsNoticed(t *testing.T) {
 	}
 }
 
+// A machine has moved when it has another address, or one of its own on another link, and not when the system lists them in another order.
+func TestAnotherOrderIsNoMove(t *testing.T) {
+	t.Parallel()
+	cable, wifi, six := ownLink{2, "192.0.2.7"}, ownLink{3, "198.51.100.7"}, ownLink{3, "2001:db8::7"}
+	for name, c := range map[string]struct {
+		before, now []ownLink
+		same        bool
+	}{
+		"nothing new":            {[]ownLink{cable, wifi}, []ownLink{cable, wifi}, true},
+		"another order":          {[]ownLink{cable, wifi, six}, []ownLink{six, cable, wifi}, true},
+		"one more":               {[]ownLink{cable}, []ownLink{cable, wifi}, false},
+		"another link":           {[]ownLink{cable}, []ownLink{{4, cable.address}}, false},
+		"another address":        {[]ownLink{wifi}, []ownLink{{wifi.index, "198.51.100.8"}}, false},
+		"a cable that is pulled": {[]ownLink{cable, wifi}, nil, false},
+	} {
+		if got := sameLinks(c.now, c.before); got != c.same {
+			t.Errorf("%s: the same is %v", name, got)
+		}
+	}
+}
+
 // A link that comes up says many things. What follows is done once, when it is quiet again, and not never.
 func TestChangesAreWaitedFor(t *testing.T) {
 	for name, c := range map[string]struct {

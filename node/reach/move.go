@@ -1,6 +1,7 @@
 package reach
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,7 +37,7 @@ func (r *Reach) keepUp(ctx context.Context) error {
 		case <-changes:
 			settle(ctx, changes)
 			before := links
-			if links = ownLinks(); slices.Equal(links, before) { // something else: a container has come, or gone
+			if links = ownLinks(); sameLinks(links, before) { // something else: a container has come, or gone
 				continue
 			}
 		case now := <-tick.C:
@@ -152,6 +153,14 @@ func ownLinks() (links []ownLink) {
 		}
 	}
 	return links
+}
+
+// sameLinks reports whether two lists have the same in them: in which order the system says it changes with addresses that do not matter.
+func sameLinks(a, b []ownLink) bool {
+	order := func(x, y ownLink) int {
+		return cmp.Or(cmp.Compare(x.index, y.index), cmp.Compare(x.address, y.address))
+	}
+	return slices.Equal(slices.SortedFunc(slices.Values(a), order), slices.SortedFunc(slices.Values(b), order))
 }
 
 // localAddress returns the address of ours that a connection is made from, unless it does not matter: a circuit has none, and what is bound to all
