@@ -187,17 +187,19 @@ type dials struct {
 type dial struct {
 	done chan struct{}
 	err  error
+	off  bool // its caller had enough of it: the error says nothing about the device
 }
 
 func newDials() *dials { return &dials{calls: make(map[peer.ID]*dial)} }
 
-// share runs attempt, unless one for the same device is under way: then it waits for its outcome. Where that one was only called off,
-// whose caller had enough, the next in line makes its own.
+// share runs attempt, unless one for the same device is under way: then it waits for its outcome. Where that one was only called off, or its
+// caller's own time was over, the next in line makes its own.
 func (d *dials) share(ctx context.Context, device peer.ID, attempt func() error) error {
 	for {
 		call, first := d.join(device)
 		if first {
 			call.err = attempt()
+			call.off = ctx.Err() != nil
 			d.leave(device, call)
 			return call.err
 		}
@@ -206,7 +208,7 @@ func (d *dials) share(ctx context.Context, device peer.ID, attempt func() error)
 			return ctx.Err()
 		case <-call.done:
 		}
-		if ctx.Err() != nil || !errors.Is(call.err, context.Canceled) {
+		if call.err == nil || !call.off || ctx.Err() != nil {
 			return call.err
 		}
 	}

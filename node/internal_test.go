@@ -172,29 +172,38 @@ func TestPending(t *testing.T) {
 	}
 }
 
-// TestSharedDial gives a caller whose leader gave up an attempt of its own.
+// Alice's attempt to reach Bob ends because she has called it off, or has no time left. Carol, who waits for its outcome, makes one of her own:
+// nothing is known about Bob.
 func TestSharedDial(t *testing.T) {
-	d := newDials()
-	leading, giveUp := make(chan struct{}), make(chan struct{})
-	var callers sync.WaitGroup
-	callers.Go(func() {
-		err := d.share(t.Context(), "bob", func() error {
-			close(leading)
-			<-giveUp
-			return context.Canceled
+	for name, hurry := range map[string]func(context.Context) (context.Context, context.CancelFunc){
+		"called off": context.WithCancel,
+		"no time is left": func(ctx context.Context) (context.Context, context.CancelFunc) {
+			return context.WithTimeout(ctx, time.Second)
+		},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			d, callers := newDials(), sync.WaitGroup{}
+			alice, giveUp := hurry(t.Context())
+			callers.Go(func() {
+				err := d.share(alice, "bob", func() error {
+					<-alice.Done()
+					return fmt.Errorf("dial bob: %w", alice.Err())
+				})
+				if !errors.Is(err, alice.Err()) {
+					t.Errorf("%s: Alice: %v", name, err)
+				}
+			})
+			synctest.Wait()
+			callers.Go(func() {
+				if err := d.share(t.Context(), "bob", func() error { return nil }); err != nil {
+					t.Errorf("%s: Carol shares what became of Alice's attempt: %v", name, err)
+				}
+			})
+			time.Sleep(time.Second)
+			giveUp()
+			callers.Wait()
 		})
-		if !errors.Is(err, context.Canceled) {
-			t.Errorf("the leader: %v", err)
-		}
-	})
-	<-leading
-	follow := make(chan error)
-	callers.Go(func() { follow <- d.share(t.Context(), "bob", func() error { return nil }) })
-	close(giveUp)
-	if err := <-follow; err != nil {
-		t.Errorf("the follower shares the leader's fate: %v", err)
 	}
-	callers.Wait()
 }
 
 // TestBoundedStore takes no more keys than it may, and goes on serving those that it has.
