@@ -286,6 +286,28 @@ func playNarrow(t *testing.T, key bool) {
 	}
 }
 
+// playThin is a line of 40 kbit/s with a text on it that takes half a minute. Nobody takes a word that waits behind it for death, and no connection
+// is made anew.
+func playThin(t *testing.T, key bool) {
+	s := newScene(t, key)
+	s.once(healTime)
+	s.wire.turns(weather{delay: 50 * time.Millisecond, rate: 5000, queue: 32 << 10})
+	begin := time.Now()
+	c := s.talk
+	for i := range much(3, 1) {
+		c.note(c.alice.sayText(c.ctx, c.fromAlice, fmt.Sprintf("alice-long-%d %s", i, strings.Repeat("a long story ", 4800))))
+	}
+	s.says(5, 5, 10*time.Second)
+	took := s.settles(5 * time.Minute)
+	again := slices.DeleteFunc(s.wire.handshakes(begin), dialledBack)
+	s.note("at rest after %v, %d connections anew", took.Round(time.Second), len(again))
+	if len(again) > 0 {
+		s.Errorf("connections were made anew: %q", again)
+	}
+	s.wire.turns(weather{delay: 10 * time.Millisecond})
+	s.ends()
+}
+
 // playHomes lets two who are behind routers of homes meet at 120 to 160 ms, where three packets of a hundred get lost. One of twenty may need longer
 // than the others to do without the relay: an attempt that fails is not repeated at once.
 func playHomes(t *testing.T, key bool) {

@@ -37,6 +37,7 @@ func TestAcrossTheWeather(t *testing.T) {
 		{"parted one way and often", false, playFlapping},
 		{"parted for long", false, playLongParting},
 		{"narrow", true, playNarrow},
+		{"thin", false, playThin},
 		{"homes in bad weather", false, playHomes},
 	} {
 		for name, key := range map[string]bool{"key and TCP": true, "QUIC": false} {

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/p2p/net/pnet"
 	manet "github.com/multiformats/go-multiaddr/net"
 )
@@ -59,6 +60,14 @@ func (r replay) Read(b []byte) (int, error) {
 	return r.Conn.Read(b)
 }
 
+// statOf returns what is known of a connection under one of ours: what carries it says so.
+func statOf(c manet.Conn) (s network.ConnStats) {
+	if known, ok := c.(network.ConnStat); ok {
+		return known.Stat()
+	}
+	return s
+}
+
 // incoming is a connection of which the other side speaks first. What we write waits until it has shown its key.
 type incoming struct {
 	manet.Conn
@@ -80,6 +89,9 @@ func (c *incoming) Read(b []byte) (int, error) {
 	}
 	return open.Read(b)
 }
+
+// Stat implements network.ConnStat.
+func (c *incoming) Stat() network.ConnStats { return statOf(c.Conn) }
 
 // Write returns at once where the key is not known yet.
 func (c *incoming) Write(b []byte) (int, error) {
@@ -183,10 +195,13 @@ func (c *outgoing) foreign() bool {
 	return len(c.head) == 0 || string(c.head) == greeting
 }
 
+// Stat implements network.ConnStat.
+func (c *outgoing) Stat() network.ConnStats { return statOf(c.Conn) }
+
 // protected is an outgoing connection under its key.
 type protected struct {
-	manet.Conn // outgoing
-	open       net.Conn
+	*outgoing
+	open net.Conn
 }
 
 func protect(raw *outgoing, key Key) (*protected, error) {

@@ -2,17 +2,18 @@ package reach
 
 import (
 	"context"
-	"errors"
 	"io"
-	"net"
 	"sync"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
+	ma "github.com/multiformats/go-multiaddr"
 	"github.com/multiformats/go-multistream"
 	"go.uber.org/zap"
+
+	"parley/node/internal/road"
 )
 
 // The way from a doubt to a new connection: nobody has answered for a while, or our own address has changed → somebody has to answer at each of
@@ -42,29 +43,70 @@ func (r *Reach) Another(c network.Conn) {
 	}
 }
 
-// question closes a connection at which nobody answers in time.
+// question closes a connection at which nobody answers in time. Where something moves it is only slow, the question waits its turn behind what
+// was to be sent before it, and there is more time.
 func (r *Reach) question(ctx context.Context, c network.Conn) {
-	ctx, cancel := context.WithTimeout(ctx, DoubtTimeout)
-	defer cancel()
-	var late net.Error // what muxers and contexts return when time is over
-	if err := answered(ctx, c); !errors.As(err, &late) || !late.Timeout() {
+	asked, end := context.WithTimeout(ctx, DoubtMost)
+	answer := make(chan struct{})
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	defer end()
+	asking.Go(func() {
+		defer close(answer)
+		_ = answered(asked, c) // whatever it says
+	})
+	look := time.NewTicker(DoubtLook)
+	defer look.Stop()
+	for moved, last := r.moves(c), time.Now(); ; {
+		select {
+		case <-answer:
+			if ctx.Err() != nil || asked.Err() == nil {
+				return
+			}
+		case now := <-look.C:
+			if m := r.moves(c); m != moved {
+				moved, last = m, now
+			}
+			if now.Sub(last) < DoubtTimeout {
+				continue
+			}
+		}
+		r.log.Debug("nobody answers at a connection", zap.Stringer("device", c.RemotePeer()), zap.Stringer("at", c.RemoteMultiaddr()))
+		_ = c.CloseWithError(network.ConnGarbageCollected)
 		return
 	}
-	r.log.Debug("nobody answers at a connection", zap.Stringer("device", c.RemotePeer()), zap.Stringer("at", c.RemoteMultiaddr()))
-	_ = c.CloseWithError(network.ConnGarbageCollected)
 }
 
-// answered returns a net.Error about time where the other side of a connection has not answered, not even by refusing.
+// moves returns a number that changes while something comes, or gets there, at a connection. Of a circuit the relay's connection knows: what passes
+// there may be about others, which is why a doubt has an end in any case.
+func (r *Reach) moves(c network.Conn) (moved uint64) {
+	if !IsCircuit(c.RemoteMultiaddr()) {
+		return road.Moved(c)
+	}
+	through, err := c.RemoteMultiaddr().ValueForProtocol(ma.P_P2P)
+	if err != nil {
+		return 0
+	}
+	relay, err := peer.Decode(through)
+	if err != nil {
+		return 0
+	}
+	for _, leg := range r.host.Network().ConnsToPeer(relay) {
+		if !IsCircuit(leg.RemoteMultiaddr()) {
+			moved += road.Moved(leg)
+		}
+	}
+	return moved
+}
+
+// answered returns once the other side of a connection has answered, if only by refusing, or there will be no answer: the connection or ctx has ended.
 func answered(ctx context.Context, c network.Conn) error {
 	s, err := c.NewStream(network.WithAllowLimitedConn(ctx, "to hear whether somebody is there"))
 	if err != nil {
 		return err
 	}
 	defer func() { _ = s.Reset() }()
-	deadline, _ := ctx.Deadline()
-	if err := s.SetDeadline(deadline); err != nil {
-		return err
-	}
+	defer context.AfterFunc(ctx, func() { _ = s.SetDeadline(time.Now()) })()
 	if err := multistream.SelectProtoOrFail(ping.ID, s); err != nil {
 		return err
 	}
@@ -72,7 +114,7 @@ func answered(ctx context.Context, c network.Conn) error {
 	if _, err := s.Write(word); err != nil {
 		return err
 	}
-	_, err = io.ReadFull(s, word) // whatever it says
+	_, err = io.ReadFull(s, word)
 	return err
 }
 

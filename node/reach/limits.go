@@ -53,6 +53,11 @@ const (
 	// DoubtTimeout is how long somebody has to answer at a connection that is in doubt, in time for nearly all words on a line that loses three
 	// packets of ten each way: a connection that is closed too early costs a handshake.
 	DoubtTimeout = 8 * time.Second
+	// DoubtLook is how often we look whether something moves at a connection that is in doubt: as long as it does, the time to answer begins anew. A
+	// word behind an envelope of 128 KiB waits 30 s at 35 kbit/s.
+	DoubtLook = time.Second
+	// DoubtMost ends that: as long as a sender waits for an acknowledgement (direct.AckTimeout). Something else may move than what we wait for.
+	DoubtMost = time.Minute
 	// MaxDoubts is about how many devices one may be in doubt at a time: all that a seed is connected to.
 	MaxDoubts = 256
 	// Settle is for how long nothing may change any more before we look at what has, and SettleMost how long we wait for that.

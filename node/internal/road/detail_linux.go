@@ -2,6 +2,8 @@ package road
 
 import (
 	"encoding/binary"
+	"net"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -24,3 +26,21 @@ func segment(control []byte, whole int) int {
 // persist lets the system repeat what was lost at an even pace, for six times, where little is under way. Else each loss doubles the wait for
 // the next attempt, and a talk over a bad line stands still for most of the time. Accepted connections have it from their listener.
 func persist(fd int) { _ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_THIN_LINEAR_TIMEOUTS, 1) }
+
+// acked returns how many bytes of ours the other side of a connection has said to have got.
+func acked(c net.Conn) (bytes uint64) {
+	s, ok := c.(syscall.Conn)
+	if !ok {
+		return 0
+	}
+	raw, err := s.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	_ = raw.Control(func(fd uintptr) { // it fails where the connection is closed
+		if info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
+			bytes = info.Bytes_acked
+		}
+	})
+	return bytes
+}

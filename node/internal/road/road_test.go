@@ -144,17 +144,47 @@ func TestSegmentsAreSmallBothWays(t *testing.T) {
 	}
 }
 
-// option reads an option of a TCP connection.
-func option(t *testing.T, c net.Conn, name int) (value int) {
-	t.Helper()
-	raw, err := c.(syscall.Conn).SyscallConn()
+// Somebody who listens hears that something moves when a word has come, and somebody who has sent one when the other side has it: not before, however
+// often he writes.
+func TestWhatMovesIsKnown(t *testing.T) {
+	alice, bob := newHost(t, "/ip4/127.0.0.1/tcp/0"), newHost(t, "/ip4/127.0.0.1/tcp/0")
+	quiet := make(chan network.Stream, 1)
+	bob.SetStreamHandler("/story", func(s network.Stream) { quiet <- s })
+	if err := alice.Connect(t.Context(), peer.AddrInfo{ID: bob.ID(), Addrs: bob.Addrs()}); err != nil {
+		t.Fatal(err)
+	}
+	s, err := alice.NewStream(t.Context(), bob.ID(), "/story")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if failed := raw.Control(func(fd uintptr) { value, err = unix.GetsockoptInt(int(fd), unix.IPPROTO_TCP, name) }); failed != nil || err != nil {
-		t.Fatal(failed, err)
+	if _, err := s.Write([]byte("once upon a time")); err != nil {
+		t.Fatal(err)
+	}
+	heard := <-quiet
+	for who, c := range map[string]network.Conn{"Alice": s.Conn(), "Bob": heard.Conn()} {
+		if Moved(c) == 0 {
+			t.Errorf("%s does not know that anything moves", who)
+		}
+	}
+}
+
+// option reads an option of a TCP connection.
+func option(t *testing.T, c net.Conn, name int) int {
+	t.Helper()
+	value, err := getOption(c, name)
+	if err != nil {
+		t.Fatal(err)
 	}
 	return value
+}
+
+func getOption(c net.Conn, name int) (value int, err error) {
+	raw, err := c.(syscall.Conn).SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	failed := raw.Control(func(fd uintptr) { value, err = unix.GetsockoptInt(int(fd), unix.IPPROTO_TCP, name) })
+	return value, errors.Join(failed, err)
 }
 
 // asked counts connections that the resource manager was asked about.

@@ -30,7 +30,7 @@ type TCP struct {
 // NewTCP returns a transport that listens nowhere yet.
 func NewTCP(upgrader transport.Upgrader, resources network.ResourceManager) (*TCP, error) {
 	d := &doors{open: map[*door]bool{}}
-	t, err := tcp.NewTCPTransport(upgrader, resources, nil, tcp.WithDialerForAddr(func(ma.Multiaddr) (tcp.ContextDialer, error) { return d, nil }))
+	t, err := tcp.NewTCPTransport(counting{upgrader}, resources, nil, tcp.WithDialerForAddr(func(ma.Multiaddr) (tcp.ContextDialer, error) { return d, nil }))
 	if err != nil {
 		return nil, fmt.Errorf("make TCP transport: %w", err)
 	}
@@ -64,16 +64,19 @@ func (t *TCP) listen(at ma.Multiaddr) (*door, error) {
 	return t.doors.add(kind, wrapped), nil
 }
 
-// resetting makes connections that end without a wait: so the next one may have the same ports at once.
+// resetting makes connections that end without a wait, so the next one may have the same ports at once, and counts what comes on them.
 type resetting struct{ transport.GatedMaListener }
 
 // Accept returns the next connection.
 func (r resetting) Accept() (manet.Conn, network.ConnManagementScope, error) {
 	c, scope, err := r.GatedMaListener.Accept()
-	if l, ok := c.(interface{ SetLinger(seconds int) error }); ok && err == nil {
+	if err != nil {
+		return nil, nil, err
+	}
+	if l, ok := c.(interface{ SetLinger(seconds int) error }); ok {
 		_ = l.SetLinger(0) // it may have ended already
 	}
-	return c, scope, err
+	return &line{Conn: c}, scope, nil
 }
 
 // doors are the addresses that we listen at, and dial from.
