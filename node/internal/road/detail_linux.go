@@ -23,9 +23,15 @@ func segment(control []byte, whole int) int {
 	return whole
 }
 
-// persist lets the system repeat what was lost at an even pace, for six times, where little is under way. Else each loss doubles the wait for
-// the next attempt, and a talk over a bad line stands still for most of the time. Accepted connections have it from their listener.
-func persist(fd int) { _ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_THIN_LINEAR_TIMEOUTS, 1) }
+// persist lets the system repeat what was lost at an even pace, for six times, where little is under way, and wait no longer than RepeatMost in
+// any case (Linux 6.15 and later). Else each loss doubles the wait for the next attempt, up to two minutes, and a talk over a bad line stands still for
+// most of the time. Accepted connections have it from their listener.
+func persist(fd int) {
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_THIN_LINEAR_TIMEOUTS, 1)
+	if unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(RepeatFor.Milliseconds())) == nil {
+		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_RTO_MAX_MS, int(RepeatMost.Milliseconds())) // older systems know nothing of it
+	}
+}
 
 // acked returns how many bytes of ours the other side of a connection has said to have got.
 func acked(c net.Conn) (bytes uint64) {

@@ -17,6 +17,14 @@ const (
 	// DialsTogether is how often an address is dialled so: for a third of a second at least, in which two that were told to begin at the same moment
 	// meet, also on a busy machine. Whoever has us dial somebody else gets 9 KB of packets out of it.
 	DialsTogether = 150
+	// RepeatMost is the longest wait before TCP sends again what was not acknowledged, where the system can bound it: the least that Linux takes, whose
+	// own bound is two minutes. A connection on which nothing gets through sends one packet a second then, so that a road that is full stays
+	// full of others' packets; the window shrinks as before. (BBR, another answer to losses, was no better with this and worse without, and takes
+	// more than its share of a road.)
+	RepeatMost = time.Second
+	// RepeatFor is how long TCP goes on so before it gives a connection up. Linux counts attempts, 15 of them, which would be over in a quarter of a minute;
+	// yamux's keep-alives and doubts (package reach) end before this what is dead.
+	RepeatFor = 2 * time.Minute
 	// KeepAlive is how often TCP asks on a silent connection that was accepted whether the other side is there, as libp2p does.
 	KeepAlive = 30 * time.Second
 	// HandshakeTimeout is how long a request for a WebSocket may take, on either side: TCP, TLS and HTTP are four round trips, and a bad line

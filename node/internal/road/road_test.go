@@ -139,8 +139,34 @@ func TestSegmentsAreSmallBothWays(t *testing.T) {
 			t.Errorf("%s sends segments of %d bytes", who, got)
 		}
 	}
-	if option(t, ours, unix.TCP_THIN_LINEAR_TIMEOUTS) != 1 {
-		t.Error("who listens waits ever longer")
+}
+
+// Whoever was called and whoever calls repeats at an even pace, and soon, what was lost: an accepted connection has that from its listener. Of a wait that is
+// bounded older systems know nothing.
+func TestWhatIsLostIsRepeatedSoon(t *testing.T) {
+	ours, bob := openDoors(t), openDoors(t)
+	dialled, err := ours.DialContext(t.Context(), "tcp4", bob.only().at.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dialled.Close()
+	accepted, err := bob.only().Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer accepted.Close()
+	for who, c := range map[string]net.Conn{"who calls": dialled, "who was called": accepted} {
+		if option(t, c, unix.TCP_THIN_LINEAR_TIMEOUTS) != 1 {
+			t.Errorf("%s waits ever longer", who)
+		}
+		if got := option(t, c, unix.TCP_USER_TIMEOUT); got != int(RepeatFor.Milliseconds()) {
+			t.Errorf("%s gives up after %d ms", who, got)
+		}
+		if most, err := getOption(c, unix.TCP_RTO_MAX_MS); err == nil && most != int(RepeatMost.Milliseconds()) {
+			t.Errorf("%s waits up to %d ms", who, most)
+		} else if err != nil && !errors.Is(err, unix.ENOPROTOOPT) {
+			t.Error(err)
+		}
 	}
 }
 
