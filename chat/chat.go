@@ -326,7 +326,7 @@ type NetworkStatus struct {
 	Seeds       int  // seeds that we know
 	WrongKey    int  // connections in this run of those who had not the network's key
 	NoMember    int  // connections in this run of those who had it and are no members
-	OtherKey    bool // nobody is connected, and nodes that were dialled have another network key
+	OtherKey    bool // nobody is connected, and seeds have another network key, as far as can be told
 	// Refused is how often the node has refused something in this run, by the name of the reason; empty where it does not count.
 	Refused map[string]uint64
 }

@@ -16,7 +16,6 @@ import (
 
 	"parley/node/internal/pace"
 	"parley/node/member"
-	"parley/node/psk"
 )
 
 // Join connects once to a network's seeds, as the device that it is for and without listening, and returns nil as soon as one has admitted it;
@@ -178,12 +177,12 @@ func (n *Node) connect(ctx context.Context, p peer.AddrInfo) error {
 	}
 	clearBackoff(n.host, p.ID)
 	if err := n.host.Connect(ctx, p); err != nil {
-		if errors.Is(err, psk.ErrOtherKey) {
-			n.otherKey.Store(true)
+		if n.isSeed(p.ID) {
+			n.rebuffs.note(p.ID, err)
 		}
 		return err
 	}
-	n.otherKey.Store(false)
+	n.rebuffs.over()
 	if err := n.identify(ctx, p.ID); err != nil {
 		return err
 	}

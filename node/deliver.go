@@ -55,7 +55,7 @@ func (n *Node) unreachable(err error) error {
 	if err == nil {
 		return nil
 	}
-	return &failure{text: "the device is not reachable: " + reason(err, n.cfg.Network.PSK != nil), cause: err}
+	return &failure{text: "the device is not reachable: " + reason(err, false), cause: err}
 }
 
 // hand hands envelopes to a device that is connected; acked is called when it has acknowledged the first of them. Where that takes long, the

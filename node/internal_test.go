@@ -25,6 +25,7 @@ import (
 	"parley/node/internal/guard"
 	"parley/node/member"
 	"parley/node/member/membertest"
+	"parley/node/psk"
 	"parley/node/reach"
 )
 
@@ -118,17 +119,44 @@ func TestReason(t *testing.T) {
 		"something":          errors.New("something\nwith details"),
 		"some thing":         dial(errors.New("some thing\nwith details")),
 
-		"the node there belongs to another network":                  member.ErrForeign,
-		"the network there cannot be reached from here":              dial(syscall.EHOSTUNREACH),
-		"the node at /ip4/10.0.0.1/tcp/4101 has another network key": dial(refused, syscall.ECONNRESET),
-		"another node answers at /ip4/10.0.0.1/tcp/4101":             dial(io.EOF, errors.New("peer id mismatch: expected a\nbut got b")),
+		"the node there belongs to another network":                                                                     member.ErrForeign,
+		"the network there cannot be reached from here":                                                                 dial(syscall.EHOSTUNREACH),
+		"the node at /ip4/10.0.0.1/tcp/4101 has another network key":                                                    dial(refused, syscall.ECONNRESET, psk.ErrOtherKey),
+		"the node at /ip4/10.0.0.1/tcp/4101 hung up without a word: it has another network key, or takes nobody in now": dial(refused, syscall.ECONNRESET),
+		"another node answers at /ip4/10.0.0.1/tcp/4101":                                                                dial(io.EOF, errors.New("peer id mismatch: expected a\nbut got b")),
 	} {
 		if got := reason(err, true); got != want {
 			t.Errorf("%v: %q, want %q", err, got, want)
 		}
 	}
-	if got := reason(dial(io.EOF), false); got != "the node at /ip4/10.0.0.1/tcp/4101 closed the connection" {
-		t.Errorf("without a network key: %q", got)
+	for _, cause := range []error{io.EOF, psk.ErrHungUp} {
+		if got := reason(dial(cause), false); got != "the node at /ip4/10.0.0.1/tcp/4101 closed the connection" {
+			t.Errorf("without a network key, or of no seed: %q", got)
+		}
+	}
+}
+
+// Seeds that hang up without a word have another key when they go on doing so, and nobody has taken ours meanwhile.
+func TestRebuffs(t *testing.T) {
+	r := &rebuffs{row: map[peer.ID]int{}}
+	hangsUp := fmt.Errorf("dial: %w", psk.ErrHungUp)
+	for i := range 2 * KeyRebuffs {
+		r.note([]peer.ID{"alice", "bob"}[i%2], hangsUp)
+		if i%2 == 0 {
+			r.note("alice", errors.New("no answer in time"))
+		}
+		if got, want := r.otherKey(), i >= 2*KeyRebuffs-2; got != want {
+			t.Errorf("after %d of two seeds: %v", i+1, got)
+		}
+	}
+	if r.over(); r.otherKey() {
+		t.Error("somebody has taken our key")
+	}
+	if r.note("alice", hangsUp); r.otherKey() {
+		t.Error("after one in a new row")
+	}
+	if r.note("bob", fmt.Errorf("dial: %w", psk.ErrOtherKey)); !r.otherKey() {
+		t.Error("Bob has said that he has none")
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -120,6 +121,37 @@ func (n *Node) KeyRotation() (k KeyRotation) {
 	return k
 }
 
-// OtherKey reports whether nobody is connected, and nodes that were dialled have another key than this one: the network's was changed while this
+// OtherKey reports whether nobody is connected, and seeds have another key than this node, as far as that can be told: the network's was changed while this
 // device was away for longer than the grace, or the invite is from before.
-func (n *Node) OtherKey() bool { return n.otherKey.Load() && len(n.peers()) == 0 }
+func (n *Node) OtherKey() bool { return n.rebuffs.otherKey() && len(n.peers()) == 0 }
+
+// rebuffs are what seeds say of our key by how they hang up. (Other peers may have any router, and any key, at an address of yesterday.)
+type rebuffs struct {
+	mu    sync.Mutex
+	row   map[peer.ID]int // how often each has hung up without a word
+	other bool
+}
+
+// note judges an attempt to connect to a seed that has failed.
+func (r *rebuffs) note(seed peer.ID, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if errors.Is(err, psk.ErrHungUp) {
+		r.row[seed]++
+	}
+	r.other = r.other || errors.Is(err, psk.ErrOtherKey) || r.row[seed] >= KeyRebuffs
+}
+
+// over says that somebody has taken our key.
+func (r *rebuffs) over() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.other = false
+	clear(r.row)
+}
+
+func (r *rebuffs) otherKey() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.other
+}

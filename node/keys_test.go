@@ -3,12 +3,19 @@ package node_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
+	"io"
+	"net"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
 
 	"parley/node"
 	"parley/node/member"
@@ -205,5 +212,98 @@ func TestNoKeyToRotate(t *testing.T) {
 	spoilt.Network.Seeds = world.Network.Seeds
 	if err := node.Join(nodetest.Context(t), spoilt); err == nil {
 		t.Error("a spoilt key is taken")
+	}
+}
+
+// door is an address at which somebody takes connections, and hangs up on the first of them without a word; the others lead to a node.
+type door struct {
+	at     ma.Multiaddr
+	knocks atomic.Int64
+}
+
+func newDoor(t *testing.T, hangUps int64, to func() string) *door {
+	t.Helper()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &door{at: nodetest.Multiaddrs(t, fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", l.Addr().(*net.TCPAddr).Port))[0]}
+	var carrying sync.WaitGroup
+	carrying.Go(func() {
+		for {
+			near, err := l.Accept()
+			if err != nil {
+				return
+			}
+			t.Cleanup(func() { _ = near.Close() })
+			if d.knocks.Add(1) <= hangUps {
+				_ = near.Close()
+				continue
+			}
+			far, err := net.Dial("tcp4", to())
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			t.Cleanup(func() { _ = far.Close() })
+			carrying.Go(func() { _, _ = io.Copy(near, far) })
+			carrying.Go(func() { _, _ = io.Copy(far, near) })
+		}
+	})
+	t.Cleanup(carrying.Wait)
+	t.Cleanup(func() { _ = l.Close() })
+	return d
+}
+
+// A seed that is full hangs up on Alice until it has room: she does not take it for one with another key, and is in.
+func TestAFullSeedHasNoOtherKey(t *testing.T) {
+	t.Parallel()
+	world := nodetest.NewWorld(t, nodetest.Private)
+	seed := world.Seed("seed").Start()
+	busy := newDoor(t, node.KeyRebuffs-1, func() string {
+		_, at, err := manet.DialArgs(seed.Info().Addrs[0])
+		if err != nil {
+			t.Error(err)
+		}
+		return at
+	})
+	alice := world.Device("alice")
+	alice.Config.Network.Seeds = []peer.AddrInfo{{ID: seed.ID(), Addrs: []ma.Multiaddr{busy.at}}}
+	alice.Start()
+	nodetest.WaitFor(t, "Alice to be in", func() bool {
+		if alice.OtherKey() {
+			t.Fatalf("Alice takes a seed that has hung up %d times for one with another key", busy.knocks.Load())
+		}
+		return alice.Joined()
+	})
+}
+
+// A router in the place of a seed takes every connection and ends it: after some attempts Alice says that the key may be another one. One in the place of Bob
+// says nothing about it: he cannot be reached, and she goes on trying.
+func TestWhoHangsUpWithoutAWord(t *testing.T) {
+	t.Parallel()
+	const always = 1 << 62
+	world := nodetest.NewWorld(t, nodetest.Private)
+	gone, bob := world.Seed("seed"), world.Device("bob")
+	router, other := newDoor(t, always, nil), newDoor(t, always, nil)
+	alice, carol := world.Device("alice"), world.Device("carol")
+	alice.Config.Network.Seeds = []peer.AddrInfo{{ID: nodetest.PeerID(t, gone.Config.Key), Addrs: []ma.Multiaddr{router.at}}}
+	alice.Start()
+	nodetest.WaitFor(t, "Alice to give up her key", alice.OtherKey)
+	if n := router.knocks.Load(); n < node.KeyRebuffs {
+		t.Errorf("she has tried %d times", n)
+	}
+	carol.Config.Network.Seeds = nil
+	carol.Start()
+	bobs := nodetest.PeerID(t, bob.Config.Key)
+	carol.Learn(bobs, []string{other.at.String()})
+	for range 2 * node.KeyRebuffs {
+		_, err := carol.Deliver(nodetest.Context(t), bobs, nil, nodetest.Letters(letters(1)...))
+		if err == nil || !strings.Contains(err.Error(), "closed the connection") || carol.OtherKey() {
+			t.Errorf("Carol takes Bob for somebody with another key (%v): %v", carol.OtherKey(), err)
+		}
+	}
+	if n := other.knocks.Load(); n < 2*node.KeyRebuffs {
+		t.Errorf("Carol has tried %d times", n)
 	}
 }

@@ -32,6 +32,9 @@ const (
 	// to arrive within a minute.
 	RetryFirst = 500 * time.Millisecond
 	RetryMax   = 30 * time.Second
+	// KeyRebuffs is how often in a row a seed has to hang up without a word before it is taken to have another network key: four attempts take some seconds,
+	// and a router, or a seed that is full or starts, does so too for a moment.
+	KeyRebuffs = 4
 	// FewPeers is how many connections are enough to stop dialling remembered peers when no seed answers.
 	FewPeers = 4
 	// GreetPeers is how many remembered peers are dialled in one round, most recently seen first: contacts that wait for us learn

@@ -63,7 +63,7 @@ type Node struct {
 	gate      *member.Gate
 	members   *member.Ledger
 	ring      *psk.Ring // nil in a network without a pre-shared key
-	otherKey  atomic.Bool
+	rebuffs   *rebuffs
 	guard     *guard.Guard
 	announced []ma.Multiaddr
 	confirmed *reach.Confirmed // of our addresses, by seeds
@@ -148,6 +148,7 @@ func assemble(cfg Config, h *member.Gate, members *member.Ledger, announced []ma
 		serving:   make(chan struct{}),
 		mailboxes: newMailboxes(cfg, h, g),
 		absent:    newAbsences(),
+		rebuffs:   &rebuffs{row: map[peer.ID]int{}},
 		heard:     signs.New(BookSize, SilentFor),
 		attempts:  &attempts{},
 	}
@@ -155,7 +156,7 @@ func assemble(cfg Config, h *member.Gate, members *member.Ledger, announced []ma
 	roads.Dialling.Gater, roads.Dialling.Transports, roads.Confirmed = g, transports(ring), good
 	roads.Refused = func(p peer.ID, at ma.Multiaddr) { g.Refuse(guard.Relay, p, at) }
 	n.ways = reach.New(h, roads, h.Admits, n.moved, n.log)
-	n.keeper = mailbox.NewKeeper(h, n.reach, func(err error) string { return reason(err, cfg.Network.PSK != nil) }, n.log)
+	n.keeper = mailbox.NewKeeper(h, n.reach, func(err error) string { return reason(err, false) }, n.log)
 	for _, s := range cfg.Network.Seeds {
 		if s.ID != h.ID() {
 			n.seeds = append(n.seeds, s)

@@ -129,7 +129,7 @@ type trouble struct {
 	retry   time.Time
 }
 
-func (t *trouble) note(err error, private bool, retry time.Time) {
+func (t *trouble) note(err error, keyed bool, retry time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.retry = retry
@@ -137,7 +137,7 @@ func (t *trouble) note(err error, private bool, retry time.Time) {
 		return
 	}
 	v := member.Verdict(0)
-	t.reason, t.refused = reason(err, private), errors.As(err, &v)
+	t.reason, t.refused = reason(err, keyed), errors.As(err, &v)
 }
 
 // String says what went wrong and when the next attempt is.
@@ -181,13 +181,14 @@ func (n *Node) streamReason(device peer.ID, err error) string {
 	return "it could not take the envelopes now"
 }
 
-// reason says in a few words why a connection failed: the most telling of the failures at its addresses.
-func reason(err error, private bool) string {
+// reason says in a few words why a connection failed: the most telling of the failures at its addresses. keyed says that it was to a seed, of a network with
+// a key.
+func reason(err error, keyed bool) string {
 	var dial *swarm.DialError
 	if errors.As(err, &dial) && len(dial.DialErrors) > 0 {
 		best := dialReason{}
 		for i := range dial.DialErrors {
-			best = best.better(addressReason(&dial.DialErrors[i], private))
+			best = best.better(addressReason(&dial.DialErrors[i], keyed))
 		}
 		return best.text
 	}
@@ -222,18 +223,18 @@ func (r dialReason) better(other dialReason) dialReason {
 }
 
 // addressReason translates the failure at one address. A node that has another network key, or none, shows itself by a closed
-// connection or by a handshake that is noise.
-func addressReason(e *swarm.TransportError, private bool) dialReason {
+// connection or by a handshake that is noise; that is thought of where it was a seed that should have ours.
+func addressReason(e *swarm.TransportError, keyed bool) dialReason {
 	text := e.Cause.Error()
-	garbled := errors.Is(e.Cause, syscall.ECONNRESET) || errors.Is(e.Cause, io.EOF) ||
+	garbled := errors.Is(e.Cause, psk.ErrHungUp) || errors.Is(e.Cause, syscall.ECONNRESET) || errors.Is(e.Cause, io.EOF) ||
 		strings.Contains(text, "too large") || strings.Contains(text, "failed to negotiate") || strings.Contains(text, "varint")
 	switch {
 	case errors.Is(e.Cause, psk.ErrOtherKey):
 		return dialReason{5, fmt.Sprintf("the node at %s has another network key", e.Address)}
 	case strings.Contains(text, "peer id mismatch"):
 		return dialReason{6, fmt.Sprintf("another node answers at %s", e.Address)}
-	case garbled && private:
-		return dialReason{5, fmt.Sprintf("the node at %s has another network key", e.Address)}
+	case garbled && keyed:
+		return dialReason{4, fmt.Sprintf("the node at %s hung up without a word: it has another network key, or takes nobody in now", e.Address)}
 	case garbled:
 		return dialReason{4, fmt.Sprintf("the node at %s closed the connection", e.Address)}
 	case errors.Is(e.Cause, syscall.ECONNREFUSED):

@@ -15,8 +15,12 @@ import (
 	manet "github.com/multiformats/go-multiaddr/net"
 )
 
-// ErrOtherKey says that the other side of a connection has none of our keys: it is of another network, or of ours with a key of another time.
-var ErrOtherKey = errors.New("it has another network key")
+// ErrOtherKey says that the other side of a connection has none of our keys: it is of another network, or of ours with a key of another time. ErrHungUp says
+// that it has ended the connection without a word: so does who has another key, and so do routers that let nobody through and nodes that are full.
+var (
+	ErrOtherKey = errors.New("it has another network key")
+	ErrHungUp   = errors.New("it hung up without a word")
+)
 
 var errHeld = errors.New("write before the caller has shown its key: too much")
 
@@ -187,12 +191,18 @@ func (c *outgoing) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// foreign reports whether a connection that came to nothing, and not for want of time, shows that the other side has none of our keys: one that
-// has another says nothing at all, and one that has none says it.
-func (c *outgoing) foreign() bool {
+// refusal returns what a connection that came to nothing, and not for want of time, says of the other side's keys: one that has another key says nothing
+// at all, and one that has none says it. It is nil where it says nothing of them.
+func (c *outgoing) refusal() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return len(c.head) == 0 || string(c.head) == greeting
+	switch string(c.head) {
+	case "":
+		return ErrHungUp
+	case greeting:
+		return ErrOtherKey
+	}
+	return nil
 }
 
 // Stat implements network.ConnStat.

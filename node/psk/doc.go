@@ -9,7 +9,7 @@
 //
 // Who is called says nothing before the caller has shown a key: it reads the nonce and the header that every caller begins with, tries the keys
 // that are good now, and answers under the one that fits. Where none fits, it closes the connection and counts it ([Ring.Wrong]); so who calls
-// with another key learns that at once ([ErrOtherKey]). Who calls uses the newest key, and during the grace tries the older one where the newest
+// with another key is hung up on at once ([ErrHungUp]), as by anybody who lets nobody in. Who calls uses the newest key, and during the grace tries the older one where the newest
 // was refused.
 //
 // Start with [NewRing], and hand [Ring.Transport] to libp2p in the place of its TCP transport, and [Ring.WebSocket] in that of its WebSocket transport, under which the

@@ -33,7 +33,8 @@ func (r *Ring) Transport(u transport.Upgrader, resources network.ResourceManager
 	return &Transport{inner, r}, nil
 }
 
-// Dial connects to a peer with the key that it has. The error is ErrOtherKey where it ends the connection without a word.
+// Dial connects to a peer with the key that it has. The error is ErrHungUp where it ends the connection without a word, and ErrOtherKey where it
+// says that it has no key.
 func (t *Transport) Dial(ctx context.Context, addr ma.Multiaddr, p peer.ID) (transport.CapableConn, error) {
 	return t.DialWithUpdates(ctx, addr, p, nil)
 }
@@ -75,7 +76,7 @@ func (r *Ring) dial(ctx context.Context, p peer.ID, once func(context.Context) (
 			r.answered(p, key)
 			return c, nil
 		}
-		if !errors.Is(err, ErrOtherKey) {
+		if !errors.Is(err, ErrHungUp) {
 			break
 		}
 	}
@@ -119,8 +120,8 @@ func (u *upgrader) Upgrade(
 		return nil, errors.Join(err, raw.Close())
 	}
 	upgraded, err := u.Upgrader.Upgrade(ctx, t, c, dir, p, scope)
-	if err != nil && out.foreign() && ctx.Err() == nil && !timeout(err) {
-		err = fmt.Errorf("%w (%w)", ErrOtherKey, err)
+	if why := out.refusal(); err != nil && why != nil && ctx.Err() == nil && !timeout(err) {
+		err = fmt.Errorf("%w (%w)", why, err)
 	}
 	return upgraded, err
 }

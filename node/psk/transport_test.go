@@ -98,7 +98,7 @@ func twoKeysOnOnePort(t *testing.T, listen string) {
 		t.Errorf("both have turned: %v", err)
 	}
 	for name, err := range map[string]error{"Mallory calls": calls(t, mallory, alice), "Mallory is called": calls(t, alice, mallory)} {
-		if !errors.Is(err, ErrOtherKey) {
+		if !errors.Is(err, ErrHungUp) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -107,7 +107,7 @@ func twoKeysOnOnePort(t *testing.T, listen string) {
 	}
 	rings[0].Turn(after, before, time.Now())
 	rings[1].Turn(before, Key{}, time.Time{})
-	if err := calls(t, bob, alice); !errors.Is(err, ErrOtherKey) {
+	if err := calls(t, bob, alice); !errors.Is(err, ErrHungUp) {
 		t.Errorf("Bob calls with a key whose grace is over: %v", err)
 	}
 }
@@ -238,7 +238,7 @@ func theWireIsNoise(t *testing.T, ending string) {
 	if err := callsAt(t, settle(t, NewRing(Key{1})), to); err != nil {
 		t.Fatal(err)
 	}
-	if err := callsAt(t, settle(t, NewRing(Key{2})), to); !errors.Is(err, ErrOtherKey) {
+	if err := callsAt(t, settle(t, NewRing(Key{2})), to); !errors.Is(err, ErrHungUp) {
 		t.Errorf("with another key: %v", err)
 	}
 	all := w.text()
