@@ -3,7 +3,6 @@ package road
 import (
 	"encoding/binary"
 	"net"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -35,12 +34,8 @@ func persist(fd int) {
 
 // acked returns how many bytes of ours the other side of a connection has said to have got.
 func acked(c net.Conn) (bytes uint64) {
-	s, ok := c.(syscall.Conn)
-	if !ok {
-		return 0
-	}
-	raw, err := s.SyscallConn()
-	if err != nil {
+	raw := socket(c)
+	if raw == nil {
 		return 0
 	}
 	_ = raw.Control(func(fd uintptr) { // it fails where the connection is closed

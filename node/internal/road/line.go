@@ -18,13 +18,19 @@ func Moved(c network.Conn) uint64 {
 	if c.As(&q) {
 		return q.ConnectionStats().PacketsReceived
 	}
-	if l, ok := c.Stat().Extra[lineKey{}].(*line); ok {
+	if l := lineOf(c); l != nil || c.As(&l) {
 		return l.read.Load() + acked(l.Conn)
 	}
 	return 0
 }
 
-// line is a TCP connection that counts what comes. It is known by what libp2p hands on of a connection, up to where it is used.
+// lineOf returns what is known of a connection by what its transport says; nil where that is nothing.
+func lineOf(c network.ConnStat) *line {
+	l, _ := c.Stat().Extra[lineKey{}].(*line)
+	return l
+}
+
+// line is a connection over TCP or WebSocket that counts what comes. It is known by what libp2p hands on of a connection, up to where it is used.
 type line struct {
 	manet.Conn
 	read atomic.Uint64 // bytes

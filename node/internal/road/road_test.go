@@ -173,7 +173,11 @@ func TestWhatIsLostIsRepeatedSoon(t *testing.T) {
 // Somebody who listens hears that something moves when a word has come, and somebody who has sent one when the other side has it: not before, however
 // often he writes.
 func TestWhatMovesIsKnown(t *testing.T) {
-	alice, bob := newHost(t, "/ip4/127.0.0.1/tcp/0"), newHost(t, "/ip4/127.0.0.1/tcp/0")
+	whatMovesIsKnown(t, newHost(t, "/ip4/127.0.0.1/tcp/0"), newHost(t, "/ip4/127.0.0.1/tcp/0"))
+	whatMovesIsKnown(t, webHost(t), webHost(t))
+}
+
+func whatMovesIsKnown(t *testing.T, alice, bob host.Host) {
 	quiet := make(chan network.Stream, 1)
 	bob.SetStreamHandler("/story", func(s network.Stream) { quiet <- s })
 	if err := alice.Connect(t.Context(), peer.AddrInfo{ID: bob.ID(), Addrs: bob.Addrs()}); err != nil {

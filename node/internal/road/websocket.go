@@ -52,7 +52,53 @@ func (p persistent) Upgrade(
 	ctx context.Context, t transport.Transport, c manet.Conn, dir network.Direction, device peer.ID, scope network.ConnManagementScope,
 ) (transport.CapableConn, error) {
 	prepare(c)
-	return p.Upgrader.Upgrade(ctx, t, c, dir, device, scope)
+	upgraded, err := p.Upgrader.Upgrade(ctx, t, &line{Conn: c}, dir, device, scope)
+	if err != nil {
+		return nil, err
+	}
+	return known{upgraded}, nil
+}
+
+// UpgradeGatedMaListener implements transport.Upgrader.
+func (p persistent) UpgradeGatedMaListener(t transport.Transport, l transport.GatedMaListener) transport.Listener {
+	return knowing{p.Upgrader.UpgradeGatedMaListener(t, counted{l})}
+}
+
+// counted counts what comes on connections that come in.
+type counted struct{ transport.GatedMaListener }
+
+// Accept returns the next connection.
+func (l counted) Accept() (manet.Conn, network.ConnManagementScope, error) {
+	c, scope, err := l.GatedMaListener.Accept()
+	if err != nil {
+		return nil, nil, err
+	}
+	return &line{Conn: c}, scope, nil
+}
+
+type knowing struct{ transport.Listener }
+
+// Accept returns the next connection.
+func (l knowing) Accept() (transport.CapableConn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return known{c}, nil
+}
+
+// known is a connection that is asked for its line: libp2p's WebSocket transport hands on nothing else of what is known of it.
+type known struct{ transport.CapableConn }
+
+// As implements network.As.
+func (c known) As(target any) bool {
+	if l, ok := target.(**line); ok {
+		if s, says := c.CapableConn.(network.ConnStat); says {
+			*l = lineOf(s)
+		}
+		return *l != nil
+	}
+	return c.CapableConn.As(target)
 }
 
 type persisting struct{ transport.GatedMaListener }
@@ -68,17 +114,22 @@ func (p persisting) Accept() (manet.Conn, network.ConnManagementScope, error) {
 
 // prepare sets the options of the socket that is under a connection, as far as it is not too late for them.
 func prepare(c net.Conn) {
+	if s := socket(c); s != nil {
+		_ = narrow("", "", s) // it may have ended already
+	}
+}
+
+// socket returns what is under a connection, or under a WebSocket, or TLS, on it; nil where that cannot be told.
+func socket(c net.Conn) syscall.RawConn {
 	for {
 		switch under := c.(type) {
-		case interface{ NetConn() net.Conn }: // of WebSocket, or of TLS
+		case interface{ NetConn() net.Conn }:
 			c = under.NetConn()
 		case syscall.Conn:
-			if raw, err := under.SyscallConn(); err == nil {
-				_ = narrow("", "", raw) // it may have ended already
-			}
-			return
+			raw, _ := under.SyscallConn()
+			return raw
 		default:
-			return
+			return nil
 		}
 	}
 }
