@@ -86,7 +86,7 @@ func TestOverTheWeb(t *testing.T) {
 			bob.joins(alice.invite()).start()
 			alice.knows("Bob")
 			for _, p := range []*person{alice, bob} {
-				if _, at := p.wayTo(seed.status().Device); !strings.HasSuffix(at, fmt.Sprintf("/tcp/%d/wss", server.port)) {
+				if _, at := p.wayTo(seed.status().Device); !strings.HasSuffix(at, fmt.Sprintf("/tcp/%d/tls/sni/localhost/ws", server.port)) {
 					t.Errorf("%s reaches the seed at %s", p.name, at)
 				}
 			}

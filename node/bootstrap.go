@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
@@ -166,59 +165,6 @@ func (n *Node) greet(ctx context.Context) {
 		})
 	}
 	_ = dialling.Wait() // the workers return no error
-}
-
-// connect returns nil when a member of this network answers as p, and has admitted us. It adds to what the host knows about p's addresses.
-func (n *Node) connect(ctx context.Context, p peer.AddrInfo) error {
-	ctx, cancel := context.WithTimeout(ctx, DialTimeout)
-	defer cancel()
-	if !n.mayCall(p.ID) {
-		return member.NoMember
-	}
-	clearBackoff(n.host, p.ID)
-	if err := n.host.Connect(ctx, p); err != nil {
-		if n.isSeed(p.ID) {
-			n.rebuffs.note(p.ID, err)
-		}
-		return err
-	}
-	n.rebuffs.over()
-	if err := n.identify(ctx, p.ID); err != nil {
-		return err
-	}
-	return n.gate.Await(ctx, p.ID)
-}
-
-// errSilent says that a node answered, and did not say which network it is of.
-var errSilent = errors.New("it did not say who it is")
-
-// identify waits until a connected peer has said of which network it is, and hangs up if that is another one. (The host's Connect
-// does not wait where a connection was there already.)
-func (n *Node) identify(ctx context.Context, p peer.ID) error {
-	if ids := n.gate.IDService(); ids != nil {
-		for _, c := range n.host.Network().ConnsToPeer(p) {
-			select {
-			case <-ids.IdentifyWait(c):
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		}
-	}
-	switch n.version(p) {
-	case n.cfg.Network.version():
-		return nil
-	case "":
-		return errSilent
-	}
-	_ = n.host.Network().ClosePeer(p)
-	return member.ErrForeign
-}
-
-// clearBackoff forgets the host's own back-off, which is longer than ours and knows nothing of what we wait for.
-func clearBackoff(h host.Host, p peer.ID) {
-	if s, ok := h.Network().(interface{ Backoff() *swarm.DialBackoff }); ok {
-		s.Backoff().Clear(p)
-	}
 }
 
 // recall loads the remembered peers.

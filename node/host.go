@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"os"
 	"slices"
 
 	"github.com/libp2p/go-libp2p"
@@ -74,7 +75,7 @@ func newHost(cfg Config, listen, announced []ma.Multiaddr, ring *psk.Ring, g *gu
 // privately does what LIBP2P_FORCE_PNET=1 in the environment asks for: no connection without a pre-shared key. A ring lets none be made, but libp2p knows nothing of
 // rings and would refuse them all.
 func privately(ring *psk.Ring) error {
-	if !pnet.ForcePrivateNetwork {
+	if os.Getenv(pnet.EnvKey) != "1" {
 		return nil
 	}
 	if ring == nil {

@@ -125,7 +125,8 @@ func (n *Node) KeyRotation() (k KeyRotation) {
 // device was away for longer than the grace, or the invite is from before.
 func (n *Node) OtherKey() bool { return n.rebuffs.otherKey() && len(n.peers()) == 0 }
 
-// rebuffs are what seeds say of our key by how they hang up. (Other peers may have any router, and any key, at an address of yesterday.)
+// rebuffs are what seeds say of our key by how they hang up, and other peers where there are no seeds. (Else these may have any router, and any key, at an address of
+// yesterday.)
 type rebuffs struct {
 	mu    sync.Mutex
 	row   map[peer.ID]int // how often each has hung up without a word

@@ -62,6 +62,9 @@ func enclose(cfg Config, h host.Host, announced []ma.Multiaddr, ring *psk.Ring, 
 	if err != nil {
 		return nil, err
 	}
+	if punching, ok := h.(reach.Host); ok {
+		h = reach.Uncrossed(punching)
+	}
 	gate, err := member.NewGate(h, member.Options{
 		Ledger: ledger, Invitation: member.Invitation{Issuer: m.Issuer, Token: m.Token}, Version: cfg.Network.version(), Logger: cfg.logger(),
 		Guard: g, Open: []protocol.ID{autonatv2.DialBackProtocol}, // a seed dials under another key

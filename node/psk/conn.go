@@ -171,6 +171,32 @@ func (c *incoming) peek() (shown []byte, key Key, err error) {
 	return buf, keys[0], c.SetReadDeadline(time.Time{})
 }
 
+// spokenTo reports whether the other side of a connection speaks first, and returns the connection with what it has said.
+func spokenTo(c manet.Conn) (manet.Conn, bool) {
+	first := make([]byte, 1)
+	if c.SetReadDeadline(time.Now().Add(SilentTogether)) != nil {
+		return c, true // it is over, and whoever reads is told
+	}
+	n, err := c.Read(first)
+	if n == 0 && timeout(err) {
+		return c, c.SetReadDeadline(time.Time{}) != nil
+	}
+	_ = c.SetReadDeadline(time.Time{}) // the same
+	return &begun{c, bytes.NewReader(first[:n])}, true
+}
+
+// begun is a connection of which something was read already.
+type begun struct {
+	manet.Conn
+	head *bytes.Reader
+}
+
+// Read returns what was read already, and then what follows.
+func (c *begun) Read(b []byte) (int, error) { return replay{c.Conn, c.head}.Read(b) }
+
+// Stat implements network.ConnStat.
+func (c *begun) Stat() network.ConnStats { return statOf(c.Conn) }
+
 // outgoing is a connection on which we speak first, below the key: it notes whether there was an answer.
 type outgoing struct {
 	manet.Conn

@@ -17,6 +17,9 @@ const (
 const (
 	// ShowTimeout is how long a connection that came in has to show a key: as long as a node waits for one that it dials.
 	ShowTimeout = 5 * time.Second
+	// SilentTogether is how long who has dialled at the same time as the other side, and is to listen, waits for the first byte: a round trip of a satellite and
+	// a bit, and a fifth of the time that both have.
+	SilentTogether = time.Second
 	// maxHeld is how many bytes of ours may wait for the caller's key: our own greeting, which libp2p writes before it reads.
 	maxHeld = 1 << 10
 	// maxBehind is how many peers are remembered that had the older key alone: a large network, and a bound on what a ring holds. Where there

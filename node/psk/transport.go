@@ -9,7 +9,6 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/transport"
-	"github.com/libp2p/go-libp2p/p2p/transport/websocket"
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
 
@@ -48,7 +47,7 @@ func (t *Transport) DialWithUpdates(ctx context.Context, addr ma.Multiaddr, p pe
 
 // WebSocket is the WebSocket transport of nodes without a key, under the keys of a ring.
 type WebSocket struct {
-	*websocket.WebsocketTransport
+	*road.WebSocket
 	ring *Ring
 }
 
@@ -64,7 +63,7 @@ func (r *Ring) WebSocket(u transport.Upgrader, resources network.ResourceManager
 // Dial connects to a peer with the key that it has, as [Transport.Dial] does.
 func (t *WebSocket) Dial(ctx context.Context, addr ma.Multiaddr, p peer.ID) (transport.CapableConn, error) {
 	return t.ring.dial(ctx, p, func(ctx context.Context) (transport.CapableConn, error) {
-		return t.WebsocketTransport.Dial(ctx, addr, p)
+		return t.WebSocket.Dial(ctx, addr, p)
 	})
 }
 
@@ -103,12 +102,15 @@ func (u *upgrader) UpgradeGatedMaListener(t transport.Transport, l transport.Gat
 }
 
 // Upgrade implements transport.Upgrader, for connections that were dialled. Of two sides that have dialled each other at once, one is told that
-// it was called, and waits for the other's key.
+// it was called, and waits for the other's key. Where none comes, its dial was accepted by who listens, and does not know of that: then it speaks first.
 func (u *upgrader) Upgrade(
 	ctx context.Context, t transport.Transport, raw manet.Conn, dir network.Direction, p peer.ID, scope network.ConnManagementScope,
 ) (transport.CapableConn, error) {
 	if dir == network.DirInbound {
-		return u.Upgrader.Upgrade(ctx, t, &incoming{Conn: raw, ring: u.ring}, dir, p, scope)
+		if called, speaks := spokenTo(raw); speaks {
+			return u.Upgrader.Upgrade(ctx, t, &incoming{Conn: called, ring: u.ring}, dir, p, scope)
+		}
+		dir = network.DirOutbound
 	}
 	key, told := ctx.Value(useKey{}).(Key)
 	if !told {

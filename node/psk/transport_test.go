@@ -160,6 +160,22 @@ func TestNoKeyThere(t *testing.T) {
 	}
 }
 
+// Alice and Bob dial each other at the same moment, and Bob is to listen. But his dial is there before hers, and is taken by her as that of anybody who
+// calls: so he speaks.
+func TestWhoIsToListenSpeaksWhereNobodyDoes(t *testing.T) {
+	t.Parallel()
+	ring := NewRing(Key{1})
+	alice, bob := settle(t, ring), settle(t, NewRing(Key{1}))
+	ctx, cancel := context.WithTimeout(network.WithSimultaneousConnect(network.WithForceDirectDial(t.Context(), "punch"), false, "punch"), patience)
+	defer cancel()
+	if err := bob.Connect(ctx, peer.AddrInfo{ID: alice.ID(), Addrs: alice.Addrs()}); err != nil {
+		t.Fatal(err)
+	}
+	if err := (<-ping.Ping(ctx, bob, alice.ID())).Error; err != nil || ring.Wrong() != 0 {
+		t.Errorf("Alice has counted %d wrong keys: %v", ring.Wrong(), err)
+	}
+}
+
 func dialable(t *testing.T, h host.Host) string {
 	t.Helper()
 	port, err := h.Addrs()[0].ValueForProtocol(ma.P_TCP)

@@ -110,9 +110,12 @@ func (r *Reach) calledByCircuit() (devices []peer.ID) {
 
 // addresses returns where a router may let others through to us: our own public addresses, and those under which peers see us.
 func (r *Reach) addresses() []ma.Multiaddr {
-	own := slices.DeleteFunc(slices.Clone(r.host.Addrs()), func(a ma.Multiaddr) bool { return IsCircuit(a) || !manet.IsPublicAddr(a) })
+	own := slices.DeleteFunc(slices.Clone(r.host.Addrs()), notPunched)
 	return ma.Unique(append(own, r.seen.addresses(r.member)...))
 }
+
+// notPunched reports whether an address is none to punch to: no router is in between, or nobody dials from the port at which he listens.
+func notPunched(a ma.Multiaddr) bool { return IsCircuit(a) || IsWebSocket(a) || !manet.IsPublicAddr(a) }
 
 // closeCircuits hangs up on everybody who is connected by a relay.
 func (r *Reach) closeCircuits() {
@@ -134,7 +137,7 @@ func (w wary) FilterRemote(from peer.ID, addrs []ma.Multiaddr) []ma.Multiaddr {
 	if !w.member(from) || !w.asked.Allow(from) {
 		return nil
 	}
-	addrs = slices.DeleteFunc(slices.Clone(addrs), func(a ma.Multiaddr) bool { return IsCircuit(a) || !manet.IsPublicAddr(a) })
+	addrs = slices.DeleteFunc(slices.Clone(addrs), notPunched)
 	return addrs[:min(len(addrs), MaxPunchAddresses)]
 }
 

@@ -202,6 +202,7 @@ func TestNobodyHasUsDialWhateverTheyLike(t *testing.T) {
 	r := New(nil, Config{}, func(p peer.ID) bool { return p != "stranger" }, func() {}, zap.NewNop())
 	addrs := []ma.Multiaddr{
 		ma.StringCast("/ip4/192.168.1.1/tcp/80"), ma.StringCast("/ip4/127.0.0.1/tcp/22"), ma.StringCast("/ip4/5.5.5.5/tcp/4101"),
+		ma.StringCast("/ip4/5.5.5.5/tcp/443/ws"),
 		ma.StringCast("/ip4/5.5.5.5/tcp/4101/p2p/12D3KooWRxzcNXHryBdhMSMeDWds7HvvS9Jkf2TV2VVM2DykqBfK/p2p-circuit"),
 	}
 	if got := (wary{r}).FilterRemote("stranger", addrs); len(got) > 0 {

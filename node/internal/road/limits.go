@@ -32,4 +32,6 @@ const (
 	HandshakeTimeout = 10 * time.Second
 	// MaxHeader is how long such a request may be, in bytes: ours has 200, and web servers add where it came from.
 	MaxHeader = 8 << 10
+	// GoodbyeTimeout is how long the last message of a WebSocket may wait for room: who does not read is not waited for.
+	GoodbyeTimeout = 100 * time.Millisecond
 )
