@@ -165,8 +165,11 @@ func (n *Node) Members() []Member {
 }
 
 // RevokeMembers throws devices out of the network, and, if asked, whom they have let in, as far as that is known here. Connected members hear
-// of it at once, all others when they meet one who has heard.
+// of it at once, all others when they meet one who has heard. The error is ErrBehind where the home was put back, and its list of the removed with it.
 func (n *Node) RevokeMembers(devices []peer.ID, withInvited bool) error {
+	if n.OtherKey() {
+		return ErrBehind
+	}
 	keys := make([]member.Key, 0, len(devices))
 	for _, p := range devices {
 		k, err := member.KeyOf(p)

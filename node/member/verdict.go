@@ -56,4 +56,10 @@ func (v Verdict) Refused() bool {
 }
 
 // ofIssuer reports whether an issuer says it to nobody but who has the invite: whoever hands a request on may hand that back.
-func (v Verdict) ofIssuer() bool { return v.Refused() && v != UnknownInvite }
+func (v Verdict) ofIssuer() bool {
+	switch v {
+	case Unproven, Revoked, ExpiredInvite, UsedInvite, RevokedInvite, MayNotInvite:
+		return true
+	}
+	return false
+}
