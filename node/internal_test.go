@@ -47,7 +47,7 @@ func lone(t testing.TB) *Node { return villager(t, membertest.NewTown(t)) }
 // villager is a lone node that is a member of a network.
 func villager(t testing.TB, town *membertest.Town) *Node {
 	t.Helper()
-	key := membertest.NewKey(t)
+	key := town.NewKey()
 	claim := town.Claim(membertest.KeyOf(key))
 	n, err := New(Config{
 		Key: key, Network: Network{ID: town.ID}, Listen: []string{"/ip4/127.0.0.1/tcp/0"},

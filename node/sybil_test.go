@@ -135,7 +135,7 @@ func (c *crowd) host(id peer.ID, address string) (*member.Gate, *member.Ledger) 
 			}
 		}
 	}
-	key, err := member.KeyOf(id)
+	key, err := h.Peerstore().PrivKey(id).Raw()
 	if err != nil {
 		c.t.Fatal(err)
 	}

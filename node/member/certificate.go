@@ -19,6 +19,7 @@ const (
 	labelRevocations = "parley member revocations v1"
 	labelRotation    = "parley network key v1"
 	labelRequest     = "parley member request v1"
+	labelAgreement   = "parley member agreement v1"
 	labelToken       = "parley/member token/1"
 )
 

@@ -176,7 +176,7 @@ func TestVectors(t *testing.T) {
 		"list":                         hex.EncodeToString(list.Marshal()),
 		"rotation":                     hex.EncodeToString(turned(n).Marshal()),
 		"key of the invite":            fmt.Sprintf("%x", token.key(n).Public()),
-		"request":                      hex.EncodeToString(NewRequest(n, claim(0x10).Device, token, claim(0x20)).Marshal()),
+		"request":                      hex.EncodeToString(NewRequest(n, claim(0x10).Device, token, claim(0x20), key(0x20)).Marshal()),
 	} {
 		if !strings.Contains(string(spec), "`"+got+"`") {
 			t.Errorf("SPEC.md has another %s than %s", name, got)

@@ -123,7 +123,8 @@ func (g *Gate) join(p peer.ID) error {
 	if err != nil {
 		return err
 	}
-	asked := NewRequest(g.ledger.cfg.Network, issuer, g.invitation.Token, g.ledger.cfg.Claim)
+	cfg := g.ledger.cfg
+	asked := NewRequest(cfg.Network, issuer, g.invitation.Token, cfg.Claim, cfg.Device)
 	chain, err := g.request(g.ctx, p, asked)
 	if err != nil {
 		return err

@@ -89,7 +89,7 @@ func TestTheRemovedNeverGetTheKey(t *testing.T) {
 			t.Errorf("Mallory calls: %v", err)
 		}
 	}
-	stranger := move(t, town, membertest.NewKey(t), nil, &membertest.Vault{}, member.Invitation{})
+	stranger := move(t, town, town.NewKey(), nil, &membertest.Vault{}, member.Invitation{})
 	if err := stranger.calls(t, alice); err == nil {
 		t.Error("a stranger is in")
 	}
@@ -138,8 +138,8 @@ func TestAKeyCountsWhenItIsKept(t *testing.T) {
 func TestWhoMayChangeTheKey(t *testing.T) {
 	town := membertest.NewTown(t)
 	now := time.Now()
-	founder, member1 := town.Ledger(membertest.NewKey(t), town.Authority, &membertest.Vault{}), newMember(t, town).ledger
-	keyless := town.Ledger(membertest.NewKey(t), town.Authority, nil)
+	founder, member1 := town.Ledger(town.NewKey(), town.Authority, &membertest.Vault{}), newMember(t, town).ledger
+	keyless := town.Ledger(town.NewKey(), town.Authority, nil)
 	if err := member1.Rotate(time.Hour, now); !errors.Is(err, member.ErrNotFounder) {
 		t.Errorf("a member: %v", err)
 	}
@@ -171,7 +171,7 @@ func TestWhoMayChangeTheKey(t *testing.T) {
 		t.Error("the keys do not follow each other")
 	}
 	elsewhere := membertest.NewTown(t)
-	foreign := elsewhere.Ledger(membertest.NewKey(t), elsewhere.Authority, &membertest.Vault{})
+	foreign := elsewhere.Ledger(town.NewKey(), elsewhere.Authority, &membertest.Vault{})
 	if err := foreign.Rotate(time.Hour, now); err != nil {
 		t.Fatal(err)
 	}
@@ -189,7 +189,7 @@ func TestWhoMayChangeTheKey(t *testing.T) {
 // Bob cannot keep the key when it comes. He is offered it again while he is connected, and nothing else has to happen.
 func TestWhoMissedTheKeyIsOfferedItAgain(t *testing.T) {
 	town := membertest.NewTown(t)
-	aliceKey, bobKey := membertest.NewKey(t), membertest.NewKey(t)
+	aliceKey, bobKey := town.NewKey(), town.NewKey()
 	vault := town.Admit(bobKey)
 	synctest.Test(t, func(t *testing.T) {
 		net := mocknet.New()

@@ -86,20 +86,20 @@ func move(t *testing.T, town *membertest.Town, key, authority ed25519.PrivateKey
 // newMember is a neighbour whom the town has let in.
 func newMember(t *testing.T, town *membertest.Town) *neighbour {
 	t.Helper()
-	key := membertest.NewKey(t)
+	key := town.NewKey()
 	return move(t, town, key, nil, town.Admit(key), member.Invitation{})
 }
 
 // newFounder is the neighbour who has the town's authority.
 func newFounder(t *testing.T, town *membertest.Town) *neighbour {
 	t.Helper()
-	return move(t, town, membertest.NewKey(t), town.Authority, &membertest.Vault{}, member.Invitation{})
+	return move(t, town, town.NewKey(), town.Authority, &membertest.Vault{}, member.Invitation{})
 }
 
 // invited is somebody who has a token of another.
 func (n *neighbour) invited(t *testing.T, town *membertest.Town, token member.Token) *neighbour {
 	t.Helper()
-	return move(t, town, membertest.NewKey(t), nil, &membertest.Vault{}, member.Invitation{Issuer: n.ID(), Token: token})
+	return move(t, town, town.NewKey(), nil, &membertest.Vault{}, member.Invitation{Issuer: n.ID(), Token: token})
 }
 
 // invite makes an invite for so many.
@@ -197,7 +197,7 @@ func TestMembersMeet(t *testing.T) {
 func TestStrangerWithTheKey(t *testing.T) {
 	town := membertest.NewTown(t)
 	bob := newMember(t, town)
-	mallory := newHost(t, membertest.NewKey(t), libp2p.ProtocolVersion(version))
+	mallory := newHost(t, town.NewKey(), libp2p.ProtocolVersion(version))
 	if err := mallory.Connect(soon(t), peer.AddrInfo{ID: bob.ID(), Addrs: bob.Addrs()}); err != nil {
 		t.Fatal(err)
 	}
@@ -210,7 +210,7 @@ func TestStrangerWithTheKey(t *testing.T) {
 		t.Error("Bob does not say who he is")
 	}
 	other := membertest.NewTown(t)
-	foreign, err := member.ParseChain(other.Chain(newFounder(t, other).ledger, membertest.KeyOf(bob.key)))
+	foreign, err := member.ParseChain(other.Chain(newFounder(t, other).ledger, membertest.KeyOf(other.NewKey())))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -254,7 +254,7 @@ func tells(t *testing.T, h host.Host, other peer.ID, payload []byte) []byte {
 func TestHostileExchanges(t *testing.T) {
 	town := membertest.NewTown(t)
 	bob := newMember(t, town)
-	mallory := newHost(t, membertest.NewKey(t), libp2p.ProtocolVersion(version))
+	mallory := newHost(t, town.NewKey(), libp2p.ProtocolVersion(version))
 	if err := mallory.Connect(soon(t), peer.AddrInfo{ID: bob.ID(), Addrs: bob.Addrs()}); err != nil {
 		t.Fatal(err)
 	}
@@ -280,7 +280,7 @@ func TestNobodyAsksForEver(t *testing.T) {
 	town := membertest.NewTown(t)
 	bob := newMember(t, town)
 	bob.Hasty(time.Millisecond)
-	key := membertest.NewKey(t)
+	key := town.NewKey()
 	mallory := newHost(t, key, libp2p.ProtocolVersion(version))
 	if err := mallory.Connect(soon(t), peer.AddrInfo{ID: bob.ID(), Addrs: bob.Addrs()}); err != nil {
 		t.Fatal(err)
@@ -429,7 +429,7 @@ func TestWhoIsCalledIsTold(t *testing.T) {
 func TestOtherNetwork(t *testing.T) {
 	town := membertest.NewTown(t)
 	alice := newMember(t, town)
-	stranger := newHost(t, membertest.NewKey(t), libp2p.ProtocolVersion("parley/other"))
+	stranger := newHost(t, town.NewKey(), libp2p.ProtocolVersion("parley/other"))
 	asked := make(chan struct{}, 1)
 	stranger.SetStreamHandler(member.Protocol, func(s network.Stream) {
 		if n, _ := s.Read(make([]byte, 1)); n > 0 {
@@ -463,7 +463,7 @@ func TestLyingAnswers(t *testing.T) {
 		"a list in place of a hello": frame.Append(nil, []byte{0, 0, 0}),
 	} {
 		alice := newMember(t, town)
-		mallory := newHost(t, membertest.NewKey(t), libp2p.ProtocolVersion(version))
+		mallory := newHost(t, town.NewKey(), libp2p.ProtocolVersion(version))
 		mallory.SetStreamHandler(member.Protocol, func(s network.Stream) {
 			_, _ = s.Write(answer)
 			_ = s.CloseWrite()
@@ -480,7 +480,7 @@ func TestLyingAnswers(t *testing.T) {
 // somebodys is a good hello of a member.
 func somebodys(t *testing.T, town *membertest.Town) []byte {
 	t.Helper()
-	chain := town.Chain(town.Ledger(membertest.NewKey(t), town.Authority, nil), membertest.KeyOf(membertest.NewKey(t)))
+	chain := town.Chain(town.Ledger(town.NewKey(), town.Authority, nil), membertest.KeyOf(town.NewKey()))
 	return append(append([]byte{1}, make([]byte, 24)...), chain...)
 }
 
@@ -498,7 +498,7 @@ func TestProbationEnds(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ledger, counts := town.Ledger(membertest.NewKey(t), nil, nil), guard.New(guard.Config{})
+		ledger, counts := town.Ledger(town.NewKey(), nil, nil), guard.New(guard.Config{})
 		gate, err := member.NewGate(h, member.Options{Ledger: ledger, Logger: zap.NewNop(), Guard: counts})
 		if err != nil {
 			t.Fatal(err)

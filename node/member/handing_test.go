@@ -37,7 +37,7 @@ func onSquare(t *testing.T, story func(*testing.T, *square)) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &square{t: t, town: town, net: mocknet.New()}
 		defer s.net.Close()
-		founder, seed := membertest.NewKey(t), membertest.NewKey(t)
+		founder, seed := s.town.NewKey(), s.town.NewKey()
 		s.alice = s.arrives(founder, town.Ledger(founder, town.Authority, &membertest.Vault{}), member.Invitation{}, "192.0.2.1")
 		vault := town.Admit(seed)
 		s.carol = s.arrives(seed, town.Ledger(seed, nil, vault), member.Invitation{}, "192.0.2.2")
@@ -95,12 +95,12 @@ func (s *square) requests(h host.Host, r member.Request) (v member.Verdict, took
 // stranger asks under a new name at an address, with a token that Alice may have made, for a claim that is not proven, or for an invite of another id.
 func (s *square) stranger(ip string, token member.Token, unproven bool, invite *member.InviteID) (v member.Verdict, took time.Duration) {
 	s.t.Helper()
-	key := membertest.NewKey(s.t)
+	key := s.town.NewKey()
 	claim := s.town.Claim(membertest.KeyOf(key))
 	if unproven {
 		claim.Proof[0]++
 	}
-	r := member.NewRequest(s.town.Network, s.issuer, token, claim)
+	r := s.town.RequestOf(s.issuer, token, claim)
 	if invite != nil {
 		r.Invite = *invite
 	}
@@ -118,7 +118,7 @@ func (s *square) connects(from, to *neighbour) error {
 // bob is there with a token of Alice's, and with patience: he asks again while he is told that it may help.
 func (s *square) bob(token member.Token, ip string) error {
 	s.t.Helper()
-	key := membertest.NewKey(s.t)
+	key := s.town.NewKey()
 	issuer, err := s.issuer.Peer()
 	if err != nil {
 		s.t.Fatal(err)
@@ -139,9 +139,9 @@ func TestAStrangerDoesNotUseUpWhatIsHandedOn(t *testing.T) {
 		heard := make(chan member.Verdict)
 		const names = 20
 		for i := range names {
-			key := membertest.NewKey(t)
+			key := s.town.NewKey()
 			h := s.host(key, "198.51.100.7")
-			r := member.NewRequest(s.town.Network, s.issuer, member.Token{byte(i), 1}, s.town.Claim(membertest.KeyOf(key)))
+			r := s.town.RequestOf(s.issuer, member.Token{byte(i), 1}, s.town.Claim(membertest.KeyOf(key)))
 			go func() { v, _ := s.requests(h, r); heard <- v }()
 		}
 		synctest.Wait()
@@ -177,9 +177,9 @@ func TestAnIssuerIsAskedNoMoreThanItAnswers(t *testing.T) {
 		told := map[member.Verdict]int{}
 		heard := make(chan member.Verdict)
 		for i := range 40 {
-			key := membertest.NewKey(t)
+			key := s.town.NewKey()
 			h := s.host(key, fmt.Sprintf("198.51.101.%d", i+1))
-			r := member.NewRequest(s.town.Network, s.issuer, member.Token{1}, s.town.Claim(membertest.KeyOf(key)))
+			r := s.town.RequestOf(s.issuer, member.Token{1}, s.town.Claim(membertest.KeyOf(key)))
 			go func() { v, _ := s.requests(h, r); heard <- v }()
 		}
 		for range 40 {
@@ -202,9 +202,9 @@ func TestAnIssuerIsAskedNoMoreThanItAnswers(t *testing.T) {
 // Bob's connection has one request under way. The second at the same time is not handed on.
 func TestOneRequestAtATime(t *testing.T) {
 	onSquare(t, func(t *testing.T, s *square) {
-		key := membertest.NewKey(t)
+		key := s.town.NewKey()
 		bob := s.host(key, "203.0.113.9")
-		r := member.NewRequest(s.town.Network, s.issuer, member.Token{1}, s.town.Claim(membertest.KeyOf(key)))
+		r := s.town.RequestOf(s.issuer, member.Token{1}, s.town.Claim(membertest.KeyOf(key)))
 		first := make(chan member.Verdict)
 		go func() { v, _ := s.requests(bob, r); first <- v }()
 		synctest.Wait()
@@ -225,7 +225,7 @@ func TestOneRequestAtATime(t *testing.T) {
 func TestAStrangerDoesNotLearnWhoIsThere(t *testing.T) {
 	onSquare(t, func(t *testing.T, s *square) {
 		used, revoked, open := s.alice.invite(t, 1), s.alice.invite(t, 1), s.alice.invite(t, 1)
-		somebody := s.town.Claim(membertest.KeyOf(membertest.NewKey(t)))
+		somebody := s.town.Claim(membertest.KeyOf(s.town.NewKey()))
 		if _, err := s.alice.ledger.Redeem(s.town.Request(used, somebody), time.Now()); err != nil {
 			t.Fatal(err)
 		}
@@ -267,7 +267,7 @@ func TestAStrangerDoesNotLearnWhoIsThere(t *testing.T) {
 // Mallory has invited Bob, and was thrown out. Bob does not wait for her to come back: Carol tells him at once that her invites lead nowhere.
 func TestAnInviteDiesWithWhoMadeIt(t *testing.T) {
 	onSquare(t, func(t *testing.T, s *square) {
-		key := membertest.NewKey(t)
+		key := s.town.NewKey()
 		mallory := s.arrives(key, s.town.Ledger(key, nil, s.town.Admit(key)), member.Invitation{}, "198.51.100.7")
 		defer mallory.Close()
 		token := mallory.invite(t, 1)

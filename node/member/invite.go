@@ -202,7 +202,7 @@ func (l *Ledger) Redeem(r Request, now time.Time) (chain []byte, err error) {
 	if at < 0 {
 		return nil, UnknownInvite // and nothing else: who has no invite of ours learns nothing
 	}
-	if !claim.holds(l.cfg.Network) || l.another(claim) {
+	if !claim.holds(l.cfg.Network) || !r.agreed(l.cfg.Network) {
 		return nil, Unproven
 	}
 	i := l.kept.Invites[at]
@@ -224,16 +224,6 @@ func (l *Ledger) Redeem(r Request, now time.Time) (chain []byte, err error) {
 		k.meet(c, l.made)
 	})
 	return c.Marshal(), err
-}
-
-// another reports whether the device of a claim is known to be somebody else's: an account can say of any device that it is its own, and would take it down with
-// itself, or could not be removed. The caller holds mu.
-func (l *Ledger) another(claim Claim) bool {
-	if claim.Device == l.cfg.Claim.Device {
-		return true
-	}
-	c, _, found := l.known(claim.Device)
-	return found && c.Account != claim.Account
 }
 
 // usedBy returns the chain that a device got for the invite, or nil.

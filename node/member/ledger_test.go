@@ -16,7 +16,7 @@ import (
 func founder(t *testing.T) (*membertest.Town, *member.Ledger, *membertest.Vault) {
 	t.Helper()
 	town, vault := membertest.NewTown(t), &membertest.Vault{}
-	return town, town.Ledger(membertest.NewKey(t), town.Authority, vault), vault
+	return town, town.Ledger(town.NewKey(), town.Authority, vault), vault
 }
 
 // TestFiftyForOnePlace lets 50 devices show the token of one place at the same time: one is in, and only that one when it asks again.
@@ -31,7 +31,7 @@ func TestFiftyForOnePlace(t *testing.T) {
 	var mu sync.Mutex
 	in := map[member.Key][]byte{}
 	for range 50 {
-		device := membertest.KeyOf(membertest.NewKey(t))
+		device := membertest.KeyOf(town.NewKey())
 		racing.Go(func() {
 			chain, err := alice.Redeem(town.Request(token, town.Claim(device)), now)
 			mu.Lock()
@@ -66,9 +66,9 @@ func TestEveryFailureOfAnInvite(t *testing.T) {
 		}
 		return token, i.ID
 	}
-	bob := town.Claim(membertest.KeyOf(membertest.NewKey(t)))
+	bob := town.Claim(membertest.KeyOf(town.NewKey()))
 	used, _ := invite(1)
-	if _, err := alice.Redeem(town.Request(used, town.Claim(membertest.KeyOf(membertest.NewKey(t)))), now); err != nil {
+	if _, err := alice.Redeem(town.Request(used, town.Claim(membertest.KeyOf(town.NewKey()))), now); err != nil {
 		t.Fatal(err)
 	}
 	revoked, id := invite(3)
@@ -77,7 +77,7 @@ func TestEveryFailureOfAnInvite(t *testing.T) {
 	}
 	expired, _ := invite(1)
 	borrowed := bob
-	borrowed.Account = town.Claim(membertest.KeyOf(membertest.NewKey(t))).Account
+	borrowed.Account = town.Claim(membertest.KeyOf(town.NewKey())).Account
 	for name, c := range map[string]struct {
 		token member.Token
 		claim member.Claim
@@ -126,7 +126,7 @@ func TestNothingIsSaidBeforeItIsKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	vault.Fill(true)
-	bob, carol := town.Claim(membertest.KeyOf(membertest.NewKey(t))), town.Claim(membertest.KeyOf(membertest.NewKey(t)))
+	bob, carol := town.Claim(membertest.KeyOf(town.NewKey())), town.Claim(membertest.KeyOf(town.NewKey()))
 	v := member.Verdict(0)
 	if chain, err := alice.Redeem(town.Request(token, bob), now); err == nil || errors.As(err, &v) {
 		t.Errorf("let in with %x, %v", chain, err)
@@ -152,7 +152,7 @@ func TestLedgerOutlivesTheProcess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bob, carol := town.Claim(membertest.KeyOf(membertest.NewKey(t))), town.Claim(membertest.KeyOf(membertest.NewKey(t)))
+	bob, carol := town.Claim(membertest.KeyOf(town.NewKey())), town.Claim(membertest.KeyOf(town.NewKey()))
 	first, err := alice.Redeem(town.Request(token, bob), now)
 	if err != nil {
 		t.Fatal(err)
@@ -246,7 +246,7 @@ func TestOldInvitesMakeRoom(t *testing.T) {
 func TestInvitingAsFarAsItGoes(t *testing.T) {
 	town, last, _ := founder(t)
 	for range member.MaxDepth {
-		key := membertest.NewKey(t)
+		key := town.NewKey()
 		next := town.Ledger(key, nil, nil)
 		if err := next.Take(town.Chain(last, membertest.KeyOf(key))); err != nil {
 			t.Fatal(err)
@@ -260,7 +260,7 @@ func TestInvitingAsFarAsItGoes(t *testing.T) {
 	if _, _, err := last.NewInvite("", 1, now.Add(time.Hour), now); !errors.Is(err, member.MayNotInvite) {
 		t.Errorf("the last one: %v", err)
 	}
-	if _, _, err := town.Ledger(membertest.NewKey(t), nil, nil).NewInvite("", 1, now.Add(time.Hour), now); !errors.Is(err, member.NoMember) {
+	if _, _, err := town.Ledger(town.NewKey(), nil, nil).NewInvite("", 1, now.Add(time.Hour), now); !errors.Is(err, member.NoMember) {
 		t.Errorf("no member: %v", err)
 	}
 }
@@ -273,7 +273,7 @@ func TestClosedNetwork(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bobs := membertest.NewKey(t)
+	bobs := town.NewKey()
 	bob := town.Ledger(bobs, nil, nil)
 	if err := bob.Take(town.Chain(alice, membertest.KeyOf(bobs))); err != nil {
 		t.Fatal(err)
@@ -290,12 +290,12 @@ func TestClosedNetwork(t *testing.T) {
 func TestRevoked(t *testing.T) {
 	for _, withInvited := range []bool{false, true} {
 		town, mayor, _ := founder(t)
-		key, now := membertest.NewKey(t), time.Now()
+		key, now := town.NewKey(), time.Now()
 		alice := town.Ledger(key, nil, nil)
 		if err := alice.Take(town.Chain(mayor, membertest.KeyOf(key))); err != nil {
 			t.Fatal(err)
 		}
-		bob := membertest.KeyOf(membertest.NewKey(t))
+		bob := membertest.KeyOf(town.NewKey())
 		bobs, err := member.ParseChain(town.Chain(alice, bob))
 		if err != nil {
 			t.Fatal(err)
@@ -330,7 +330,7 @@ func TestRevoked(t *testing.T) {
 		if alice.Standing() != member.Revoked {
 			t.Errorf("Alice stands as %d", alice.Standing())
 		}
-		if _, err := alice.Redeem(town.Request(open, town.Claim(membertest.KeyOf(membertest.NewKey(t)))), now); !errors.Is(err, member.MayNotInvite) {
+		if _, err := alice.Redeem(town.Request(open, town.Claim(membertest.KeyOf(town.NewKey()))), now); !errors.Is(err, member.MayNotInvite) {
 			t.Errorf("Alice lets somebody in: %v", err)
 		}
 		if _, _, err := alice.NewInvite("", 1, now.Add(time.Hour), now); !errors.Is(err, member.Revoked) {
@@ -350,7 +350,7 @@ func TestAuthorityWithAnOldMemory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	alice, bob, now := membertest.KeyOf(membertest.NewKey(t)), membertest.KeyOf(membertest.NewKey(t)), time.Now()
+	alice, bob, now := membertest.KeyOf(town.NewKey()), membertest.KeyOf(town.NewKey()), time.Now()
 	if err := mayor.Revoke([]member.Key{alice}, false, now); err != nil {
 		t.Fatal(err)
 	}
@@ -377,10 +377,10 @@ func TestAuthorityWithAnOldMemory(t *testing.T) {
 // TestListCountsOnAFullDisk takes Bob's word away although that cannot be kept, and keeps it with the next change.
 func TestListCountsOnAFullDisk(t *testing.T) {
 	town, mayor, _ := founder(t)
-	key := membertest.NewKey(t)
+	key := town.NewKey()
 	vault := town.Admit(key)
 	alice := town.Ledger(key, nil, vault)
-	bob := membertest.KeyOf(membertest.NewKey(t))
+	bob := membertest.KeyOf(town.NewKey())
 	bobs, err := member.ParseChain(town.Chain(mayor, bob))
 	if err != nil {
 		t.Fatal(err)
@@ -409,13 +409,13 @@ func TestNobodyElsesList(t *testing.T) {
 	town, alice, _ := founder(t)
 	_, other, _ := founder(t)
 	now := time.Now()
-	if err := other.Revoke([]member.Key{membertest.KeyOf(membertest.NewKey(t))}, false, now); err != nil {
+	if err := other.Revoke([]member.Key{membertest.KeyOf(town.NewKey())}, false, now); err != nil {
 		t.Fatal(err)
 	}
 	if newer, err := alice.TakeList(other.List()); newer || err == nil {
 		t.Error("a stranger's list is taken")
 	}
-	if newer, err := town.Ledger(membertest.NewKey(t), nil, nil).TakeList(other.List()); newer || err == nil {
+	if newer, err := town.Ledger(town.NewKey(), nil, nil).TakeList(other.List()); newer || err == nil {
 		t.Error("a list is taken by who knows no authority")
 	}
 	if _, err := alice.TakeList([]byte{1}); err == nil {
@@ -426,9 +426,9 @@ func TestNobodyElsesList(t *testing.T) {
 // TestTakeOnlyOurOwn keeps no chain that leads to somebody else, or calls this device another account's.
 func TestTakeOnlyOurOwn(t *testing.T) {
 	town, mayor, _ := founder(t)
-	key := membertest.NewKey(t)
+	key := town.NewKey()
 	bob := town.Ledger(key, nil, nil)
-	if err := bob.Take(town.Chain(mayor, membertest.KeyOf(membertest.NewKey(t)))); !errors.Is(err, member.Unproven) {
+	if err := bob.Take(town.Chain(mayor, membertest.KeyOf(town.NewKey()))); !errors.Is(err, member.Unproven) {
 		t.Errorf("somebody else's: %v", err)
 	}
 	if err := bob.Take([]byte("no chain")); err == nil || bob.Member() {

@@ -14,8 +14,8 @@ import (
 // written down for it.
 func TestNobodyFollowsAKeyThatThereIsNot(t *testing.T) {
 	town, vault := membertest.NewTown(t), &membertest.Vault{}
-	mayor := town.Ledger(membertest.NewKey(t), town.Authority, vault)
-	mallory := membertest.KeyOf(membertest.NewKey(t))
+	mayor := town.Ledger(town.NewKey(), town.Authority, vault)
+	mallory := membertest.KeyOf(town.NewKey())
 	town.Chain(mayor, mallory)
 	for range 2 {
 		if err := mayor.Rotate(time.Hour, time.Now()); err != nil {
@@ -44,8 +44,8 @@ func TestACrowdIsWrittenDownTogether(t *testing.T) {
 		vault := s.carol.vault
 		known := func() int { return len(s.town.Ledger(s.carol.key, nil, vault).Members()) }
 		comes := func(i int) {
-			key := membertest.NewKey(t)
-			n := s.arrives(key, s.town.Member(membertest.KeyOf(key)), member.Invitation{}, fmt.Sprintf("203.0.113.%d", i+1))
+			key := s.town.NewKey()
+			n := s.arrives(key, s.town.Member(key), member.Invitation{}, fmt.Sprintf("203.0.113.%d", i+1))
 			if err := s.connects(n, s.carol); err != nil {
 				t.Fatal(err)
 			}

@@ -20,7 +20,7 @@ func TestWhoWasThrownOutDoesNotComeBackWithAnotherDevice(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	phone, laptop := town.Claim(membertest.KeyOf(membertest.NewKey(t))), membertest.KeyOf(membertest.NewKey(t))
+	phone, laptop := town.Claim(membertest.KeyOf(town.NewKey())), membertest.KeyOf(town.NewKey())
 	if _, err := mayor.Redeem(town.Request(token, phone), now); err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +66,7 @@ func admits(t *testing.T, town *membertest.Town, by *member.Ledger, device ed255
 // Dave, whom her phone has let in and the mayor has seen, stays.
 func TestWhoIsThrownOutIsWithAllDevices(t *testing.T) {
 	town, mayor, _ := founder(t)
-	now, key := time.Now(), func() ed25519.PrivateKey { return membertest.NewKey(t) }
+	now, key := time.Now(), func() ed25519.PrivateKey { return town.NewKey() }
 	own := func(device ed25519.PrivateKey) member.Claim { return town.Claim(membertest.KeyOf(device)) }
 	phone, laptop, tablet, bobs, carols, daves, eves := key(), key(), key(), key(), key(), key(), key()
 	mallory := [32]byte(membertest.KeyOf(key()))
@@ -129,7 +129,7 @@ func TestWhoIsThrownOutIsWithAllDevices(t *testing.T) {
 func TestRemovingADeviceOfOnesOwn(t *testing.T) {
 	town, key := membertest.NewTown(t), membertest.NewKey(t)
 	mayor := town.Ledger(key, town.Authority, nil)
-	now, laptop := time.Now(), membertest.KeyOf(membertest.NewKey(t))
+	now, laptop := time.Now(), membertest.KeyOf(town.NewKey())
 	token, _, err := mayor.NewInvite("", 2, now.Add(time.Hour), now)
 	if err != nil {
 		t.Fatal(err)
@@ -170,14 +170,14 @@ func TestAFullListIsSaid(t *testing.T) {
 // Mallory certifies devices that she makes up, one after the other. Whom the mayor has let in stays known all the same.
 func TestMadeUpDevicesPushNobodyOut(t *testing.T) {
 	town, mayor, _ := founder(t)
-	key, bob := membertest.NewKey(t), membertest.KeyOf(membertest.NewKey(t))
+	key, bob := town.NewKey(), membertest.KeyOf(town.NewKey())
 	mallory := town.Ledger(key, nil, nil)
 	town.Chain(mayor, bob)
 	if err := mallory.Take(town.Chain(mayor, membertest.KeyOf(key))); err != nil {
 		t.Fatal(err)
 	}
 	for range member.MaxKnown + 10 {
-		device := membertest.KeyOf(membertest.NewKey(t))
+		device := membertest.KeyOf(town.NewKey())
 		chain, err := member.ParseChain(town.Chain(mallory, device))
 		if err != nil {
 			t.Fatal(err)

@@ -42,12 +42,12 @@ func TestNobodyOnTheWayCanUseARequest(t *testing.T) {
 	town := membertest.NewTown(t)
 	alice, mallory := newFounder(t, town), newMember(t, town)
 	token := alice.invite(t, 1)
-	key, thief := membertest.NewKey(t), membertest.NewKey(t)
+	key, thief := town.NewKey(), town.NewKey()
 	issuer := membertest.KeyOf(alice.key)
-	good := member.NewRequest(town.Network, issuer, token, town.Claim(membertest.KeyOf(key)))
+	good := town.RequestOf(issuer, token, town.Claim(membertest.KeyOf(key)))
 	stolen := good
 	stolen.Claim = town.Claim(membertest.KeyOf(thief))
-	guessed := member.NewRequest(town.Network, issuer, member.Token{7}, stolen.Claim)
+	guessed := town.RequestOf(issuer, member.Token{7}, stolen.Claim)
 	guessed.Invite = good.Invite
 	if err := mallory.calls(t, alice); err != nil {
 		t.Fatal(err)
@@ -66,5 +66,32 @@ func TestNobodyOnTheWayCanUseARequest(t *testing.T) {
 	}
 	if answer := tells(t, mallory.Gate.Host, alice.ID(), good.Marshal()); len(answer) < 2 {
 		t.Errorf("a member hands on what Bob asks: %x", answer)
+	}
+}
+
+// TestNobodyPutsSomebodyElsesDeviceUnderAnAccount: Mallory has a place in a link, and asks for Carol's device under Mallory's account, with everything that she can
+// sign; and for the founder's own. Who would be removed with her, or could not be, is not certified.
+func TestNobodyPutsSomebodyElsesDeviceUnderAnAccount(t *testing.T) {
+	town := membertest.NewTown(t)
+	alice, carol, mallory := newFounder(t, town), newMember(t, town), newMember(t, town)
+	if err := mallory.calls(t, alice); err != nil {
+		t.Fatal(err)
+	}
+	token, her := alice.invite(t, 3), membertest.KeyOf(mallory.key)
+	for name, device := range map[string]member.Key{"Carol's": membertest.KeyOf(carol.key), "the founder's": membertest.KeyOf(alice.key)} {
+		r := member.NewRequest(town.Network, membertest.KeyOf(alice.key), token, town.ClaimOf(her, device), mallory.key)
+		if answer := tells(t, mallory.Gate.Host, alice.ID(), r.Marshal()); len(answer) != 1 || member.Verdict(answer[0]) != member.Unproven {
+			t.Errorf("%s device: %x", name, answer)
+		}
+	}
+	agreed := town.RequestOf(membertest.KeyOf(alice.key), token, town.Claim(membertest.KeyOf(carol.key)))
+	agreed.Claim = town.ClaimOf(her, agreed.Claim.Device)
+	if answer := tells(t, mallory.Gate.Host, alice.ID(), agreed.Marshal()); len(answer) != 1 {
+		t.Errorf("what Carol has signed for herself: %x", answer)
+	}
+	for _, m := range alice.ledger.Members() {
+		if m.Account == her && m.Device != her {
+			t.Errorf("Alice has certified %x for Mallory", m.Device)
+		}
 	}
 }

@@ -56,6 +56,7 @@ func (v Verdict) Refused() bool {
 }
 
 // ofIssuer reports whether an issuer says it to nobody but who has the invite: whoever hands a request on may hand that back.
+// Numbers of later nodes are not among them: nobody here knows who gives them to whom.
 func (v Verdict) ofIssuer() bool {
 	switch v {
 	case Unproven, Revoked, ExpiredInvite, UsedInvite, RevokedInvite, MayNotInvite:

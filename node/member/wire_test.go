@@ -49,7 +49,7 @@ func FuzzList(f *testing.F) {
 func FuzzFrames(f *testing.F) {
 	n := village()
 	f.Add(hello{7, stage{3, 1_800_000_000}, chain(n, 0x10)}.marshal())
-	f.Add(NewRequest(n, claim(0x10).Device, Token{1}, claim(0x20)).Marshal())
+	f.Add(NewRequest(n, claim(0x10).Device, Token{1}, claim(0x20), key(0x20)).Marshal())
 	f.Add([]byte{byte(Revoked)})
 	for _, b := range (news{rotation: turned(n).Marshal()}).frames() {
 		f.Add(b)
@@ -150,6 +150,11 @@ func TestEveryVerdictSaysWhy(t *testing.T) {
 		seen[v.Error()] = v
 		if v.Refused() != (v != NoMember && v != IssuerAway && v != Busy) {
 			t.Errorf("asking again after %d: %v", v, v.Refused())
+		}
+	}
+	for v := range Verdict(255) {
+		if v.ofIssuer() != (v == 2 || v == 3 || v >= 6 && v <= 9) {
+			t.Errorf("whether to hand back %d: %v", v, v.ofIssuer())
 		}
 	}
 }

@@ -23,15 +23,18 @@ type Town struct {
 	Authority ed25519.PrivateKey
 	mayor     *member.Ledger
 	t         testing.TB
+
+	mu   sync.Mutex
+	keys map[member.Key]ed25519.PrivateKey // that NewKey has made, by the public half
 }
 
 // NewTown makes a network.
 func NewTown(t testing.TB) *Town {
 	t.Helper()
-	town := &Town{Authority: NewKey(t), t: t}
+	town := &Town{Authority: NewKey(t), t: t, keys: map[member.Key]ed25519.PrivateKey{}}
 	town.Network = member.Network{IDOf: IDOf, Proven: Proven}
 	town.ID = IDOf(town.Authority.Public().(ed25519.PublicKey))
-	town.mayor = town.Ledger(NewKey(t), town.Authority, nil)
+	town.mayor = town.Ledger(town.NewKey(), town.Authority, nil)
 	return town
 }
 
@@ -57,6 +60,20 @@ func NewKey(t testing.TB) ed25519.PrivateKey {
 	return key
 }
 
+// NewKey makes the key of a device that may be let in: Request signs with it.
+func (town *Town) NewKey() ed25519.PrivateKey {
+	town.t.Helper()
+	key := NewKey(town.t)
+	town.know(key)
+	return key
+}
+
+func (town *Town) know(key ed25519.PrivateKey) {
+	town.mu.Lock()
+	defer town.mu.Unlock()
+	town.keys[KeyOf(key)] = key
+}
+
 // Claim says that a device is its own account's.
 func (town *Town) Claim(device member.Key) member.Claim {
 	town.t.Helper()
@@ -79,6 +96,7 @@ func (town *Town) ClaimOf(account [32]byte, device member.Key) member.Claim {
 // too; a device without one has a network without a key.
 func (town *Town) Ledger(device, authority ed25519.PrivateKey, vault member.Vault) *member.Ledger {
 	town.t.Helper()
+	town.know(device)
 	cfg := member.Config{Network: town.Network, Claim: town.Claim(KeyOf(device)), Device: device, Authority: authority, Vault: vault}
 	if v, ok := vault.(*Vault); ok && v != nil {
 		cfg.PSK, cfg.Rotation, cfg.Turn = [32]byte{1}, v.Rotation(), v.Turn
@@ -100,14 +118,11 @@ func (town *Town) Admit(device ed25519.PrivateKey) *Vault {
 	return v
 }
 
-// Member opens the ledger of a member that invites nobody, and so needs no private key.
-func (town *Town) Member(device member.Key) *member.Ledger {
+// Member opens the ledger of a member.
+func (town *Town) Member(device ed25519.PrivateKey) *member.Ledger {
 	town.t.Helper()
-	l, err := member.Open(member.Config{Network: town.Network, Claim: town.Claim(device)}, time.Now())
-	if err == nil {
-		err = l.Take(town.Chain(town.mayor, device))
-	}
-	if err != nil {
+	l := town.Ledger(device, nil, nil)
+	if err := l.Take(town.Chain(town.mayor, KeyOf(device))); err != nil {
 		town.t.Fatal(err)
 	}
 	return l
@@ -131,9 +146,22 @@ func (town *Town) Chain(inviter *member.Ledger, device member.Key) []byte {
 	return chain
 }
 
-// Request is how a joiner asks whoever has made an invite.
+// Request is how a joiner asks whoever has made an invite. The device's key is one of NewKey, or has a ledger.
 func (town *Town) Request(t member.Token, c member.Claim) member.Request {
-	return member.NewRequest(town.Network, member.Key{}, t, c)
+	town.t.Helper()
+	return town.RequestOf(member.Key{}, t, c)
+}
+
+// RequestOf is Request of one issuer in particular.
+func (town *Town) RequestOf(issuer member.Key, t member.Token, c member.Claim) member.Request {
+	town.t.Helper()
+	town.mu.Lock()
+	defer town.mu.Unlock()
+	key := town.keys[c.Device]
+	if key == nil {
+		town.t.Fatal("the device's key is not one of the town's")
+	}
+	return member.NewRequest(town.Network, issuer, t, c, key)
 }
 
 // Vault is a vault in memory.
