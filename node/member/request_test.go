@@ -3,6 +3,7 @@ package member_test
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -74,8 +75,10 @@ func TestNobodyOnTheWayCanUseARequest(t *testing.T) {
 func TestNobodyPutsSomebodyElsesDeviceUnderAnAccount(t *testing.T) {
 	town := membertest.NewTown(t)
 	alice, carol, mallory := newFounder(t, town), newMember(t, town), newMember(t, town)
-	if err := mallory.calls(t, alice); err != nil {
-		t.Fatal(err)
+	for _, m := range []*neighbour{mallory, carol} {
+		if err := m.calls(t, alice); err != nil {
+			t.Fatal(err)
+		}
 	}
 	token, her := alice.invite(t, 3), membertest.KeyOf(mallory.key)
 	for name, device := range map[string]member.Key{"Carol's": membertest.KeyOf(carol.key), "the founder's": membertest.KeyOf(alice.key)} {
@@ -92,6 +95,14 @@ func TestNobodyPutsSomebodyElsesDeviceUnderAnAccount(t *testing.T) {
 	for _, m := range alice.ledger.Members() {
 		if m.Account == her && m.Device != her {
 			t.Errorf("Alice has certified %x for Mallory", m.Device)
+		}
+	}
+	if err := alice.ledger.Revoke([]member.Key{her}, true, time.Now()); err != nil {
+		t.Errorf("Mallory cannot be removed: %v", err)
+	}
+	for _, m := range alice.ledger.Members() {
+		if m.Revoked != (m.Device == her) {
+			t.Errorf("Mallory is removed, and %x: %t", m.Device, m.Revoked)
 		}
 	}
 }

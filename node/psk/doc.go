@@ -12,7 +12,8 @@
 // with another key is hung up on at once ([ErrHungUp]), as by anybody who lets nobody in. Who calls uses the newest key, and during the grace tries the older one where the newest
 // was refused.
 //
-// Start with [NewRing], and hand [Ring.Transport] to libp2p in the place of its TCP transport, and [Ring.WebSocket] in that of its WebSocket transport, under which the
-// same bytes go in messages. There is no way past them: without a key nothing is dialled and nothing is answered but the request for a WebSocket, and a host that has no other transport does nothing in clear. Circuits run inside connections that are
-// protected, from one node to the seed and from there to the other, and are not protected a second time.
+// Start with [NewRing], and hand [Ring.Transport] to libp2p in the place of its TCP transport, and [Ring.WebSocket] in that of its WebSocket
+// transport, on which the same bytes go in messages. There is no way past them: without a key nothing is dialled and nothing is answered but the
+// request for a WebSocket, and a host that has no other transport does nothing in clear. Circuits run inside connections that are protected, from
+// one node to the seed and from there to the other, and are not protected a second time.
 package psk

@@ -11,7 +11,6 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
-	manet "github.com/multiformats/go-multiaddr/net"
 	"go.uber.org/zap"
 
 	"parley/node/internal/road"
@@ -20,18 +19,7 @@ import (
 // newThinLine lies before the address of a host, and carries so many bytes a second there, and everything back.
 func newThinLine(t *testing.T, to ma.Multiaddr, rate int) ma.Multiaddr {
 	t.Helper()
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	at, err := manet.FromNetAddr(l.Addr())
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, far, err := manet.DialArgs(to)
-	if err != nil {
-		t.Fatal(err)
-	}
+	l, at, far := before(t, to)
 	var carrying sync.WaitGroup
 	carrying.Go(func() {
 		near, err := l.Accept()

@@ -25,20 +25,27 @@ type cable struct {
 	cut chan struct{}
 }
 
-func newCable(t *testing.T, to ma.Multiaddr) *cable {
+// before listens for those who want to go to a host, and returns where they find it, and where they want to go.
+func before(t *testing.T, to ma.Multiaddr) (l net.Listener, at ma.Multiaddr, far string) {
 	t.Helper()
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	at, err := manet.FromNetAddr(l.Addr())
+	at, err = manet.FromNetAddr(l.Addr())
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, far, err := manet.DialArgs(to)
+	_, far, err = manet.DialArgs(to)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return l, at, far
+}
+
+func newCable(t *testing.T, to ma.Multiaddr) *cable {
+	t.Helper()
+	l, at, far := before(t, to)
 	c := &cable{at: at, cut: make(chan struct{})}
 	var carrying sync.WaitGroup
 	carrying.Go(func() {
