@@ -135,11 +135,11 @@ func (c *crowd) host(id peer.ID, address string) (*member.Gate, *member.Ledger) 
 			}
 		}
 	}
-	key, err := h.Peerstore().PrivKey(id).Raw()
+	key, err := member.KeyOf(id)
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	ledger := c.town.Member(key)
+	ledger := c.town.Bystander(key)
 	gate, err := member.NewGate(h, member.Options{Ledger: ledger, Logger: zap.NewNop()})
 	if err != nil {
 		c.t.Fatal(err)

@@ -6,7 +6,9 @@ import (
 	"crypto/ed25519"
 	"crypto/sha256"
 	"crypto/sha512"
+	"encoding/binary"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -130,6 +132,25 @@ func (town *Town) Member(device ed25519.PrivateKey) *member.Ledger {
 
 // KeyOf returns the public half of a key.
 func KeyOf(key ed25519.PrivateKey) member.Key { return member.Key(key.Public().(ed25519.PublicKey)) }
+
+// Bystander opens the ledger of a member of which nobody has the private key: it can invite nobody. The authority certifies it, as node/SPEC.md says
+// ("Certificates"), without being asked by it.
+func (town *Town) Bystander(device member.Key) *member.Ledger {
+	town.t.Helper()
+	c := town.Claim(device)
+	authority := []byte(town.Authority.Public().(ed25519.PublicKey))
+	certificate := slices.Concat(c.Device[:], c.Account[:], []byte{0}, make([]byte, 8), binary.BigEndian.AppendUint64(nil, uint64(time.Now().Unix())), c.Proof[:])
+	const label = "parley member certificate v1"
+	signed := slices.Concat(binary.BigEndian.AppendUint32(nil, uint32(len(label))), []byte(label), town.ID[:], authority, certificate)
+	l, err := member.Open(member.Config{Network: town.Network, Claim: c}, time.Now())
+	if err == nil {
+		err = l.Take(slices.Concat(authority, []byte{1}, certificate, ed25519.Sign(town.Authority, signed)))
+	}
+	if err != nil {
+		town.t.Fatal(err)
+	}
+	return l
+}
 
 // Chain makes somebody invite a device, and returns the chain that it gets.
 func (town *Town) Chain(inviter *member.Ledger, device member.Key) []byte {
