@@ -117,7 +117,7 @@ func join(ctx context.Context, h *home.Home, id *chat.Identity) error {
 func membership(h *home.Home, id *chat.Identity, authority ed25519.PrivateKey) node.Membership {
 	return node.Membership{
 		IDOf: chat.NetworkID, Proven: chat.CheckMemberProof, Account: id.Account(), Proof: id.MemberProof(h.Network().ID),
-		Authority: authority, Closed: h.Network().Closed, Issuer: h.Invite().Issuer(), Token: h.Invite().MemberToken(), Vault: h.Ledger(), Keys: h,
+		Authority: authority, Closed: h.Network().Closed, Issuer: h.Invite().Issuer(), Token: h.Invite().MemberToken(), Anew: h.Anew(), Vault: h.Ledger(), Keys: h,
 	}
 }
 
@@ -141,7 +141,8 @@ func chatConfig(h *home.Home, o cli.NodeOptions, db *store.DB, n *node.Node, log
 		Transport: n, Directory: n, Members: n, NetKey: n, Hosts: n, Hosting: n.Hosting(), Logger: log,
 		Health: func() chat.Health {
 			return chat.Health{
-				Joined: h.Joined() || n.Joined(), Trouble: n.Warning(), Refused: n.Refused(), OtherKey: n.OtherKey(), Reach: n.Reach(),
+				Joined: h.Joined() || n.Joined(), Trouble: n.Warning(), Refused: n.Refused(), OtherKey: n.OtherKey(), Removed: n.Removed(),
+				Reach: n.Reach(),
 			}
 		},
 	}

@@ -327,6 +327,7 @@ type NetworkStatus struct {
 	WrongKey    int  // connections in this run of those who had not the network's key
 	NoMember    int  // connections in this run of those who had it and are no members
 	OtherKey    bool // nobody is connected, and seeds have another network key, as far as can be told
+	Removed     bool // this device is no member any more, as others say: it was removed, or who invited it
 	// Refused is how often the node has refused something in this run, by the name of the reason; empty where it does not count.
 	Refused map[string]uint64
 }
@@ -350,15 +351,19 @@ type Health struct {
 	Trouble  string            // "" where there is none
 	Refused  map[string]uint64 // see NetworkStatus
 	OtherKey bool              // the same
+	Removed  bool              // the same
 	Reach    Reach
 }
 
-// late says what helps a member that was away while the network's key was changed; "" for all others.
+// late says what helps a member that was away while the network's key was changed, or while who has invited it was removed; "" for all others.
 func (h Health) late() string {
-	if !h.OtherKey || !h.Joined {
-		return ""
+	switch {
+	case h.Removed && h.Joined:
+		return "this device was removed from the network, or who invited it was: then ask a member for a new invite, and: parley net join LINK"
+	case h.OtherKey && h.Joined:
+		return "the network's key was changed while this device was away: ask a member for a new invite, and then: parley net join LINK"
 	}
-	return "the network's key was changed while this device was away: ask a member for a new invite, and then: parley net join LINK"
+	return ""
 }
 
 // Status says how the node is doing.
@@ -371,7 +376,7 @@ func (m *Messenger) Status(ctx context.Context) (Status, error) {
 		Network: NetworkStatus{
 			Name: m.network.Name, Fingerprint: m.network.Fingerprint(), Private: m.network.PSK != nil, Joined: health.Joined,
 			Seeds: len(m.seeds), WrongKey: int(health.Refused["wrong_key"]), NoMember: int(health.Refused["no_member"] + health.Refused["revoked"]),
-			OtherKey: health.OtherKey, Refused: health.Refused,
+			OtherKey: health.OtherKey, Removed: health.Removed, Refused: health.Refused,
 		},
 		Reach: Reach{State: cmp.Or(health.Reach.State, ReachUnknown), Seeds: health.Reach.Seeds},
 	}

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -47,8 +48,8 @@ type Members interface {
 	RevokeInvite(id [8]byte) (found bool, err error)
 	// Members lists the devices that are known to be, or to have been, on the network.
 	Members() []MemberDevice
-	// RevokeMembers throws devices out, and, if asked, whom they have let in.
-	RevokeMembers(devices []peer.ID, withInvited bool) error
+	// RevokeMember throws an account out with all devices that it has or will have, and, if asked, whom they have let in.
+	RevokeMember(account [32]byte, withInvited bool) error
 }
 
 // NetworkInvite is an invite that was made here. (NetworkInvite and MemberDevice are aliases of unnamed structs, so that the node can name
@@ -240,14 +241,8 @@ func (m *Messenger) RevokeMember(ctx context.Context, account AccountID, withInv
 	if err != nil {
 		return err
 	}
-	var devices []peer.ID
-	for _, member := range list {
-		if member.Account == account {
-			devices = append(devices, member.Device)
-		}
-	}
-	if len(devices) == 0 {
+	if !slices.ContainsFunc(list, func(member Member) bool { return member.Account == account }) {
 		return &Error{Code: CodeTarget, Detail: "no device of " + account.Short() + " is known to be on the network", Try: "parley net members"}
 	}
-	return notAllowed(m.members.RevokeMembers(devices, withInvited))
+	return notAllowed(m.members.RevokeMember(account, withInvited))
 }

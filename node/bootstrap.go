@@ -111,6 +111,11 @@ func (n *Node) keepSeed(ctx context.Context, seed peer.AddrInfo) error {
 		since = time.Time{}
 		elsewhere := n.elsewhere.wait()
 		err := n.connect(ctx, seed)
+		if errors.Is(err, member.Revoked) {
+			n.removers.Store(seed.ID, nil)
+		} else if err == nil {
+			n.removers.Delete(seed.ID)
+		}
 		wait := delay.Next()
 		if err != nil && ctx.Err() == nil {
 			n.trouble.note(err, n.cfg.Network.PSK != nil, time.Now().Add(wait))

@@ -39,7 +39,7 @@ func TestRotateKey(t *testing.T) {
 	}
 	carol.Stop()
 	dave.Stop()
-	if err := alice.RevokeMembers([]peer.ID{eve.ID()}, false); err != nil {
+	if err := alice.RevokeMember(eve.Config.Member.Account, false); err != nil {
 		t.Fatal(err)
 	}
 	if k := alice.KeyRotation(); !k.Made.IsZero() || k.Followed != nil {

@@ -66,7 +66,7 @@ func enclose(cfg Config, h host.Host, announced []ma.Multiaddr, ring *psk.Ring, 
 		h = reach.Uncrossed(punching)
 	}
 	gate, err := member.NewGate(h, member.Options{
-		Ledger: ledger, Invitation: member.Invitation{Issuer: m.Issuer, Token: m.Token}, Version: cfg.Network.version(), Logger: cfg.logger(),
+		Ledger: ledger, Invitation: member.Invitation{Issuer: m.Issuer, Token: m.Token, Anew: m.Anew}, Version: cfg.Network.version(), Logger: cfg.logger(),
 		Guard: g, Open: []protocol.ID{autonatv2.DialBackProtocol}, // a seed dials under another key
 	})
 	if err != nil {
@@ -164,21 +164,13 @@ func (n *Node) Members() []Member {
 	return list
 }
 
-// RevokeMembers throws devices out of the network, and, if asked, whom they have let in, as far as that is known here. Connected members hear
+// RevokeMember throws an account out of the network with all devices that it has or will have, and, if asked, whom they have let in. Connected members hear
 // of it at once, all others when they meet one who has heard. The error is ErrBehind where the home was put back, and its list of the removed with it.
-func (n *Node) RevokeMembers(devices []peer.ID, withInvited bool) error {
+func (n *Node) RevokeMember(account [32]byte, withInvited bool) error {
 	if n.OtherKey() {
 		return ErrBehind
 	}
-	keys := make([]member.Key, 0, len(devices))
-	for _, p := range devices {
-		k, err := member.KeyOf(p)
-		if err != nil {
-			return err
-		}
-		keys = append(keys, k)
-	}
-	if err := n.members.Revoke(keys, withInvited, time.Now()); err != nil {
+	if err := n.members.Revoke([]member.Key{account}, withInvited, time.Now()); err != nil {
 		return err
 	}
 	n.gate.Spread("")

@@ -171,13 +171,10 @@ func TestThrownOut(t *testing.T) {
 	bob.Learn(mallory.ID(), mallory.Config.Listen)
 	mallory.Learn(bob.ID(), bob.Config.Listen)
 	deliverAll(t, mallory, bob, letters(1))
-	if err := bob.RevokeMembers([]peer.ID{mallory.ID()}, false); !errors.Is(err, member.ErrNotAuthority) {
+	if err := bob.RevokeMember(mallory.Config.Member.Account, false); !errors.Is(err, member.ErrNotAuthority) {
 		t.Errorf("Bob throws her out: %v", err)
 	}
-	if err := alice.RevokeMembers([]peer.ID{"nobody"}, false); err == nil {
-		t.Error("nobody was thrown out")
-	}
-	if err := alice.RevokeMembers([]peer.ID{mallory.ID()}, true); err != nil {
+	if err := alice.RevokeMember(mallory.Config.Member.Account, true); err != nil {
 		t.Fatal(err)
 	}
 	nodetest.WaitFor(t, "Bob and Alice to hang up", func() bool { return !bob.Sees(mallory.ID()) && !alice.Sees(mallory.ID()) })

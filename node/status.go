@@ -107,6 +107,13 @@ func (n *Node) isContact(device peer.ID) bool {
 // tagContact protects the connections to devices that Learn has named.
 const tagContact = "contact"
 
+// Removed reports whether this device is no member any more, as far as it has heard: it, or who invited it, was removed.
+func (n *Node) Removed() bool {
+	said := n.members.Standing() == member.Revoked
+	n.removers.Range(func(any, any) bool { said = true; return false })
+	return said
+}
+
 // Warning says in one line what is wrong with the connection to the network right now; it is empty when nothing is.
 func (n *Node) Warning() string {
 	if n.members.Standing() == member.Revoked {
@@ -194,6 +201,9 @@ func reason(err error, keyed bool) string {
 	}
 	if v := member.Verdict(0); errors.As(err, &v) {
 		return v.Error()
+	}
+	if o := (*member.Outsider)(nil); errors.As(err, &o) {
+		return o.Error()
 	}
 	switch {
 	case errors.Is(err, errUnknown), errors.Is(err, swarm.ErrNoAddresses), errors.Is(err, swarm.ErrNoGoodAddresses):

@@ -65,6 +65,7 @@ type networkShape struct {
 	WrongKey    int    `json:"refused_wrong_key"`
 	NoMember    int    `json:"refused_no_member"`
 	OtherKey    bool   `json:"other_key,omitempty"`
+	Removed     bool   `json:"removed,omitempty"`
 
 	Refused map[string]uint64 `json:"refused,omitempty"`
 }

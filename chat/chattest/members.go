@@ -82,12 +82,12 @@ func (m *Members) Members() []chat.MemberDevice {
 	return slices.Clone(m.devices)
 }
 
-// RevokeMembers implements chat.Members. It knows nobody whom somebody else has let in.
-func (m *Members) RevokeMembers(devices []peer.ID, _ bool) error {
+// RevokeMember implements chat.Members. It knows nobody whom somebody else has let in.
+func (m *Members) RevokeMember(account [32]byte, _ bool) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for i := range m.devices {
-		if slices.Contains(devices, m.devices[i].Device) && m.Refuses == nil {
+		if m.devices[i].Account == account && m.Refuses == nil {
 			m.devices[i].Revoked = true
 		}
 	}

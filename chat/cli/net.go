@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"time"
@@ -37,7 +36,7 @@ func (a *App) netCommand() *cli.Command {
 				Flags: []cli.Flag{passphraseFlag()}, Action: a.revokeInvite,
 			},
 			{
-				Name: "join", Usage: "join with another invite to the same network, where the first one came to nothing or the network's key was changed", ArgsUsage: "LINK|-",
+				Name: "join", Usage: "join with another invite to the same network, where the first one came to nothing, the network's key was changed, or who invited was removed", ArgsUsage: "LINK|-",
 				Flags: []cli.Flag{passphraseFlag()}, Action: a.netJoin,
 			},
 			a.membersCommand(), a.revokeMemberCommand(), a.rotateKeyCommand(),
@@ -101,7 +100,7 @@ func (a *App) netShow(c *cli.Context) error {
 	return show.WriteNetwork(a.Stdout, n.Network, n.Seeds, made, joined)
 }
 
-// netJoin takes another invite in place of the one that this home was made with, or, where this device is a member, the key in it.
+// netJoin takes another invite in place of the one that this home was made with, or what is in it, where this device is or was a member.
 func (a *App) netJoin(c *cli.Context) (err error) {
 	word, err := oneWord(c, "the invite")
 	if err != nil {
@@ -119,7 +118,7 @@ func (a *App) netJoin(c *cli.Context) (err error) {
 		return err
 	}
 	if h.Joined() {
-		return a.renewKey(c, h, invite)
+		return a.joinAgain(c, h, invite)
 	}
 	keys, release, err := a.hold(c, h)
 	if err != nil {
@@ -148,8 +147,6 @@ func anotherInvite(h *home.Home, invite chat.Invite) error {
 			Detail: fmt.Sprintf("the invite and this device do not agree on whether %s has a pre-shared key; nothing was changed", ours),
 			Try:    "on the side of another member: parley net invite",
 		}
-	case h.Joined() && bytes.Equal(invite.Network.PSK, ours.PSK):
-		return &chat.Error{Code: chat.CodeRefused, Detail: fmt.Sprintf("this device is a member of %s already", ours), Try: "parley net members"}
 	}
 	return invite.Check(time.Now(), h.Profile().Account)
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strings"
@@ -98,24 +99,34 @@ func (a *App) writeKey(c *cli.Context, k chat.KeyRotation) error {
 	return show.WriteKey(a.Stdout, k, time.Now())
 }
 
-// renewKey takes the network's key where this device is a member already: it tries the one in an invite, and keeps the one that whoever admits it with that
-// has from the network's authority. A link by itself changes nothing, whoever has made it.
-func (a *App) renewKey(c *cli.Context, h *home.Home, invite chat.Invite) (err error) {
+// joinAgain takes an invite where this device is a member, or was. Whoever answers is asked first whether it still is: if not, the invite makes it one again. Then the
+// key in the invite is tried, and the one kept that who admits it with that has from the network's authority. A link by itself changes nothing, whoever
+// has made it.
+func (a *App) joinAgain(c *cli.Context, h *home.Home, invite chat.Invite) (err error) {
+	same := bytes.Equal(invite.Network.PSK, h.Network().PSK)
+	if same && a.stands(c, h) {
+		return member(h)
+	}
 	keys, release, err := a.hold(c, h)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, release()) }()
-	renewed := h.WithKey(invite)
-	if err := a.tryJoin(c, renewed, keys.Identity); err != nil {
-		why := show.Line(err.Error()) + "; nothing was changed"
-		if refused(err) {
-			return &chat.Error{Code: chat.CodeRefused, Detail: why}
-		}
-		return &chat.Error{Code: chat.CodeUnavailable, Detail: "the key in the invite does not help now: " + why, Try: try(c, "net join LINK")}
+	trial := h.WithKey(invite)
+	err = a.tryJoin(c, trial, keys.Identity)
+	anew := removed(err)
+	switch {
+	case anew:
+		trial = h.WithInvite(invite)
+		err = a.tryJoin(c, trial, keys.Identity)
+	case same:
+		return member(h)
 	}
-	newer, err := renewed.KeepKey()
-	if err == nil && !newer {
+	if err != nil {
+		return a.notAgain(c, err)
+	}
+	kept, err := trial.Keep()
+	if err == nil && !kept {
 		err = &chat.Error{
 			Code:   chat.CodeRefused,
 			Detail: "who answered knows no key of " + h.Network().Network.String() + " that is newer than this device's; nothing was changed",
@@ -125,6 +136,45 @@ func (a *App) renewKey(c *cli.Context, h *home.Home, invite chat.Invite) (err er
 	if err != nil {
 		return err
 	}
+	if anew {
+		_, err = fmt.Fprintf(a.Stdout, "Joined    %s again · %s is a contact\n", h.Network().Network, who(invite))
+		return err
+	}
 	_, err = fmt.Fprintf(a.Stdout, "Renewed   the key of %s, of which this device is a member as before\n", h.Network().Network)
 	return err
+}
+
+// stands reports whether this device is a member for all that is known here without asking others: it has made the network, or a node runs that nobody has told
+// otherwise.
+func (a *App) stands(c *cli.Context, h *home.Home) bool {
+	if _, invited := h.Join(); !invited {
+		return true
+	}
+	_, client, err := a.dialed(c)
+	if err != nil {
+		return false
+	}
+	defer client.Close()
+	st, err := client.Status(c.Context)
+	return err == nil && !st.Network.Removed
+}
+
+// member says that an invite is of no use to a member.
+func member(h *home.Home) error {
+	return &chat.Error{Code: chat.CodeRefused, Detail: fmt.Sprintf("this device is a member of %s already", h.Network().Network), Try: "parley net members"}
+}
+
+// removed reports whether a node has said that this device is no member any more.
+func removed(err error) bool {
+	var answer interface{ Removed() bool }
+	return errors.As(err, &answer) && answer.Removed()
+}
+
+// notAgain says why an invite did not help, and whether it may later.
+func (a *App) notAgain(c *cli.Context, err error) error {
+	why := show.Line(err.Error()) + "; nothing was changed"
+	if refused(err) {
+		return &chat.Error{Code: chat.CodeRefused, Detail: why}
+	}
+	return &chat.Error{Code: chat.CodeUnavailable, Detail: "the invite does not help now: " + why, Try: try(c, "net join LINK")}
 }

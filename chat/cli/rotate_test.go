@@ -139,3 +139,80 @@ func TestAMemberRenewsTheKey(t *testing.T) {
 	}
 	bob.fails(8, "is a member of home", "net", "join", link)
 }
+
+// gone is what a node of the network answers to who is no member any more.
+type gone string
+
+func (g gone) Error() string { return string(g) }
+func (gone) Refused() bool   { return true }
+func (gone) Removed() bool   { return true }
+
+// Who has invited Bob was thrown out with all whom she had let in. Alice invites him anew: he is asked nothing, is in again once she has answered, and keeps the new
+// link. With a key that nobody has told him, or while Alice is away, or where she does not want him, his home stays as it was.
+func TestWhoWasRemovedJoinsAgain(t *testing.T) {
+	w := newWorld(t)
+	alice, bob := w.aliceAndBob()
+	open := func() *home.Home {
+		h, err := home.Open(bob.home)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return h
+	}
+	if err := open().SaveJoined(); err != nil {
+		t.Fatal(err)
+	}
+	first := open()
+	before, _ := first.Join()
+	link := strings.TrimSpace(alice.ok("net", "invite"))
+	const outside = gone("this device was removed from the network, or who invited it was")
+	answers := func(to error, told []byte) {
+		w.hands = func(h *home.Home) error {
+			if !h.Anew() {
+				return outside
+			}
+			if to == nil && told != nil {
+				return h.SaveKey([32]byte(h.Network().PSK), told)
+			}
+			return to
+		}
+	}
+	unchanged := func(what any) {
+		t.Helper()
+		if j, _ := open().Join(); j != before || !bytes.Equal(open().Network().PSK, first.Network().PSK) || !reflect.DeepEqual(open().Network().Seeds, first.Network().Seeds) {
+			t.Errorf("%v: the home was changed", what)
+		}
+	}
+	bob.fails(8, "is a member of home", "net", "join", link) // says a node that runs, and that nobody has told otherwise
+	bob.node.stop()
+	bob.node.wait()
+	for answer, code := range map[error]int{errors.New("who made the invite is not connected now, and has to be"): 4, refusal("the invite was used already"): 8, outside: 8} {
+		answers(answer, nil)
+		bob.wantMistake(bob.run("", "net", "join", link), code, answer.Error()+"; nothing was changed")
+		unchanged(answer)
+	}
+	answers(nil, nil)
+	alice.ok("net", "rotate-key", "-y")
+	other := strings.TrimSpace(alice.ok("net", "invite"))
+	bob.wantMistake(bob.run("", "net", "join", other), 8, "knows no key of home")
+	unchanged("a key of the link alone")
+	if r := bob.run("", "net", "join", link); r.code != 0 || !strings.HasPrefix(r.stdout, "Joined    home ") || !strings.Contains(r.stdout, " again · Alice is a contact\n") {
+		t.Fatalf("again: %+v", r)
+	}
+	if j, _ := open().Join(); j.Link != link || !j.Joined || !bytes.Equal(open().Network().PSK, first.Network().PSK) {
+		t.Errorf("the home has %+v", j)
+	}
+	answers(nil, []byte("signed"))
+	if r := bob.run("", "net", "join", other); r.code != 0 || !strings.Contains(r.stdout, " again · ") {
+		t.Fatalf("with a key: %+v", r)
+	}
+	invite, err := chat.ParseInvite(other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if j, _ := open().Join(); j.Link != other || !bytes.Equal(open().Network().PSK, invite.Network.PSK) || string(open().Network().Rotation) != "signed" {
+		t.Errorf("the home has %+v", j)
+	}
+	w.hands = nil
+	bob.wantMistake(bob.run("", "net", "join", other), 8, "is a member of home")
+}

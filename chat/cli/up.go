@@ -142,7 +142,7 @@ func (a *App) watchJoin(ctx context.Context, h *home.Home, node Node) error {
 	}
 }
 
-// watchKey says, in the beginning, that the network's key was changed while this device was away. It returns when that is clear, or the node ends.
+// watchKey says, in the beginning, that the network's key was changed while this device was away, or that it is no member any more. It returns when that is clear, or the node ends.
 func (a *App) watchKey(ctx context.Context, node Node) {
 	look, over := time.NewTicker(joinPoll), time.After(keyWatch)
 	defer look.Stop()
@@ -151,7 +151,7 @@ func (a *App) watchKey(ctx context.Context, node Node) {
 		switch {
 		case err != nil || st.Peers > 0:
 			return
-		case st.Network.OtherKey && st.Network.Joined:
+		case (st.Network.OtherKey || st.Network.Removed) && st.Network.Joined:
 			fmt.Fprintln(a.Stderr, "parley:", show.Line(st.Trouble))
 			return
 		}

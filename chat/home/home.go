@@ -25,8 +25,13 @@ type Home struct {
 	join    *Join
 	node    Node
 	links   chat.LinkKey
-	trial   bool // WithKey has made it: what it is told is kept by KeepKey alone
-	renewed bool // it was told a key in a trial
+
+	// What follows is of a trial, which WithKey or WithInvite has made: what that is told is kept by Keep alone.
+	trial   bool
+	former  []chat.Seed // of the home
+	sameKey bool        // the key in the invite is the home's
+	renewed bool        // it was told a key
+	anew    bool        // its invite makes a member of who was one
 }
 
 // Profile says whose home it is.

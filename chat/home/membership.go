@@ -44,7 +44,7 @@ func (l Ledger) Load() ([]byte, error) {
 func (l Ledger) Save(ledger []byte) error { return replaceFile(l.dir, membersFile, ledger) }
 
 // SaveKey puts a key, and the rotation that says how long the one before it is good, in the place of the network's key: in one file, so that
-// whoever starts next has the old key or the new one. Only the process that holds Lock may call it. In a home of WithKey nothing is written.
+// whoever starts next has the old key or the new one. Only the process that holds Lock may call it. In a trial nothing is written.
 func (h *Home) SaveKey(key [32]byte, rotation []byte) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -67,29 +67,50 @@ func (h *Home) saveNetwork(network Network) error {
 }
 
 // WithKey returns the home as it is with the network key and the seeds of an invite to its network, to try them out, and to hear from who answers which
-// key the network has. The rotation stays: no older one takes its place. Nothing is written before KeepKey.
+// key the network has. The rotation stays: no older one takes its place. Where the key is the home's own, nobody but the seeds of the invite is asked: those of the
+// home may have been removed together with it, and not know. Nothing is written before Keep.
 func (h *Home) WithKey(invite chat.Invite) *Home {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	network := h.network
-	network.PSK = invite.Network.PSK
-	network.Seeds = slices.Clone(invite.Seeds)
-	for _, s := range h.network.Seeds {
-		named := slices.ContainsFunc(network.Seeds, func(o chat.Seed) bool { return o.Device == s.Device })
-		if !named && s.Device != h.profile.Device && len(network.Seeds) < maxSeeds {
-			network.Seeds = append(network.Seeds, s)
-		}
+	trial := &Home{dir: h.dir, profile: h.profile, network: h.network, join: h.join, node: h.node, links: h.links, trial: true, former: h.network.Seeds}
+	trial.network.PSK, trial.network.Seeds = invite.Network.PSK, slices.Clone(invite.Seeds)
+	if trial.sameKey = bytes.Equal(invite.Network.PSK, h.network.PSK); !trial.sameKey {
+		trial.addSeeds()
 	}
-	return &Home{dir: h.dir, profile: h.profile, network: network, join: h.join, node: h.node, links: h.links, trial: true}
+	return trial
 }
 
-// KeepKey writes the key that SaveKey was told in a trial, and the seeds with which it was tried, for good. newer is false, and nothing is written, where it was
-// told none: a key that stands in a link alone may be anybody's. Only the process that holds Lock may call it.
-func (h *Home) KeepKey() (newer bool, err error) {
+// addSeeds puts the seeds that the home had behind those of an invite.
+func (h *Home) addSeeds() {
+	for _, s := range h.former {
+		named := slices.ContainsFunc(h.network.Seeds, func(o chat.Seed) bool { return o.Device == s.Device })
+		if !named && s.Device != h.profile.Device && len(h.network.Seeds) < maxSeeds {
+			h.network.Seeds = append(h.network.Seeds, s)
+		}
+	}
+}
+
+// WithInvite is WithKey for a device that is no member any more: it becomes one with the invite.
+func (h *Home) WithInvite(invite chat.Invite) *Home {
+	trial := h.WithKey(invite)
+	trial.join, trial.anew = &Join{Link: invite.String(), Joined: true}, true
+	return trial
+}
+
+// Anew reports whether the home's invite makes a member of a device that was one.
+func (h *Home) Anew() bool { return h.anew }
+
+// Keep writes for good the key that SaveKey was told in a trial, the seeds with which it was tried, and the invite, if it was tried. ok is false, and nothing is
+// written, where it was told no key and the one in the link is not the home's: it may be anybody's. Only the process that holds Lock may call it.
+func (h *Home) Keep() (ok bool, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !h.renewed {
+	if !h.renewed && !(h.anew && h.sameKey) {
 		return false, nil
 	}
-	return true, h.saveNetwork(h.network)
+	h.addSeeds()
+	if err := h.saveNetwork(h.network); err != nil || !h.anew {
+		return true, err
+	}
+	return true, replaceJSON(h.dir, joinFile, *h.join)
 }

@@ -92,7 +92,7 @@ func TestAnInvitesKeyIsTried(t *testing.T) {
 				t.Fatalf("%s: it is kept: %v", what, err)
 			}
 		}
-		if newer, err := tried.KeepKey(); newer || err != nil {
+		if newer, err := tried.Keep(); newer || err != nil {
 			t.Fatalf("nobody has told it a key: %v, %v", newer, err)
 		}
 		unchanged("a key of the link alone")
@@ -101,7 +101,7 @@ func TestAnInvitesKeyIsTried(t *testing.T) {
 			t.Fatal(err)
 		}
 		unchanged("a key before the trial is over")
-		if newer, err := tried.KeepKey(); !newer || err != nil {
+		if newer, err := tried.Keep(); !newer || err != nil {
 			t.Fatalf("what it was told: %v, %v", newer, err)
 		}
 		var err error

@@ -198,6 +198,9 @@ func (c Chain) Marshal() []byte {
 // Own returns the certificate of the device that the chain leads to.
 func (c Chain) Own() Certificate { return c.Certificates[len(c.Certificates)-1] }
 
+// first reports whether the chain is of the device that made the network.
+func (c Chain) first() bool { return len(c.Certificates) == 1 && c.Own().Invite == InviteID{} }
+
 // Judge returns Admitted when the chain makes a device a member of the network, as far as its signatures go, and Unproven otherwise. The list of
 // revocations is another question: List.Judge.
 func (c Chain) Judge(n Network, device Key) Verdict {

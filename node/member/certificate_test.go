@@ -119,15 +119,15 @@ func TestWhoFalls(t *testing.T) {
 	}{
 		"nobody": {List{}, map[*Chain]Verdict{&alice: Admitted, &bob: Admitted, &carol: Admitted, &dave: Admitted}},
 		"all whom she let in": {
-			List{}.with(Entry{Who: alice.Own().Device}, 1),
+			List{Sequence: 1, Issued: 1}.with(Entry{Who: alice.Own().Device}),
 			map[*Chain]Verdict{&alice: Revoked, &bob: Revoked, &carol: Revoked, &late: Revoked, &dave: Admitted},
 		},
 		"Bob is spared": {
-			List{}.with(Entry{Who: alice.Own().Device, Spared: [][hashSize]byte{bob.Own().hash()}}, 1),
+			List{Sequence: 1, Issued: 1}.with(Entry{Who: alice.Own().Device, Spared: [][hashSize]byte{bob.Own().hash()}}),
 			map[*Chain]Verdict{&alice: Revoked, &bob: Admitted, &carol: Admitted, &late: Revoked, &dave: Admitted},
 		},
 		"Bob falls by himself": {
-			List{}.with(Entry{Who: alice.Own().Device, Spared: [][hashSize]byte{bob.Own().hash()}}, 1).with(Entry{Who: bob.Own().Device}, 2),
+			List{Sequence: 2, Issued: 1}.with(Entry{Who: alice.Own().Device, Spared: [][hashSize]byte{bob.Own().hash()}}).with(Entry{Who: bob.Own().Device}),
 			map[*Chain]Verdict{&alice: Revoked, &bob: Revoked, &carol: Revoked, &dave: Admitted},
 		},
 	} {
@@ -142,7 +142,7 @@ func TestWhoFalls(t *testing.T) {
 // TestListIsTheAuthoritys takes no list that somebody else has made or changed.
 func TestListIsTheAuthoritys(t *testing.T) {
 	n := village()
-	list := List{}.with(Entry{Who: claim(0x20).Device}, 7).sign(n, key(0xaa))
+	list := List{Sequence: 1, Issued: 7}.with(Entry{Who: claim(0x20).Device}).sign(n, key(0xaa))
 	authority := Key(public(key(0xaa)))
 	if !list.Signed(n, authority) {
 		t.Error("the authority's own list is not taken")
@@ -166,7 +166,7 @@ func TestVectors(t *testing.T) {
 	}
 	n := village()
 	alice := chain(n, 0x10, 0x20)
-	list := List{}.with(Entry{Who: claim(0x20).Device, Spared: [][hashSize]byte{alice.Own().hash()}}, 1_800_000_001).sign(n, key(0xaa))
+	list := List{Sequence: 1, Issued: 1_800_000_001}.with(Entry{Who: claim(0x20).Device, Spared: [][hashSize]byte{alice.Own().hash()}}).sign(n, key(0xaa))
 	token := Token(bytes.Repeat([]byte{1}, TokenSize))
 	sum := func(b []byte) string { s := sha256.Sum256(b); return hex.EncodeToString(s[:]) }
 	for name, got := range map[string]string{

@@ -91,7 +91,8 @@ func (g *Gate) ask(ctx context.Context, p peer.ID, exchange func(talk) error) er
 	t := newTalk(s)
 	defer t.in.Close()
 	err = exchange(t)
-	if v := Verdict(0); err != nil && !errors.As(err, &v) {
+	v, outsider := Verdict(0), (*Outsider)(nil)
+	if err != nil && !errors.As(err, &v) && !errors.As(err, &outsider) {
 		_ = s.Reset()
 		return err
 	}
@@ -99,15 +100,19 @@ func (g *Gate) ask(ctx context.Context, p peer.ID, exchange func(talk) error) er
 	return err
 }
 
-// greet makes a peer to which we have connected admit us, and becomes a member first, where we have an invite.
+// greet makes a peer to which we have connected admit us, and becomes a member first, where we have an invite to do so with.
 func (g *Gate) greet(p peer.ID) {
-	if !g.ledger.Member() {
-		if err := g.join(p); err != nil {
-			g.refuse(p, err)
+	var outside error
+	if g.ledger.needs(g.invitation) {
+		if outside = g.join(p); outside != nil && !g.ledger.Member() {
+			g.refuse(p, outside)
 			return
 		}
 	}
 	err := g.ask(g.ctx, p, func(t talk) error { return g.introduce(t, p) })
+	if outside != nil && errors.Is(err, Revoked) {
+		err = outside // as expected: what comes of the invite says more
+	}
 	var v Verdict
 	if err != nil && (errors.As(err, &v) || !g.Settled(p)) { // a newer list that is not handed on now goes with the next connection
 		g.refuse(p, err)
@@ -163,7 +168,7 @@ func (g *Gate) introduce(t talk, p peer.ID) error {
 		return err
 	}
 	if err := g.admit(p, peers.chain); err != nil {
-		return errors.Join(err, t.sayVerdict(err))
+		return errors.Join(outsider(err), t.sayVerdict(err))
 	}
 	frames := append([][]byte{{byte(Admitted)}}, g.newsFor(peers).frames()...)
 	if err := t.say(append(frames, marshalStage(g.ledger.Rotation().stage()))...); err != nil {
@@ -175,7 +180,7 @@ func (g *Gate) introduce(t talk, p peer.ID) error {
 
 // newsFor returns what a member lacks.
 func (g *Gate) newsFor(h hello) news {
-	return news{g.ledger.newer(h.sequence), g.ledger.rotationFor(h.at)}
+	return news{g.ledger.listFor(h), g.ledger.rotationFor(h.at)}
 }
 
 // hearStage reads which key a member has in the end, and writes it down.
@@ -246,7 +251,7 @@ func (g *Gate) hear(t talk, p peer.ID) error {
 		return t.say([]byte{byte(NoMember)})
 	}
 	if err := g.admit(p, asker.chain); err != nil {
-		defer g.refuse(p, err)
+		defer g.refuse(p, outsider(err))
 		return t.sayVerdict(err)
 	}
 	if err := t.say(append([][]byte{ours}, g.newsFor(asker).frames()...)...); err != nil {
@@ -337,11 +342,16 @@ func (g *Gate) admit(p peer.ID, c Chain) error {
 // take keeps what a peer has handed on, where it is newer than ours: it ends the connections that a list is about, and hands on what is new.
 func (g *Gate) take(n news, from peer.ID) error {
 	listed, err := g.ledger.TakeList(n.list)
-	if err != nil && !listed {
+	switch {
+	case errors.Is(err, errListsFull):
+		g.log.Error("the list of who was removed is not made whole", zap.Error(err)) // and with who has handed it on nothing is wrong
+	case err != nil && !listed:
 		return err
-	}
-	if err != nil {
+	case err != nil:
 		g.log.Warn("cannot write down who was removed from the network", zap.Error(err))
+	}
+	if listed && !bytes.Equal(g.ledger.List(), n.list) { // we have made one of both
+		from = ""
 	}
 	turned, err := g.ledger.TakeRotation(n.rotation)
 	if err != nil && !turned {
@@ -363,7 +373,7 @@ func (g *Gate) Spread(but peer.ID) {
 	for p, c := range g.chains() {
 		if v := g.ledger.Stands(c); v != Admitted {
 			g.turnAway(p, v)
-			g.refuse(p, v)
+			g.refuse(p, outsider(v))
 		} else if p != but {
 			rest = append(rest, p)
 		}

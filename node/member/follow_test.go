@@ -64,7 +64,7 @@ func TestTheKeyIsHandedOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	again := town.Ledger(alice.key, town.Authority, alice.vault)
-	if again.Rotation() != alice.ledger.Rotation() || again.Members()[1].Follows != 1 || again.Members()[0].Follows != 1 {
+	if again.Rotation() != alice.ledger.Rotation() || again.Members()[1].Follows != again.Rotation().Sequence || again.Members()[0].Follows != again.Rotation().Sequence {
 		t.Errorf("after a start the key is %v, and the members are %+v", again.Rotation(), again.Members())
 	}
 }
@@ -131,7 +131,7 @@ func TestAKeyCountsWhenItIsKept(t *testing.T) {
 	if err := bob.calls(t, alice); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "Bob to follow", func() bool { return alice.sawFollow(bob) && bob.ledger.Rotation().Sequence == 1 })
+	eventually(t, "Bob to follow", func() bool { return alice.sawFollow(bob) && bob.ledger.Rotation() == alice.ledger.Rotation() })
 }
 
 // Only who made the network can change its key, once at a time, and only where there is one.
@@ -167,7 +167,7 @@ func TestWhoMayChangeTheKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	second := founder.Rotation()
-	if first.Older != [32]byte{1} || second.Older != first.Key || second.Key == first.Key || second.Sequence != 2 {
+	if first.Older != [32]byte{1} || second.Older != first.Key || second.Key == first.Key || second.Sequence <= first.Sequence {
 		t.Error("the keys do not follow each other")
 	}
 	elsewhere := membertest.NewTown(t)

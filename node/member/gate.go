@@ -34,6 +34,7 @@ var (
 type Invitation struct {
 	Issuer peer.ID
 	Token  Token
+	Anew   bool // it counts also where there is a certificate from another one, which is worthless
 }
 
 // Gate is a host whose peers are members. Everything that the host serves stands behind it, whoever has registered it, but for identify
@@ -246,7 +247,7 @@ func (g *Gate) Settled(p peer.ID) bool {
 	return s != nil && s.settled() && len(g.Network().ConnsToPeer(p)) > 0
 }
 
-// Await returns nil once a connected peer and we have admitted each other, and otherwise why not: a Verdict, ErrForeign, or ErrGone.
+// Await returns nil once a connected peer and we have admitted each other, and otherwise why not: a Verdict that we were told, an *Outsider, ErrForeign, or ErrGone.
 func (g *Gate) Await(ctx context.Context, p peer.ID) error {
 	var last *standing
 	for {

@@ -6,6 +6,7 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -420,7 +421,8 @@ func TestWhoIsCalledIsTold(t *testing.T) {
 	if err := <-told; !errors.Is(err, member.Revoked) {
 		t.Errorf("Mallory is told %v", err)
 	}
-	if err := mayor.Await(soon(t), mallory.ID()); !errors.Is(err, member.Revoked) && !errors.Is(err, member.ErrGone) {
+	err := mayor.Await(soon(t), mallory.ID())
+	if o := (*member.Outsider)(nil); !errors.Is(err, member.ErrGone) && (!errors.As(err, &o) || o.Verdict != member.Revoked || !strings.HasPrefix(o.Error(), "the node there was removed")) {
 		t.Errorf("who calls has %v", err)
 	}
 }

@@ -38,13 +38,13 @@ func onSquare(t *testing.T, story func(*testing.T, *square)) {
 		s := &square{t: t, town: town, net: mocknet.New()}
 		defer s.net.Close()
 		founder, seed := s.town.NewKey(), s.town.NewKey()
-		s.alice = s.arrives(founder, town.Ledger(founder, town.Authority, &membertest.Vault{}), member.Invitation{}, "192.0.2.1")
-		vault := town.Admit(seed)
+		alices, vault := &membertest.Vault{}, town.Admit(seed)
+		s.alice = s.arrives(founder, town.Ledger(founder, town.Authority, alices), member.Invitation{}, "192.0.2.1")
+		s.alice.vault = alices
 		s.carol = s.arrives(seed, town.Ledger(seed, nil, vault), member.Invitation{}, "192.0.2.2")
 		s.carol.vault = vault
 		s.guard, s.issuer = s.carol.guard, membertest.KeyOf(founder)
-		defer s.alice.Close()
-		defer s.carol.Close()
+		defer func() { _ = errors.Join(s.alice.Close(), s.carol.Close()) }() // Alice may be another one by then
 		story(t, s)
 	})
 }
@@ -57,9 +57,13 @@ func (s *square) host(key ed25519.PrivateKey, ip string) host.Host {
 		s.t.Fatal(err)
 	}
 	h, err := s.net.AddPeer(private, ma.StringCast("/ip4/"+ip+"/tcp/4101"))
-	if err == nil {
-		err = s.net.LinkAll()
+	if err != nil {
+		s.t.Fatal(err)
 	}
+	for _, p := range s.net.Peers() {
+		_ = s.net.UnlinkPeers(h.ID(), p) // of a host that it was before, and that has left; there may be none
+	}
+	err = s.net.LinkAll()
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -13,7 +13,7 @@ const (
 	// MaxDepth is the most certificates of a chain, from the authority to the device: friends of friends of friends, and a bound on the
 	// signatures that a stranger can have checked (two for each certificate, 16 at 60 µs).
 	MaxDepth = 8
-	// MaxList bounds the list of revocations in bytes: 950 persons with a device each, or fewer with those that they had invited.
+	// MaxList bounds the list of revocations in bytes: 1,900 persons, or fewer with those that they had invited and that stay.
 	MaxList = 64 << 10
 	// TokenSize is the length of an invite's token in bytes: nobody guesses 128 bits.
 	TokenSize = 16

@@ -137,7 +137,7 @@ func (l List) ends(by Claim, signed Certificate) bool {
 	device, _ := l.entry(by.Device)
 	account, _ := l.entry(by.Account)
 	h := signed.hash()
-	return !slices.Contains(device.Spared, h) && !slices.Contains(account.Spared, h)
+	return !device.spares(h) && !account.spares(h)
 }
 
 func (l List) entry(who Key) (Entry, bool) {
@@ -148,11 +148,40 @@ func (l List) entry(who Key) (Entry, bool) {
 	return l.Entries[i], true
 }
 
-// with returns the list that comes next, with an entry more, or another one for the same device or account.
-func (l List) with(e Entry, issued uint64) List {
+// covers reports whether the list takes away all that another one takes away.
+func (l List) covers(other List) bool {
+	return !slices.ContainsFunc(other.Entries, func(theirs Entry) bool {
+		ours, named := l.entry(theirs.Who)
+		return !named || slices.ContainsFunc(ours.Spared, func(h [hashSize]byte) bool { return !theirs.spares(h) })
+	})
+}
+
+// with returns the list with an entry more, or another one for the same device or account. Nobody has signed it.
+func (l List) with(e Entry) List {
 	slices.SortFunc(e.Spared, func(a, b [hashSize]byte) int { return bytes.Compare(a[:], b[:]) })
-	entries := slices.DeleteFunc(slices.Clone(l.Entries), func(other Entry) bool { return other.Who == e.Who })
-	entries = append(entries, e)
+	others := slices.DeleteFunc(slices.Clone(l.Entries), func(other Entry) bool { return other.Who == e.Who })
+	return List{Sequence: l.Sequence, Issued: l.Issued, Entries: inOrder(append(others, e))}
+}
+
+// united returns the entries of two lists: they cover both. Nobody has signed them.
+func (l List) united(other List) List {
+	both := slices.DeleteFunc(slices.Clone(l.Entries), func(ours Entry) bool { _, named := other.entry(ours.Who); return named })
+	for _, theirs := range other.Entries {
+		if ours, named := l.entry(theirs.Who); named {
+			theirs.Spared = slices.DeleteFunc(slices.Clone(theirs.Spared), func(h [hashSize]byte) bool { return !ours.spares(h) })
+		}
+		both = append(both, theirs)
+	}
+	return List{Entries: inOrder(both)}
+}
+
+func inOrder(entries []Entry) []Entry {
 	slices.SortFunc(entries, func(a, b Entry) int { return bytes.Compare(a.Who[:], b.Who[:]) })
-	return List{Sequence: l.Sequence + 1, Issued: issued, Entries: entries}
+	return entries
+}
+
+// spares reports whether a certificate with this hash is spared.
+func (e Entry) spares(h [hashSize]byte) bool {
+	_, spared := slices.BinarySearchFunc(e.Spared, h, func(a, b [hashSize]byte) int { return bytes.Compare(a[:], b[:]) })
+	return spared
 }

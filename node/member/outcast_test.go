@@ -24,7 +24,7 @@ func TestWhoWasThrownOutDoesNotComeBackWithAnotherDevice(t *testing.T) {
 	if _, err := mayor.Redeem(town.Request(token, phone), now); err != nil {
 		t.Fatal(err)
 	}
-	if err := mayor.Revoke([]member.Key{phone.Device}, true, now); err != nil {
+	if err := mayor.Revoke([]member.Key{phone.Account}, true, now); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := mayor.Redeem(town.Request(token, town.ClaimOf(phone.Account, laptop)), now); !errors.Is(err, member.Revoked) {
@@ -83,7 +83,7 @@ func TestWhoIsThrownOutIsWithAllDevices(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := mayor.Revoke([]member.Key{membertest.KeyOf(phone)}, false, now); err != nil {
+	if err := mayor.Revoke([]member.Key{mallory}, false, now); err != nil {
 		t.Fatal(err)
 	}
 	_, eveChain := admits(t, town, laptops, eves, own(eves)) // who does not care for the list
@@ -145,25 +145,62 @@ func TestRemovingADeviceOfOnesOwn(t *testing.T) {
 	}
 }
 
-// The list has room for so many. Who would remove one too many is told what helps, and nothing changes.
+// The list has room for so many. Who would remove one too many is told what helps, and nothing changes: with whom somebody had invited an entry takes less
+// room, also that of somebody who was removed before.
 func TestAFullListIsSaid(t *testing.T) {
-	_, mayor, _ := founder(t)
-	devices := make([]member.Key, member.MaxList/34) // an entry without certificates has 34 bytes
-	for i := range devices {
-		devices[i] = member.Key{1, byte(i), byte(i >> 8)}
+	town, mayor, _ := founder(t)
+	key := town.NewKey()
+	mallory, her := town.Member(key), membertest.KeyOf(key)
+	for range 10 {
+		device := membertest.KeyOf(town.NewKey())
+		c, err := member.ParseChain(town.Chain(mallory, device))
+		if err != nil || mayor.Judge(c, device) != member.Admitted {
+			t.Fatal("a device of hers is not let in", err)
+		}
 	}
-	if err := mayor.Revoke(devices[:10], false, time.Now()); err != nil {
+	const entry, spared = 34, 16 // bytes
+	most := (member.MaxList - 18 - 64 - entry - 10*spared) / entry
+	others := make([]member.Key, most)
+	for i := range others {
+		others[i] = member.Key{1, byte(i), byte(i >> 8)}
+	}
+	if err := mayor.Revoke(append(others, her), false, time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	before := mayor.List()
-	for withInvited, want := range map[bool]string{false: "remove with --with-invited", true: "most; make another network"} {
-		err := mayor.Revoke(devices, withInvited, time.Now())
+	before, more := mayor.List(), []member.Key{{2, 1}, {2, 2}, {2, 3}, {2, 4}}
+	for withInvited, want := range map[bool]string{
+		false: "most; remove with --with-invited, which takes less room, or", true: "most; remove who was removed without --with-invited once more with it, which makes room, or",
+	} {
+		err := mayor.Revoke(more, withInvited, time.Now())
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "nobody was removed: ") {
 			t.Errorf("one too many, with whom they invited %v: %v", withInvited, err)
 		}
 		if !bytes.Equal(mayor.List(), before) {
 			t.Error("the list has changed")
 		}
+	}
+	if err := errors.Join(mayor.Revoke([]member.Key{her}, true, time.Now()), mayor.Revoke(more, false, time.Now())); err != nil {
+		t.Errorf("with room made: %v", err)
+	}
+}
+
+// Mallory certifies a hundred devices that she makes up under her account: when she is thrown out they take no room in the list.
+func TestMadeUpDevicesTakeNoRoom(t *testing.T) {
+	town, mayor, _ := founder(t)
+	key := town.NewKey()
+	mallory, her := town.Member(key), membertest.KeyOf(key)
+	for i := range 100 {
+		device := town.NewKey()
+		_, c := admits(t, town, mallory, device, town.ClaimOf(her, membertest.KeyOf(device)))
+		if v := mayor.Judge(c, membertest.KeyOf(device)); v != member.Admitted {
+			t.Fatalf("her device %d: %d", i, v)
+		}
+	}
+	if err := mayor.Revoke([]member.Key{her}, true, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if l, err := member.ParseList(mayor.List()); err != nil || len(l.Entries) != 1 {
+		t.Errorf("the list has %d entries, %v", len(l.Entries), err)
 	}
 }
 

@@ -121,7 +121,7 @@ func (l *Ledger) Rotate(grace time.Duration, now time.Time) error {
 	if ends := time.Unix(int64(l.rotation.Ends), 0); now.Before(ends) {
 		return &GraceError{ends}
 	}
-	next := Rotation{Sequence: l.rotation.Sequence + 1, Made: uint64(now.Unix()), Ends: uint64(now.Add(grace).Unix()), Older: l.psk()}
+	next := Rotation{Sequence: successor(l.rotation.Sequence, now), Made: uint64(now.Unix()), Ends: uint64(now.Add(grace).Unix()), Older: l.psk()}
 	if _, err := rand.Read(next.Key[:]); err != nil {
 		return fmt.Errorf("make a network key: %w", err)
 	}

@@ -1,6 +1,9 @@
 package member
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // Verdict is what one side says about another. The numbers cross the wire: they are closed, and never used again.
 type Verdict byte
@@ -53,6 +56,29 @@ func (v Verdict) Error() string {
 // method.
 func (v Verdict) Refused() bool {
 	return v != Admitted && v != NoMember && v != IssuerAway && v != Busy
+}
+
+// Removed reports whether it says that the device is no member any more: another invite may help it, unless it was thrown out itself. A messenger asks for it
+// by the name of the method.
+func (v Verdict) Removed() bool { return v == Revoked }
+
+// Outsider is that we have not admitted a peer, or do no more: a verdict of ours, where a Verdict alone as an error is one that we were told.
+type Outsider struct{ Verdict Verdict }
+
+// Error says it in one line.
+func (o *Outsider) Error() string {
+	if o.Verdict == Revoked {
+		return "the node there was removed from the network, or who invited it was"
+	}
+	return "the node there is not a member of the network"
+}
+
+// outsider returns a verdict of ours as what it is; other errors stay what they are.
+func outsider(err error) error {
+	if v := Verdict(0); errors.As(err, &v) {
+		return &Outsider{v}
+	}
+	return err
 }
 
 // ofIssuer reports whether an issuer says it to nobody but who has the invite: whoever hands a request on may hand that back.

@@ -30,8 +30,8 @@ func FuzzChain(f *testing.F) {
 func FuzzList(f *testing.F) {
 	n := village()
 	alice := chain(n, 0x10, 0x20)
-	f.Add(List{}.with(Entry{Who: claim(0x20).Device}, 1).sign(n, key(0xaa)).Marshal())
-	f.Add(List{}.with(Entry{Who: claim(0x10).Device, Spared: [][hashSize]byte{alice.Own().hash()}}, 1).sign(n, key(0xaa)).Marshal())
+	f.Add(List{Sequence: 1, Issued: 1}.with(Entry{Who: claim(0x20).Device}).sign(n, key(0xaa)).Marshal())
+	f.Add(List{Sequence: 1, Issued: 1}.with(Entry{Who: claim(0x10).Device, Spared: [][hashSize]byte{alice.Own().hash()}}).sign(n, key(0xaa)).Marshal())
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		l, err := ParseList(b)
@@ -84,7 +84,7 @@ func FuzzFrames(f *testing.F) {
 func TestMalformed(t *testing.T) {
 	n := village()
 	good := chain(n, 0x10, 0x20).Marshal()
-	list := List{}.with(Entry{Who: claim(0x20).Device}, 1).with(Entry{Who: claim(0x30).Device}, 2).sign(n, key(0xaa))
+	list := List{Sequence: 2, Issued: 1}.with(Entry{Who: claim(0x20).Device}).with(Entry{Who: claim(0x30).Device}).sign(n, key(0xaa))
 	changed := func(b []byte, at int, to byte) []byte {
 		b = bytes.Clone(b)
 		b[at] = to

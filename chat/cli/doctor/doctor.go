@@ -94,6 +94,8 @@ func network(f Facts) Finding {
 	switch {
 	case !n.Joined:
 		return Finding{"network.waiting", Fail, name + ": no node of it has answered yet", "status"}
+	case n.Removed:
+		return Finding{"network.removed", Fail, name + ": this device was removed, or who invited it was; then ask a member for a new invite", "net join LINK"}
 	case n.OtherKey:
 		return Finding{"network.key", Fail, name + ": its key was changed while this device was away; ask a member for a new invite", "net join LINK"}
 	case n.Private:

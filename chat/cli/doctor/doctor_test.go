@@ -49,6 +49,7 @@ func TestEveryTroubleIsFoundAndHasARemedy(t *testing.T) {
 		"trouble":           {doctor.Fail, func(f *doctor.Facts) { f.Status.Trouble = "no space left for database" }},
 		"network.waiting":   {doctor.Fail, func(f *doctor.Facts) { f.Status.Network.Joined = false }},
 		"network.key":       {doctor.Fail, func(f *doctor.Facts) { f.Status.Network.OtherKey = true }},
+		"network.removed":   {doctor.Fail, func(f *doctor.Facts) { f.Status.Network.Removed = true }},
 		"key.behind": {doctor.Warn, func(f *doctor.Facts) {
 			f.Key = chat.KeyRotation{Private: true, Own: true, Made: noon().Add(-2 * time.Hour), Ends: noon(), Followed: make([]chat.Member, 2), Behind: make([]chat.Member, 1)}
 		}},

@@ -217,6 +217,7 @@ type StatusNetwork struct {
 	WrongKey    int    `json:"refused_wrong_key"`
 	NoMember    int    `json:"refused_no_member"`
 	OtherKey    bool   `json:"other_key,omitempty"`
+	Removed     bool   `json:"removed,omitempty"`
 
 	Refused map[string]uint64 `json:"refused,omitempty"` // by the name of the reason
 }

@@ -1,0 +1,135 @@
+package member
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"slices"
+)
+
+// known is a certificate that was seen in a good chain, and who has signed it.
+type known struct {
+	Certificate []byte `json:"certificate"`
+	Issuer      []byte `json:"issuer"`
+	Follows     uint64 `json:"follows,omitempty"` // the sequence of the network's key that its device has said it has
+}
+
+// knows reports whether all of a chain was seen before.
+func (k *kept) knows(c Chain) bool {
+	for _, certificate := range c.Certificates {
+		if k.place(certificate.marshal()) < 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func (k *kept) place(certificate []byte) int {
+	return slices.IndexFunc(k.Known, func(o known) bool { return bytes.Equal(o.Certificate, certificate) })
+}
+
+// made reports whether a certificate is this device's own, or was signed by it: strangers' certificates never push these out.
+func (l *Ledger) made(k known) bool {
+	issuer := Key(k.Issuer)
+	if issuer == l.cfg.Claim.Device || bytes.HasPrefix(k.Certificate, l.cfg.Claim.Device[:]) {
+		return true
+	}
+	return l.cfg.Authority != nil && issuer == Key(l.cfg.Authority.Public().(ed25519.PublicKey))
+}
+
+// meet remembers the certificates of a good chain, and forgets the oldest that keep does not want kept where there are too many.
+func (k *kept) meet(c Chain, keep func(known) bool) {
+	issuer := c.Authority
+	for _, certificate := range c.Certificates {
+		if b := certificate.marshal(); k.place(b) < 0 {
+			k.Known = append(k.Known, known{Certificate: b, Issuer: bytes.Clone(issuer[:])})
+		}
+		issuer = certificate.Device
+	}
+	for len(k.Known) > MaxKnown {
+		i := slices.IndexFunc(k.Known, func(o known) bool { return !keep(o) })
+		k.Known = slices.Delete(slices.Clone(k.Known), max(i, 0), max(i, 0)+1)
+	}
+}
+
+// acquaintance is a certificate that is known, read.
+type acquaintance struct {
+	Certificate
+	issuer  Key
+	follows uint64
+	whole   bool // the newest list lets all stand that is known above it, and it
+}
+
+// acquaintances reads what is known, and finds out what of it is whole: a certificate is while one of its issuer's is and lets it stand. A device that fell
+// with who had let it in, and was let in anew, has one that is and one that is not. The caller holds mu.
+func (l *Ledger) acquaintances() []acquaintance {
+	all := make([]acquaintance, 0, len(l.kept.Known))
+	of := map[Key][]int{} // by device
+	for _, k := range l.kept.Known {
+		if c, _, err := parseCertificate(k.Certificate); err == nil {
+			of[c.Device] = append(of[c.Device], len(all))
+			all = append(all, acquaintance{Certificate: c, issuer: Key(k.Issuer), follows: k.Follows})
+		}
+	}
+	for range MaxDepth { // each round comes one certificate farther from the authority
+		for i := range all {
+			a := &all[i]
+			issuers := of[a.issuer]
+			a.whole = a.whole || len(issuers) == 0 && !l.list.ends(Claim{Device: a.issuer}, a.Certificate) ||
+				slices.ContainsFunc(issuers, func(i int) bool { return all[i].whole && !l.list.ends(all[i].Claim, a.Certificate) })
+		}
+	}
+	return all
+}
+
+// Member is one device of the network, as this one knows it.
+type Member struct {
+	Certificate
+	Inviter Key // of the device that has let it in; the authority's key for the first
+	Revoked bool
+	Follows uint64 // the sequence of the network's key that it has said it has
+}
+
+// Members lists whom this device has let in or met, itself included, in the order in which it learned of them. Of several certificates of
+// one device for one account the newest counts that was not revoked; a device that was certified for two accounts is listed with both.
+func (l *Ledger) Members() []Member {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var members []Member
+	at := map[Claim]int{}
+	for _, a := range l.acquaintances() {
+		m := Member{Certificate: a.Certificate, Inviter: a.issuer, Revoked: !a.whole || l.list.names(a.Claim), Follows: a.follows}
+		if a.Device == l.cfg.Claim.Device {
+			m.Follows = l.rotation.Sequence
+		}
+		who := Claim{Device: a.Device, Account: a.Account}
+		i, again := at[who]
+		switch {
+		case !again:
+			at[who] = len(members)
+			members = append(members, m)
+		case members[i].Revoked && !m.Revoked, members[i].Revoked == m.Revoked && members[i].Issued <= m.Issued:
+			members[i] = m
+		}
+	}
+	return members
+}
+
+// outcast reports whether a device was thrown out, or fell with somebody, as far as this one knows.
+func (l *Ledger) outcast(device Key) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.list.names(Claim{Device: device}) {
+		return true
+	}
+	met := false
+	for _, a := range l.acquaintances() {
+		if a.Device != device {
+			continue
+		}
+		if a.whole && !l.list.names(a.Claim) {
+			return false
+		}
+		met = true
+	}
+	return met
+}
