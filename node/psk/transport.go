@@ -24,8 +24,8 @@ type Transport struct {
 var _ transport.DialUpdater = (*Transport)(nil)
 
 // Transport makes the transport of a host. libp2p calls it, with what it has made.
-func (r *Ring) Transport(u transport.Upgrader, resources network.ResourceManager) (*Transport, error) {
-	inner, err := road.NewTCP(&upgrader{u, r}, resources)
+func (r *Ring) Transport(self peer.ID, u transport.Upgrader, resources network.ResourceManager) (*Transport, error) {
+	inner, err := road.NewTCP(self, &upgrader{u, r}, resources)
 	if err != nil {
 		return nil, fmt.Errorf("make the transport of a private network: %w", err)
 	}

@@ -165,8 +165,12 @@ func TestNoKeyThere(t *testing.T) {
 func TestWhoIsToListenSpeaksWhereNobodyDoes(t *testing.T) {
 	t.Parallel()
 	ring := NewRing(Key{1})
-	alice, bob := settle(t, ring), settle(t, NewRing(Key{1}))
-	ctx, cancel := context.WithTimeout(network.WithSimultaneousConnect(network.WithForceDirectDial(t.Context(), "punch"), false, "punch"), patience)
+	bob := settle(t, NewRing(Key{1}))
+	alice := settle(t, ring)
+	for alice.ID() < bob.ID() { // the one with the lower id listens
+		alice = settle(t, ring)
+	}
+	ctx, cancel := context.WithTimeout(network.WithSimultaneousConnect(network.WithForceDirectDial(t.Context(), "punch"), true, "punch"), patience)
 	defer cancel()
 	if err := bob.Connect(ctx, peer.AddrInfo{ID: alice.ID(), Addrs: alice.Addrs()}); err != nil {
 		t.Fatal(err)

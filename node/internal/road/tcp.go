@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/transport"
 	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
 	ma "github.com/multiformats/go-multiaddr"
@@ -23,18 +24,59 @@ import (
 // TCP is libp2p's transport over TCP with sockets of ours. It dials from the port that it listens on, which punching holes lives by.
 type TCP struct {
 	*tcp.TcpTransport
+	self     peer.ID
 	upgrader transport.Upgrader
 	doors    *doors
 }
 
-// NewTCP returns a transport that listens nowhere yet.
-func NewTCP(upgrader transport.Upgrader, resources network.ResourceManager) (*TCP, error) {
+var _ transport.DialUpdater = (*TCP)(nil)
+
+// NewTCP returns a transport that listens nowhere yet. libp2p calls it, with what it has made.
+func NewTCP(self peer.ID, upgrader transport.Upgrader, resources network.ResourceManager) (*TCP, error) {
 	d := &doors{open: map[*door]bool{}}
 	t, err := tcp.NewTCPTransport(counting{upgrader}, resources, nil, tcp.WithDialerForAddr(func(ma.Multiaddr) (tcp.ContextDialer, error) { return d, nil }))
 	if err != nil {
 		return nil, fmt.Errorf("make TCP transport: %w", err)
 	}
-	return &TCP{TcpTransport: t, upgrader: upgrader, doors: d}, nil
+	return &TCP{TcpTransport: t, self: self, upgrader: upgrader, doors: d}, nil
+}
+
+// Dial connects to a peer.
+func (t *TCP) Dial(ctx context.Context, addr ma.Multiaddr, p peer.ID) (transport.CapableConn, error) {
+	return t.DialWithUpdates(ctx, addr, p, nil)
+}
+
+// DialWithUpdates is Dial, and says how far it has come.
+func (t *TCP) DialWithUpdates(ctx context.Context, addr ma.Multiaddr, p peer.ID, updates chan<- transport.DialUpdate) (transport.CapableConn, error) {
+	return t.TcpTransport.DialWithUpdates(WithRole(ctx, t.self, p), addr, p, updates)
+}
+
+// WithRole returns the context of a dial in which, where both sides dial at the same moment, the one with the lower id listens. libp2p lets the side that begins
+// an attempt listen, but in the last of three, in which it makes both sides begin to speak, for the sake of libraries before 0.41: there nothing comes
+// of a connection on which they have met, and their routers remember that it has failed.
+func WithRole(ctx context.Context, self, p peer.ID) context.Context {
+	together, _, why := network.GetSimultaneousConnect(ctx)
+	if !together {
+		return ctx
+	}
+	if self > p {
+		return network.WithSimultaneousConnect(ctx, true, why)
+	}
+	return network.WithSimultaneousConnect(listening{ctx, network.WithSimultaneousConnect(context.Background(), true, why)}, false, why)
+}
+
+// listening is a context without the word that this side is to speak, which goes before the one that it is to listen.
+type listening struct {
+	context.Context
+	speaks context.Context // has nothing but that word
+}
+
+// Value implements context.Context.
+func (l listening) Value(key any) any {
+	if l.speaks.Value(key) != nil {
+		return nil
+	}
+	return l.Context.Value(key)
 }
 
 // Listen listens at an address. Others may listen at it, too.
