@@ -64,12 +64,21 @@ func (n *Node) firstSeed(ctx context.Context) error {
 	return race(cancel, attempts...)
 }
 
-// saysNothing reports whether any other error of an attempt tells more: nobody knows where to dial, or another attempt has just failed there.
-func saysNothing(err error) bool {
-	return errors.Is(err, errUnknown) || errors.Is(err, swarm.ErrDialBackoff)
+// tells returns how much an error of an attempt tells: most that somebody has answered and does not admit us, least that nobody knows where to dial, or
+// that another attempt has just failed there.
+func tells(err error) int {
+	switch v := member.Verdict(0); {
+	case errors.As(err, &v):
+		return 3
+	case err == nil || errors.Is(err, errUnknown):
+		return 0
+	case errors.Is(err, swarm.ErrDialBackoff):
+		return 1
+	}
+	return 2
 }
 
-// race runs attempts at the same time. The first that succeeds cancels the others; when none does, the first error that says something
+// race runs attempts at the same time. The first that succeeds cancels the others; when none does, the first of the errors that tell most
 // is returned.
 func race(cancel func(), attempts ...func() error) error {
 	outcomes := make(chan error, len(attempts))
@@ -83,7 +92,7 @@ func race(cancel func(), attempts ...func() error) error {
 		case err == nil:
 			won = true
 			cancel()
-		case failed == nil || saysNothing(failed) && !errors.Is(err, errUnknown):
+		case failed == nil || tells(err) > tells(failed):
 			failed = err
 		}
 	}
@@ -111,11 +120,6 @@ func (n *Node) keepSeed(ctx context.Context, seed peer.AddrInfo) error {
 		since = time.Time{}
 		elsewhere := n.elsewhere.wait()
 		err := n.connect(ctx, seed)
-		if errors.Is(err, member.Revoked) {
-			n.removers.Store(seed.ID, nil)
-		} else if err == nil {
-			n.removers.Delete(seed.ID)
-		}
 		wait := delay.Next()
 		if err != nil && ctx.Err() == nil {
 			n.trouble.note(err, n.cfg.Network.PSK != nil, time.Now().Add(wait))

@@ -89,7 +89,6 @@ type Node struct {
 	elsewhere *pulse                      // this machine has other addresses, or has slept
 	joined    atomic.Bool
 	trouble   *trouble
-	removers  sync.Map      // the seeds that have said last that this device was removed, by id; others may have been removed with it, and not know
 	serving   chan struct{} // closed when Run serves
 
 	closing sync.Once

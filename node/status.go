@@ -107,16 +107,12 @@ func (n *Node) isContact(device peer.ID) bool {
 // tagContact protects the connections to devices that Learn has named.
 const tagContact = "contact"
 
-// Removed reports whether this device is no member any more, as far as it has heard: it, or who invited it, was removed.
-func (n *Node) Removed() bool {
-	said := n.members.Standing() == member.Revoked
-	n.removers.Range(func(any, any) bool { said = true; return false })
-	return said
-}
+// Removed reports whether this device is no member any more, as the authority has said: it, or who invited it, was removed.
+func (n *Node) Removed() bool { return n.members.Standing() == member.Revoked }
 
 // Warning says in one line what is wrong with the connection to the network right now; it is empty when nothing is.
 func (n *Node) Warning() string {
-	if n.members.Standing() == member.Revoked {
+	if n.Removed() {
 		return member.Revoked.Error()
 	}
 	if n.OtherKey() && n.members.Member() {
@@ -143,8 +139,8 @@ func (t *trouble) note(err error, keyed bool, retry time.Time) {
 	if errors.Is(err, swarm.ErrDialBackoff) && t.reason != "" { // somebody else has tried meanwhile: the last reason tells more
 		return
 	}
-	v := member.Verdict(0)
-	t.reason, t.refused = reason(err, keyed), errors.As(err, &v)
+	v, outsider := member.Verdict(0), (*member.Outsider)(nil)
+	t.reason, t.refused = reason(err, keyed), errors.As(err, &v) || errors.As(err, &outsider) || errors.Is(err, member.ErrUnshown)
 }
 
 // String says what went wrong and when the next attempt is.
@@ -206,6 +202,8 @@ func reason(err error, keyed bool) string {
 		return o.Error()
 	}
 	switch {
+	case errors.Is(err, member.ErrUnshown):
+		return member.ErrUnshown.Error()
 	case errors.Is(err, errUnknown), errors.Is(err, swarm.ErrNoAddresses), errors.Is(err, swarm.ErrNoGoodAddresses):
 		return errUnknown.Error()
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, network.ErrReset):

@@ -99,9 +99,9 @@ func (a *App) writeKey(c *cli.Context, k chat.KeyRotation) error {
 	return show.WriteKey(a.Stdout, k, time.Now())
 }
 
-// joinAgain takes an invite where this device is a member, or was. Whoever answers is asked first whether it still is: if not, the invite makes it one again. Then the
-// key in the invite is tried, and the one kept that who admits it with that has from the network's authority. A link by itself changes nothing, whoever
-// has made it.
+// joinAgain takes an invite where this device is a member, or was. Whoever answers is asked first whether it still is: where they show that it is not, by the list of who
+// was removed, the invite makes it one again. Then the key in the invite is tried, and the one kept that who admits it with that has from the network's
+// authority. A link by itself changes nothing, whoever has made it, and neither does the word of a node.
 func (a *App) joinAgain(c *cli.Context, h *home.Home, invite chat.Invite) (err error) {
 	same := bytes.Equal(invite.Network.PSK, h.Network().PSK)
 	if same && a.stands(c, h) {
@@ -119,7 +119,7 @@ func (a *App) joinAgain(c *cli.Context, h *home.Home, invite chat.Invite) (err e
 	case anew:
 		trial = h.WithInvite(invite)
 		err = a.tryJoin(c, trial, keys.Identity)
-	case same:
+	case same && err == nil:
 		return member(h)
 	}
 	if err != nil {

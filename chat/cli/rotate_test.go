@@ -186,6 +186,9 @@ func TestWhoWasRemovedJoinsAgain(t *testing.T) {
 	bob.fails(8, "is a member of home", "net", "join", link) // says a node that runs, and that nobody has told otherwise
 	bob.node.stop()
 	bob.node.wait()
+	w.silence = errors.New("no seed answers: connection refused")
+	bob.wantMistake(bob.run("", "net", "join", link), 4, "connection refused; nothing was changed")
+	w.silence = nil
 	for answer, code := range map[error]int{errors.New("who made the invite is not connected now, and has to be"): 4, refusal("the invite was used already"): 8, outside: 8} {
 		answers(answer, nil)
 		bob.wantMistake(bob.run("", "net", "join", link), code, answer.Error()+"; nothing was changed")

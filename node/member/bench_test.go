@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"parley/node/member"
 	"parley/node/member/membertest"
@@ -44,4 +45,42 @@ func BenchmarkThousandMeet(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/crowd, "µs/meeting")
+}
+
+// BenchmarkCrowdOfOneDevice is what it costs to look at a member where Mallory was thrown out, who had certified a second device of hers 500 times, and with that 500 that
+// she made up.
+func BenchmarkCrowdOfOneDevice(b *testing.B) {
+	const crowd = 500
+	town := membertest.NewTown(b)
+	mayor := town.Ledger(town.NewKey(), town.Authority, nil)
+	second := town.NewKey()
+	mallory, her := town.Member(second), membertest.KeyOf(second) // as it is in the end
+	first := town.NewKey()
+	phone := town.Ledger(first, nil, nil)
+	if err := phone.Take(town.Chain(mayor, membertest.KeyOf(first))); err != nil {
+		b.Fatal(err)
+	}
+	judge := func(chain []byte, device member.Key) {
+		c, err := member.ParseChain(chain)
+		if err != nil || mayor.Judge(c, device) != member.Admitted {
+			b.Fatal("not let in", err)
+		}
+	}
+	for range crowd {
+		chain := town.Chain(phone, her)
+		judge(chain, her)
+		if err := mallory.Take(chain); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for range crowd {
+		device := membertest.KeyOf(town.NewKey())
+		judge(town.Chain(mallory, device), device)
+	}
+	if err := mayor.Revoke([]member.Key{membertest.KeyOf(first), her}, false, time.Now()); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		mayor.Outcast(member.Key{})
+	}
 }

@@ -201,6 +201,12 @@ func (c Chain) Own() Certificate { return c.Certificates[len(c.Certificates)-1] 
 // first reports whether the chain is of the device that made the network.
 func (c Chain) first() bool { return len(c.Certificates) == 1 && c.Own().Invite == InviteID{} }
 
+// answers reports whether the chain is of the one who was asked for it: whoever hands a request on may not let the joiner in by itself.
+func (c Chain) answers(r Request) bool {
+	n := len(c.Certificates)
+	return c.Own().Invite == r.Invite && (n == 1 || c.Certificates[n-2].Device == r.Issuer)
+}
+
 // Judge returns Admitted when the chain makes a device a member of the network, as far as its signatures go, and Unproven otherwise. The list of
 // revocations is another question: List.Judge.
 func (c Chain) Judge(n Network, device Key) Verdict {

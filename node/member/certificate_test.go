@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 )
@@ -126,6 +127,10 @@ func TestWhoFalls(t *testing.T) {
 			List{Sequence: 1, Issued: 1}.with(Entry{Who: alice.Own().Device, Spared: [][hashSize]byte{bob.Own().hash()}}),
 			map[*Chain]Verdict{&alice: Revoked, &bob: Admitted, &carol: Admitted, &late: Revoked, &dave: Admitted},
 		},
+		"Bob is spared with her device, and not with her account": {
+			List{Sequence: 2, Issued: 1}.with(Entry{Who: alice.Own().Device, Spared: [][hashSize]byte{bob.Own().hash()}}).with(Entry{Who: alice.Own().Account}),
+			map[*Chain]Verdict{&alice: Revoked, &bob: Revoked, &carol: Revoked, &dave: Admitted},
+		},
 		"Bob falls by himself": {
 			List{Sequence: 2, Issued: 1}.with(Entry{Who: alice.Own().Device, Spared: [][hashSize]byte{bob.Own().hash()}}).with(Entry{Who: bob.Own().Device}),
 			map[*Chain]Verdict{&alice: Revoked, &bob: Revoked, &carol: Revoked, &dave: Admitted},
@@ -195,6 +200,44 @@ func BenchmarkJudge(b *testing.B) {
 	for b.Loop() {
 		if long.Judge(n, claim(0x80).Device) != Admitted {
 			b.Fatal("not a member")
+		}
+	}
+}
+
+// Carol asks Bob to let her in, whom Alice has let in. Dave hands that on, and answers by himself.
+func TestWhoWasAskedAnswers(t *testing.T) {
+	n := village()
+	by := func(inviter byte) Chain {
+		c := chain(n, 0x10, inviter)
+		c.Certificates = append(c.Certificates, issue(n, key(inviter), Certificate{Claim: claim(0x40), Invite: InviteID{7}}))
+		return c
+	}
+	asked := Request{Issuer: claim(0x30).Device, Invite: InviteID{7}}
+	if !by(0x30).answers(asked) || by(0x50).answers(asked) || chain(n, 0x10, 0x30, 0x40).answers(asked) {
+		t.Error("who was not asked lets her in, or who was does not")
+	}
+	founders := Chain{Authority: by(0x30).Authority, Certificates: []Certificate{issue(n, key(0xaa), Certificate{Claim: claim(0x40), Invite: InviteID{7}})}}
+	if !founders.answers(asked) {
+		t.Error("who made the network signs with the authority's key, and is not known by its device")
+	}
+}
+
+// Whatever a list says of it, the device that made the network has nobody else let it in, and others do where they mean to.
+func TestWhoIsLetInAnew(t *testing.T) {
+	n := village()
+	for _, authority := range []ed25519.PrivateKey{key(0xaa), nil} {
+		l, err := Open(Config{Network: n, Claim: claim(0x10), Device: key(0x10), Authority: authority}, time.Unix(0, 0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.chain = chain(n, 0x10)
+		anew := Invitation{Token: Token{1}, Anew: true}
+		if l.needs(anew) {
+			t.Error("a member is let in")
+		}
+		l.list = List{Sequence: 1}.with(Entry{Who: claim(0x10).Device})
+		if l.needs(anew) != (authority == nil) || l.needs(Invitation{Token: Token{1}}) {
+			t.Errorf("founder %v: is let in: %v, without meaning to: %v", authority != nil, l.needs(anew), l.needs(Invitation{}))
 		}
 	}
 }

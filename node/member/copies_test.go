@@ -5,10 +5,15 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"io"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+
+	"parley/node/internal/frame"
 	"parley/node/member"
 	"parley/node/member/membertest"
 )
@@ -267,4 +272,49 @@ func TestNobodyTakesACertificateOfWhoWasRemoved(t *testing.T) {
 	if err := bob.Take(chain); !errors.Is(err, member.Revoked) || bob.Standing() != member.Admitted {
 		t.Errorf("he takes it: %v, and stands as %d", err, bob.Standing())
 	}
+}
+
+// lies is a node that says to everybody that they were removed, and shows what it has of a list for it.
+func (s *square) lies(ip string, list []byte) host.Host {
+	h := s.host(s.town.NewKey(), ip)
+	h.SetStreamHandler(member.Protocol, func(stream network.Stream) {
+		b := frame.Append(frame.Append(nil, []byte{byte(member.Revoked)}), append([]byte{0}, list...))
+		_, _ = stream.Write(b)
+		_, _ = io.Copy(io.Discard, stream)
+	})
+	return h
+}
+
+// Bob is a member, and means to use an invite of Mallory's, should he have been removed. Her node says that he was, and shows nothing, or a list without him, or one that she has signed
+// herself. He does not believe it, asks her for nothing, and stays who he is.
+func TestNobodyBelievesThatHeWasRemoved(t *testing.T) {
+	onSquare(t, func(t *testing.T, s *square) {
+		bob := s.newcomer("203.0.113.1")
+		defer bob.Close()
+		if err := s.alice.ledger.Revoke([]member.Key{{9}}, false, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		foreign := membertest.NewTown(t)
+		mallory := foreign.Ledger(foreign.NewKey(), foreign.Authority, nil)
+		if err := mallory.Revoke([]member.Key{membertest.KeyOf(bob.key)}, false, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		for i, list := range [][]byte{nil, s.alice.ledger.List(), mallory.List(), {1}} {
+			h := s.lies(fmt.Sprintf("198.51.100.%d", i+1), list)
+			bob.Invite(member.Invitation{Issuer: h.ID(), Token: member.Token{1}, Anew: true})
+			if _, err := s.net.ConnectPeers(bob.ID(), h.ID()); err != nil {
+				t.Fatal(err)
+			}
+			if err := bob.Await(soon(t), h.ID()); !errors.Is(err, member.ErrUnshown) {
+				t.Errorf("lie %d: %v", i, err)
+			}
+			<-time.After(time.Minute)
+		}
+		if bob.ledger.Standing() != member.Admitted {
+			t.Errorf("Bob stands as %d", bob.ledger.Standing())
+		}
+		if err := s.connects(bob, s.alice); err != nil {
+			t.Errorf("Bob and Alice: %v", err)
+		}
+	})
 }

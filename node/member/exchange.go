@@ -134,7 +134,7 @@ func (g *Gate) join(p peer.ID) error {
 	if err != nil {
 		return err
 	}
-	if c, err := ParseChain(chain); err != nil || c.Own().Invite != asked.Invite { // who hands a request on may not let us in by itself
+	if c, err := ParseChain(chain); err != nil || !c.answers(asked) {
 		return errFrame
 	}
 	return g.ledger.Take(chain)
@@ -150,11 +150,7 @@ func (g *Gate) introduce(t talk, p peer.ID) error {
 		return err
 	}
 	if len(b) == 1 {
-		v, err := parseVerdict(b)
-		if err == nil && v == Admitted {
-			err = errFrame
-		}
-		return errors.Join(err, verdictError(v))
+		return g.hearVerdict(t, b)
 	}
 	peers, err := parseHello(b)
 	if err != nil {
@@ -168,7 +164,7 @@ func (g *Gate) introduce(t talk, p peer.ID) error {
 		return err
 	}
 	if err := g.admit(p, peers.chain); err != nil {
-		return errors.Join(outsider(err), t.sayVerdict(err))
+		return errors.Join(outsider(err), g.sayVerdict(t, err, peers))
 	}
 	frames := append([][]byte{{byte(Admitted)}}, g.newsFor(peers).frames()...)
 	if err := t.say(append(frames, marshalStage(g.ledger.Rotation().stage()))...); err != nil {
@@ -199,13 +195,38 @@ func (g *Gate) hearStage(t talk, p peer.ID) error {
 	return nil
 }
 
-// sayVerdict writes the verdict in an error, if there is one.
-func (t talk) sayVerdict(err error) error {
+// sayVerdict writes the verdict in an error, if there is one: Revoked with the list that says so, where the other side has an older one.
+func (g *Gate) sayVerdict(t talk, err error, to hello) error {
 	var v Verdict
-	if errors.As(err, &v) {
-		return t.say([]byte{byte(v)})
+	switch {
+	case !errors.As(err, &v):
+		return nil
+	case v == Revoked:
+		return t.say([]byte{byte(v)}, append([]byte{kindList}, g.ledger.listFor(to)...))
 	}
-	return nil
+	return t.say([]byte{byte(v)})
+}
+
+// hearVerdict returns why a member has not admitted us. That we were removed counts where the authority's list says so: anybody can say it.
+func (g *Gate) hearVerdict(t talk, b []byte) error {
+	v, err := parseVerdict(b)
+	if err == nil && v == Admitted {
+		err = errFrame
+	}
+	if err != nil || v != Revoked {
+		return errors.Join(err, verdictError(v))
+	}
+	list, err := t.newsOf(kindList, MaxList)
+	if err != nil {
+		return err
+	}
+	if _, err := g.ledger.TakeList(list); err != nil {
+		g.log.Warn("cannot take the list that is to say that this device was removed", zap.Error(err))
+	}
+	if g.ledger.Standing() != Revoked {
+		return ErrUnshown
+	}
+	return Revoked
 }
 
 // answer serves a stream of Protocol.
@@ -252,7 +273,7 @@ func (g *Gate) hear(t talk, p peer.ID) error {
 	}
 	if err := g.admit(p, asker.chain); err != nil {
 		defer g.refuse(p, outsider(err))
-		return t.sayVerdict(err)
+		return g.sayVerdict(t, err, asker)
 	}
 	if err := t.say(append([][]byte{ours}, g.newsFor(asker).frames()...)...); err != nil {
 		return err
@@ -260,12 +281,10 @@ func (g *Gate) hear(t talk, p peer.ID) error {
 	if b, err = t.next(1); err != nil {
 		return err
 	}
-	v, err := parseVerdict(b)
-	if err != nil {
+	if v, err := parseVerdict(b); err != nil {
 		return frame.Malformed(err)
-	}
-	if v != Admitted {
-		g.refuse(p, v)
+	} else if v != Admitted {
+		g.refuse(p, g.hearVerdict(t, b))
 		return nil
 	}
 	handed, err := t.news()

@@ -13,3 +13,6 @@ func (g *Gate) Hasty(d time.Duration) { g.away = d }
 
 // Outcast reports whether requests for a device are answered as if it were away for good.
 func (l *Ledger) Outcast(device Key) bool { return l.outcast(device) }
+
+// Invite gives a gate an invitation.
+func (g *Gate) Invite(i Invitation) { g.invitation = i }

@@ -28,13 +28,14 @@ type EvtAdmitted struct{ Peer peer.ID }
 var (
 	ErrGone    = errors.New("the connection ended before it was admitted")
 	ErrForeign = errors.New("it belongs to another network")
+	ErrUnshown = errors.New("the node there says that this device was removed, and cannot show it")
 )
 
 // Invitation is what a joiner has: the token in its link, and the device that has made it.
 type Invitation struct {
 	Issuer peer.ID
 	Token  Token
-	Anew   bool // it counts also where there is a certificate from another one, which is worthless
+	Anew   bool // it counts also where there is a certificate, once the list of revocations ends that
 }
 
 // Gate is a host whose peers are members. Everything that the host serves stands behind it, whoever has registered it, but for identify
@@ -247,7 +248,7 @@ func (g *Gate) Settled(p peer.ID) bool {
 	return s != nil && s.settled() && len(g.Network().ConnsToPeer(p)) > 0
 }
 
-// Await returns nil once a connected peer and we have admitted each other, and otherwise why not: a Verdict that we were told, an *Outsider, ErrForeign, or ErrGone.
+// Await returns nil once a connected peer and we have admitted each other, and otherwise why not: a Verdict that we were told, an *Outsider, ErrUnshown, ErrForeign, or ErrGone.
 func (g *Gate) Await(ctx context.Context, p peer.ID) error {
 	var last *standing
 	for {

@@ -59,17 +59,17 @@ func (g *Gate) handRequest(c network.Conn, r Request) (chain []byte, err error) 
 	if err != nil {
 		return nil, err
 	}
-	switch {
-	case !g.ledger.Member():
+	if !g.ledger.Member() {
 		return nil, NoMember
-	case g.ledger.outcast(r.Issuer): // the joiner would wait for ever
-		return nil, MayNotInvite
 	}
 	done, ok := g.requests.begin(c, r.Issuer)
 	if !ok {
 		return nil, Busy
 	}
 	defer done()
+	if g.ledger.outcast(r.Issuer) { // the joiner would wait for ever
+		return nil, MayNotInvite
+	}
 	ctx, cancel := context.WithTimeout(g.ctx, g.away)
 	defer cancel()
 	if g.Settled(issuer) {

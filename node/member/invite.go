@@ -206,8 +206,8 @@ func (l *Ledger) Redeem(r Request, now time.Time) (chain []byte, err error) {
 		return nil, Unproven
 	}
 	i := l.kept.Invites[at]
-	if chain := i.usedBy(claim); chain != nil {
-		return chain, nil
+	if c, ok := i.usedBy(claim); ok && l.list.Judge(c) == Admitted {
+		return c.Marshal(), nil
 	}
 	if v := l.mayInvite(); v != Admitted {
 		return nil, MayNotInvite
@@ -226,14 +226,14 @@ func (l *Ledger) Redeem(r Request, now time.Time) (chain []byte, err error) {
 	return c.Marshal(), err
 }
 
-// usedBy returns the chain that a device got for the invite, or nil.
-func (i invite) usedBy(claim Claim) []byte {
+// usedBy returns the chain that a device got for the invite last.
+func (i invite) usedBy(claim Claim) (last Chain, ok bool) {
 	for _, u := range i.Used {
 		if c, err := ParseChain(u.Chain); err == nil && c.Own().Claim == claim {
-			return u.Chain
+			last, ok = c, true
 		}
 	}
-	return nil
+	return last, ok
 }
 
 // issue makes the chain of a device that is let in; the caller holds mu, and knows that this device may.

@@ -63,22 +63,52 @@ type acquaintance struct {
 // with who had let it in, and was let in anew, has one that is and one that is not. The caller holds mu.
 func (l *Ledger) acquaintances() []acquaintance {
 	all := make([]acquaintance, 0, len(l.kept.Known))
-	of := map[Key][]int{} // by device
+	met := map[Key]bool{} // devices of which a certificate is known
 	for _, k := range l.kept.Known {
 		if c, _, err := parseCertificate(k.Certificate); err == nil {
-			of[c.Device] = append(of[c.Device], len(all))
+			met[c.Device] = true
 			all = append(all, acquaintance{Certificate: c, issuer: Key(k.Issuer), follows: k.Follows})
 		}
 	}
 	for range MaxDepth { // each round comes one certificate farther from the authority
+		said := l.issuers(all)
 		for i := range all {
-			a := &all[i]
-			issuers := of[a.issuer]
-			a.whole = a.whole || len(issuers) == 0 && !l.list.ends(Claim{Device: a.issuer}, a.Certificate) ||
-				slices.ContainsFunc(issuers, func(i int) bool { return all[i].whole && !l.list.ends(all[i].Claim, a.Certificate) })
+			if a := &all[i]; !a.whole {
+				by, known := said[a.issuer]
+				a.whole = known && by.lets(l.list, a.Certificate) || !met[a.issuer] && !l.list.ends(Claim{Device: a.issuer}, a.Certificate)
+			}
 		}
 	}
 	return all
+}
+
+// issuer is a device, as far as what it signs may stand by certificates of its own that are whole.
+type issuer struct {
+	free  bool    // one of them is of nobody who was removed
+	named []Claim // those of who was; the list has an entry for each, so they are few
+}
+
+// issuers returns them; the caller holds mu.
+func (l *Ledger) issuers(all []acquaintance) map[Key]issuer {
+	said := map[Key]issuer{}
+	for _, a := range all {
+		by := said[a.Device]
+		switch {
+		case !a.whole || by.free:
+			continue
+		case !l.list.names(a.Claim):
+			by = issuer{free: true}
+		case !slices.ContainsFunc(by.named, func(c Claim) bool { return c.Account == a.Account }):
+			by.named = append(by.named, a.Claim)
+		}
+		said[a.Device] = by
+	}
+	return said
+}
+
+// lets reports whether a certificate that the device has signed stands.
+func (by issuer) lets(list List, c Certificate) bool {
+	return by.free || slices.ContainsFunc(by.named, func(signer Claim) bool { return !list.ends(signer, c) })
 }
 
 // Member is one device of the network, as this one knows it.

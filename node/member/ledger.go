@@ -155,7 +155,7 @@ func (l *Ledger) Member() bool {
 func (l *Ledger) needs(i Invitation) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return !l.member() || i.Anew && l.chain.Own().Invite != i.Token.id(l.cfg.Network)
+	return !l.member() || i.Anew && l.cfg.Authority == nil && l.list.Judge(l.chain) != Admitted
 }
 
 // Standing is what others will say to us: Admitted, Revoked where the list names us, NoMember before there is a certificate.

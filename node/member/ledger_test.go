@@ -157,12 +157,15 @@ func TestLedgerOutlivesTheProcess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if chain, err := town.Ledger(key, town.Authority, vault).Redeem(town.Request(token, bob), now); err != nil || string(chain) != string(first) {
+		t.Errorf("Bob gets another certificate: %v", err)
+	}
 	if err := alice.Revoke([]member.Key{bob.Device}, false, now); err != nil {
 		t.Fatal(err)
 	}
 	again := town.Ledger(key, town.Authority, vault)
-	if chain, err := again.Redeem(town.Request(token, bob), now); err != nil || string(chain) != string(first) {
-		t.Errorf("Bob gets another certificate: %v", err)
+	if _, err := again.Redeem(town.Request(token, bob), now); !errors.Is(err, member.Revoked) {
+		t.Errorf("Bob, who was removed, gets %v", err)
 	}
 	if _, err := again.Redeem(town.Request(token, carol), now); !errors.Is(err, member.UsedInvite) {
 		t.Errorf("Carol gets %v", err)

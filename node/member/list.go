@@ -131,13 +131,13 @@ func (l List) names(c Claim) bool {
 
 // ends reports whether the list takes away what a device has signed, one certificate of it in particular.
 func (l List) ends(by Claim, signed Certificate) bool {
-	if !l.names(by) {
+	device, removed := l.entry(by.Device)
+	account, person := l.entry(by.Account)
+	if !removed && !person {
 		return false
 	}
-	device, _ := l.entry(by.Device)
-	account, _ := l.entry(by.Account)
 	h := signed.hash()
-	return !device.spares(h) && !account.spares(h)
+	return removed && !device.spares(h) || person && !account.spares(h)
 }
 
 func (l List) entry(who Key) (Entry, bool) {

@@ -128,7 +128,8 @@ func (l *Ledger) TakeList(list []byte) (changed bool, err error) {
 // unite makes one list of ours and another one that we have signed, with another memory; the caller holds mu.
 func (l *Ledger) unite(other List) (List, error) {
 	both := l.list.united(other)
-	both.Sequence, both.Issued = max(l.list.Sequence, other.Sequence)+1, max(l.list.Issued, other.Issued)
+	now := time.Now()
+	both.Sequence, both.Issued = successor(max(l.list.Sequence, other.Sequence), now), uint64(now.Unix())
 	both = both.sign(l.cfg.Network, l.cfg.Authority)
 	if len(both.Marshal()) > MaxList {
 		return List{}, errListsFull
