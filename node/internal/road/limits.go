@@ -17,6 +17,9 @@ const (
 	// DialsTogether is how often an address is dialled so: for a third of a second at least, in which two that were told to begin at the same moment
 	// meet, also on a busy machine. Whoever has us dial somebody else gets 9 KB of packets out of it.
 	DialsTogether = 150
+	// RestTogether is the pause of the side that begins, after an attempt that has failed: the other side's dials, which began as long as a packet takes
+	// later or before, are over by then. A next attempt that meets them makes none of its own.
+	RestTogether = 50 * time.Millisecond
 	// RepeatMost is the longest wait before TCP sends again what was not acknowledged, where the system can bound it: the least that Linux takes, whose
 	// own bound is two minutes. A connection on which nothing gets through sends one packet a second then, so that a road that is full stays
 	// full of others' packets; the window shrinks as before. (BBR, another answer to losses, was no better with this and worse without, and takes

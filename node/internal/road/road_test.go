@@ -307,13 +307,13 @@ func TestDatagramsAreSmall(t *testing.T) {
 func TestOneOfTwoSpeaks(t *testing.T) {
 	for _, told := range []bool{true, false} {
 		ctx := network.WithSimultaneousConnect(t.Context(), told, "punch")
-		_, alice, _ := network.GetSimultaneousConnect(WithRole(ctx, "alice", "bob"))
-		together, bob, why := network.GetSimultaneousConnect(WithRole(ctx, "bob", "alice"))
+		_, alice, _ := network.GetSimultaneousConnect(withRole(ctx, "alice", "bob"))
+		together, bob, why := network.GetSimultaneousConnect(withRole(ctx, "bob", "alice"))
 		if alice == bob || alice || !together || why != "punch" {
 			t.Errorf("both told %v: Alice speaks: %v, and Bob: %v, %q", told, alice, bob, why)
 		}
 	}
-	if together, _, _ := network.GetSimultaneousConnect(WithRole(t.Context(), "alice", "bob")); together {
+	if together, _, _ := network.GetSimultaneousConnect(withRole(t.Context(), "alice", "bob")); together {
 		t.Error("a dial is taken for one of two")
 	}
 }

@@ -48,13 +48,22 @@ func (t *TCP) Dial(ctx context.Context, addr ma.Multiaddr, p peer.ID) (transport
 
 // DialWithUpdates is Dial, and says how far it has come.
 func (t *TCP) DialWithUpdates(ctx context.Context, addr ma.Multiaddr, p peer.ID, updates chan<- transport.DialUpdate) (transport.CapableConn, error) {
-	return t.TcpTransport.DialWithUpdates(WithRole(ctx, t.self, p), addr, p, updates)
+	c, err := t.TcpTransport.DialWithUpdates(withRole(ctx, t.self, p), addr, p, updates)
+	if together, answers, _ := network.GetSimultaneousConnect(ctx); err != nil && together && !answers {
+		rest := time.NewTimer(RestTogether)
+		defer rest.Stop()
+		select {
+		case <-rest.C:
+		case <-ctx.Done():
+		}
+	}
+	return c, err
 }
 
-// WithRole returns the context of a dial in which, where both sides dial at the same moment, the one with the lower id listens. libp2p lets the side that begins
+// withRole returns the context of a dial in which, where both sides dial at the same moment, the one with the lower id listens. libp2p lets the side that begins
 // an attempt listen, but in the last of three, in which it makes both sides begin to speak, for the sake of libraries before 0.41: there nothing comes
 // of a connection on which they have met, and their routers remember that it has failed.
-func WithRole(ctx context.Context, self, p peer.ID) context.Context {
+func withRole(ctx context.Context, self, p peer.ID) context.Context {
 	together, _, why := network.GetSimultaneousConnect(ctx)
 	if !together {
 		return ctx
