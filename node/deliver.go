@@ -33,7 +33,7 @@ const routeMailbox = "mailbox" // besides those of package reach
 
 // Deliver hands envelopes to a device in their order: over the connection that there is, or over a new one to the addresses that
 // are remembered or found in the DHT. Where the device has mailboxes they get the envelopes when it is known to be away, cannot be reached,
-// or has acknowledged nothing within DepositAfter and was silent for SilentFor. It returns one Handed for each envelope that the device has taken, or that at least one
+// or has acknowledged nothing within DepositAfter and was silent for SilentFor, or nothing more within DepositAtLast. It returns one Handed for each envelope that the device has taken, or that at least one
 // of the mailboxes has stored, always a prefix, and an error in one line when that is not all. Before Run serves it waits.
 func (n *Node) Deliver(ctx context.Context, device peer.ID, mailboxes []Mailbox, envelopes []Outgoing) ([]Handed, error) {
 	select {
@@ -58,7 +58,7 @@ func (n *Node) unreachable(err error) error {
 	return &failure{text: "the device is not reachable: " + reason(err, false), cause: err}
 }
 
-// hand hands envelopes to a device that is connected; acked is called when it has acknowledged the first of them. Where that takes long, the
+// hand hands envelopes to a device that is connected; acked is called for each of them that it has acknowledged. Where that takes long, the
 // connection may be dead.
 func (n *Node) hand(ctx context.Context, device peer.ID, envelopes []Outgoing, acked func()) ([]Handed, error) {
 	watched, end := context.WithCancel(ctx)

@@ -5,13 +5,14 @@ import (
 	"errors"
 	"maps"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
 // deliverOrDeposit hands envelopes to a device that has mailboxes: to the device itself, or to them when it is known to be away, cannot be
-// reached, or has acknowledged nothing for a while. A device that is connected and not silent is only slow: what goes to its mailboxes as well,
+// reached, or has acknowledged nothing for a while, or nothing more: then they get what is left. A device that is connected and not silent is only slow: what goes to its mailboxes as well,
 // and comes to it from there, would make it slower.
 func (n *Node) deliverOrDeposit(ctx context.Context, device peer.ID, mailboxes []Mailbox, envelopes []Outgoing) ([]Handed, error) {
 	if away := n.absent.reason(device, time.Now()); away != nil && !n.connected(device) {
@@ -25,9 +26,10 @@ func (n *Node) deliverOrDeposit(ctx context.Context, device peer.ID, mailboxes [
 	for waiting := true; waiting; {
 		waiting = false
 		select {
-		case <-t.acked: // it takes them
-			<-t.done
-			return t.handed, t.err
+		case <-t.acked: // it takes them, and has as long for the next
+			last = time.Now().Add(DepositAtLast)
+			late.Reset(DepositAtLast)
+			waiting = true
 		case <-t.done:
 			if t.err == nil || len(t.handed) > 0 || ctx.Err() != nil {
 				return t.handed, t.err
@@ -41,7 +43,12 @@ func (n *Node) deliverOrDeposit(ctx context.Context, device peer.ID, mailboxes [
 			}
 		}
 	}
-	handed, err := n.deposit(ctx, device, mailboxes, envelopes)
+	before := int(t.count.Load())
+	if before == len(envelopes) { // it has just taken the last
+		<-t.done
+		return t.handed, t.err
+	}
+	stored, err := n.deposit(ctx, device, mailboxes, envelopes[before:])
 	if err != nil { // the device is what is left
 		select {
 		case <-t.done:
@@ -50,11 +57,10 @@ func (n *Node) deliverOrDeposit(ctx context.Context, device peer.ID, mailboxes [
 	}
 	t.leave()
 	taken, why := t.outcome()
-	if len(taken) > 0 && len(taken) >= len(handed) {
+	if len(taken) > 0 && len(taken) >= before+len(stored) {
 		return taken, why
 	}
-	copy(handed, taken)
-	return handed, neither(why, err)
+	return append(taken, stored[len(taken)-before:]...), neither(why, err)
 }
 
 // neither says in one line why not the device, and why not its mailboxes.
@@ -73,7 +79,8 @@ var errLate = errors.New("the device has not answered yet")
 type try struct {
 	ctx   context.Context // of the handing over
 	leave context.CancelFunc
-	acked chan struct{} // closed with the first acknowledgement
+	acked chan struct{} // there is something in it when there were more acknowledgements
+	count atomic.Int64  // of the envelopes that were acknowledged
 	sends chan struct{} // closed before the handing over begins
 	done  chan struct{} // closed at the end
 
@@ -83,7 +90,7 @@ type try struct {
 
 // begin makes the attempt.
 func (n *Node) begin(ctx context.Context, device peer.ID, envelopes []Outgoing) *try {
-	t := &try{acked: make(chan struct{}), sends: make(chan struct{}), done: make(chan struct{})}
+	t := &try{acked: make(chan struct{}, 1), sends: make(chan struct{}), done: make(chan struct{})}
 	dialling := context.WithoutCancel(ctx)
 	t.ctx, t.leave = context.WithCancel(ctx)
 	n.attempts.begin(func() {
@@ -95,7 +102,13 @@ func (n *Node) begin(ctx context.Context, device peer.ID, envelopes []Outgoing) 
 			t.err = t.ctx.Err()
 			return
 		}
-		t.handed, t.err = n.hand(t.ctx, device, envelopes, sync.OnceFunc(func() { close(t.acked) }))
+		t.handed, t.err = n.hand(t.ctx, device, envelopes, func() {
+			t.count.Add(1)
+			select {
+			case t.acked <- struct{}{}:
+			default:
+			}
+		})
 	})
 	return t
 }

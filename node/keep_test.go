@@ -192,6 +192,41 @@ func TestConnectedAndSilent(t *testing.T) {
 	p.gets(letters(1))
 }
 
+// TestTheRestIsDeposited hands Bob letters of which he takes some, and then no more. What is left goes to his mailbox, and nothing else.
+func TestTheRestIsDeposited(t *testing.T) {
+	t.Parallel()
+	p := newPost(t, 1)
+	release := make(chan struct{})
+	defer close(release)
+	var came atomic.Int32
+	p.bob.Stop()
+	p.bob.Inbox.Before = func(context.Context, peer.ID, [][]byte) error {
+		if came.Add(1) > 1 {
+			<-release
+			return errors.New("never mind")
+		}
+		return nil
+	}
+	p.bob.Start()
+	p.keeps()
+	all := letters(500)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*node.DepositAtLast)
+	defer cancel()
+	handed, err := p.alice.Deliver(ctx, p.bob.ID(), p.mailboxes(), nodetest.Letters(all...))
+	if err != nil || len(handed) != len(all) {
+		t.Fatalf("%d letters were handed over, %v", len(handed), err)
+	}
+	taken := slices.IndexFunc(handed, func(h node.Handed) bool { return h.Route == "mailbox" })
+	if taken < 1 || slices.ContainsFunc(handed[:taken], func(h node.Handed) bool { return !h.Acked || len(h.Holders) > 0 }) {
+		t.Fatalf("he has taken %d, as %+v", taken, handed[:max(taken, 0)])
+	}
+	p.stored(handed[taken:], len(all)-taken, 0)
+	p.gets(all)
+	if n := p.bob.Inbox.Repeats(); n > 0 {
+		t.Errorf("%d letters came again", n)
+	}
+}
+
 // TestSlowIsNotAway leaves mailboxes alone while Bob, who has acknowledged a letter a moment ago, takes his time with the next one.
 func TestSlowIsNotAway(t *testing.T) {
 	p := newPost(t, 1)

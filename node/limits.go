@@ -19,7 +19,8 @@ const (
 	// SilentFor is how long a device that is connected has to be silent before it is given up so: on a line that loses three of ten packets each
 	// way, one word of ten takes longer than DepositAfter, and few longer than this.
 	SilentFor = 10 * time.Second
-	// DepositAtLast ends that in any case, in time for a deposit before the messenger gives the attempt up: a device may talk and not listen.
+	// DepositAtLast ends that in any case, and is how long a device that has acknowledged something may take for the next: a device may talk and not
+	// listen, and a connection on a bad line can be stuck for a minute. Two of the longest texts at once take as long on a line of 40 kbit/s.
 	DepositAtLast = 30 * time.Second
 	// AwayFor is how long a device that could not be reached is taken to be away, unless it connects: its mailboxes get everything at
 	// once.

@@ -108,7 +108,7 @@ func (o *outgoing) flush(buf []byte, envelopes []Outgoing) error {
 	return nil
 }
 
-// read says of the next n envelopes whether the device has accepted them, or of those before an error; acked is called with the first.
+// read says of the next n envelopes whether the device has accepted them, or of those before an error; acked is called for each.
 func (o *outgoing) read(n int, acked func()) ([]bool, error) {
 	accepted := make([]bool, 0, n)
 	for len(accepted) < n {
@@ -117,9 +117,7 @@ func (o *outgoing) read(n int, acked func()) ([]bool, error) {
 				return accepted, fmt.Errorf("read acknowledgement: %w", err)
 			}
 		}
-		if len(accepted) == 0 {
-			acked()
-		}
+		acked()
 		accepted, o.accepted = append(accepted, o.accepted[0]), o.accepted[1:]
 	}
 	return accepted, nil

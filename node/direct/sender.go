@@ -70,8 +70,8 @@ func (s *Sender) Deliver(ctx context.Context, device peer.ID, envelopes []Outgoi
 	return s.DeliverWatched(ctx, device, envelopes, func() {})
 }
 
-// DeliverWatched is Deliver for who has other ways to the device: acked is called when the device has acknowledged the first envelope, and
-// perhaps again with later ones. It must not wait for anything.
+// DeliverWatched is Deliver for who has other ways to the device: acked is called for each envelope that the device has acknowledged. It must not wait
+// for anything.
 func (s *Sender) DeliverWatched(ctx context.Context, device peer.ID, envelopes []Outgoing, acked func()) (accepted []bool, err error) {
 	for i, e := range envelopes {
 		if len(e.Packet) == 0 || len(e.Packet) > MaxEnvelope {
