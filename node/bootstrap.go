@@ -31,9 +31,13 @@ func Join(ctx context.Context, cfg Config) error {
 	if len(n.seeds) == 0 {
 		return errors.New("the network has no seeds")
 	}
-	err = n.firstSeed(ctx)
-	if err == nil {
+	if err = n.firstSeed(ctx); err == nil {
 		n.takeLeave(ctx)
+	}
+	if err == nil && n.Removed() { // whoever has admitted us had an older list
+		err = member.Revoked
+	}
+	if err == nil {
 		return nil
 	}
 	if v := member.Verdict(0); errors.As(err, &v) {
@@ -64,10 +68,12 @@ func (n *Node) firstSeed(ctx context.Context) error {
 	return race(cancel, attempts...)
 }
 
-// tells returns how much an error of an attempt tells: most that somebody has answered and does not admit us, least that nobody knows where to dial, or
+// tells returns how much an error of an attempt tells: most that this device was removed, then that somebody has answered and does not admit us, least that nobody knows where to dial, or
 // that another attempt has just failed there.
 func tells(err error) int {
 	switch v := member.Verdict(0); {
+	case errors.Is(err, member.Revoked):
+		return 4
 	case errors.As(err, &v):
 		return 3
 	case err == nil || errors.Is(err, errUnknown):

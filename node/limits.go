@@ -20,8 +20,8 @@ const (
 	// way, one word of ten takes longer than DepositAfter, and few longer than this.
 	SilentFor = 10 * time.Second
 	// DepositAtLast ends that in any case, and is how long a device that has acknowledged something may take for the next: a device may talk and not
-	// listen, and a connection on a bad line can be stuck for a minute. Two of the longest texts at once take as long on a line of 40 kbit/s.
-	DepositAtLast = 30 * time.Second
+	// listen, and a connection on a bad line can be stuck for a minute. The longest text takes not quite as long on a line of 40 kbit/s.
+	DepositAtLast = 15 * time.Second
 	// AwayFor is how long a device that could not be reached is taken to be away, unless it connects: its mailboxes get everything at
 	// once.
 	AwayFor = 30 * time.Second

@@ -313,6 +313,21 @@ func TestNobodyBelievesThatHeWasRemoved(t *testing.T) {
 		if bob.ledger.Standing() != member.Admitted {
 			t.Errorf("Bob stands as %d", bob.ledger.Standing())
 		}
+		eve := s.newcomer("203.0.113.2")
+		defer eve.Close()
+		if err := s.connects(eve, bob); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.alice.ledger.Revoke([]member.Key{membertest.KeyOf(eve.key)}, false, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.net.ConnectPeers(bob.ID(), s.lies("198.51.100.9", s.alice.ledger.List()).ID()); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if bob.Admits(eve.ID()) {
+			t.Error("Bob has a list that names Eve, and serves her")
+		}
 		if err := s.connects(bob, s.alice); err != nil {
 			t.Errorf("Bob and Alice: %v", err)
 		}

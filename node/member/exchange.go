@@ -114,7 +114,7 @@ func (g *Gate) greet(p peer.ID) {
 		err = outside // as expected: what comes of the invite says more
 	}
 	var v Verdict
-	if err != nil && (errors.As(err, &v) || !g.Settled(p)) { // a newer list that is not handed on now goes with the next connection
+	if err != nil && (errors.As(err, &v) || errors.Is(err, ErrUnshown) || !g.Settled(p)) { // a newer list that is not handed on now goes with the next connection
 		g.refuse(p, err)
 	}
 }
@@ -220,13 +220,17 @@ func (g *Gate) hearVerdict(t talk, b []byte) error {
 	if err != nil {
 		return err
 	}
-	if _, err := g.ledger.TakeList(list); err != nil {
-		g.log.Warn("cannot take the list that is to say that this device was removed", zap.Error(err))
+	changed, err := g.takeList(list)
+	switch {
+	case err != nil:
+		return errors.Join(ErrUnshown, err)
+	case g.ledger.Standing() == Revoked: // and nobody hears us any more
+		_ = g.sweep()
+		return Revoked
+	case changed: // it is about others
+		g.Spread("")
 	}
-	if g.ledger.Standing() != Revoked {
-		return ErrUnshown
-	}
-	return Revoked
+	return ErrUnshown
 }
 
 // answer serves a stream of Protocol.
@@ -358,16 +362,25 @@ func (g *Gate) admit(p peer.ID, c Chain) error {
 	return nil
 }
 
-// take keeps what a peer has handed on, where it is newer than ours: it ends the connections that a list is about, and hands on what is new.
-func (g *Gate) take(n news, from peer.ID) error {
-	listed, err := g.ledger.TakeList(n.list)
+// takeList keeps a list, where it is newer than ours, and reports whether ours has changed.
+func (g *Gate) takeList(list []byte) (changed bool, err error) {
+	changed, err = g.ledger.TakeList(list)
 	switch {
 	case errors.Is(err, errListsFull):
 		g.log.Error("the list of who was removed is not made whole", zap.Error(err)) // and with who has handed it on nothing is wrong
-	case err != nil && !listed:
-		return err
+	case err != nil && !changed:
+		return false, err
 	case err != nil:
 		g.log.Warn("cannot write down who was removed from the network", zap.Error(err))
+	}
+	return changed, nil
+}
+
+// take keeps what a peer has handed on, where it is newer than ours: it ends the connections that a list is about, and hands on what is new.
+func (g *Gate) take(n news, from peer.ID) error {
+	listed, err := g.takeList(n.list)
+	if err != nil {
+		return err
 	}
 	if listed && !bytes.Equal(g.ledger.List(), n.list) { // we have made one of both
 		from = ""
@@ -388,23 +401,30 @@ func (g *Gate) take(n news, from peer.ID) error {
 // Spread acts on what is new: it closes the connections to those who are no members any more, and hands it on to all others but one.
 // It returns at once.
 func (g *Gate) Spread(but peer.ID) {
-	var rest []peer.ID
-	for p, c := range g.chains() {
-		if v := g.ledger.Stands(c); v != Admitted {
-			g.turnAway(p, v)
-			g.refuse(p, outsider(v))
-		} else if p != but {
-			rest = append(rest, p)
-		}
-	}
+	rest := g.sweep()
 	g.begin(func() {
 		var handing errgroup.Group
 		handing.SetLimit(Spreaders)
 		for _, p := range rest {
-			handing.Go(func() error { g.handOn(p); return nil })
+			if p != but {
+				handing.Go(func() error { g.handOn(p); return nil })
+			}
 		}
 		_ = handing.Wait() // handOn returns nothing
 	})
+}
+
+// sweep closes the connections to those who are no members any more, and returns the others.
+func (g *Gate) sweep() (rest []peer.ID) {
+	for p, c := range g.chains() {
+		if v := g.ledger.Stands(c); v != Admitted {
+			g.turnAway(p, v)
+			g.refuse(p, outsider(v))
+		} else {
+			rest = append(rest, p)
+		}
+	}
+	return rest
 }
 
 // handOn greets a member, and again after a while as long as it is connected and has not the key that we have: who misses that is shut out.

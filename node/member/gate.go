@@ -403,5 +403,9 @@ func (g *Gate) refuse(p peer.ID, why error) {
 		hangUp()
 		return
 	}
-	time.AfterFunc(Farewell, hangUp)
+	farewell := Farewell
+	if o := (*Outsider)(nil); errors.As(why, &o) && o.Verdict == Revoked {
+		farewell = Probation // the list goes with that
+	}
+	time.AfterFunc(farewell, hangUp)
 }

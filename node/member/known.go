@@ -85,7 +85,7 @@ func (l *Ledger) acquaintances() []acquaintance {
 // issuer is a device, as far as what it signs may stand by certificates of its own that are whole.
 type issuer struct {
 	free  bool    // one of them is of nobody who was removed
-	named []Claim // those of who was; the list has an entry for each, so they are few
+	named []Claim // those of who was; the list has an entry for each account in them
 }
 
 // issuers returns them; the caller holds mu.
@@ -98,8 +98,14 @@ func (l *Ledger) issuers(all []acquaintance) map[Key]issuer {
 			continue
 		case !l.list.names(a.Claim):
 			by = issuer{free: true}
-		case !slices.ContainsFunc(by.named, func(c Claim) bool { return c.Account == a.Account }):
-			by.named = append(by.named, a.Claim)
+		default:
+			signer := Claim{Device: a.Device}
+			if _, person := l.list.entry(a.Account); person {
+				signer.Account = a.Account
+			}
+			if !slices.Contains(by.named, signer) {
+				by.named = append(by.named, signer)
+			}
 		}
 		said[a.Device] = by
 	}

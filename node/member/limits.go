@@ -27,7 +27,7 @@ const (
 	Probation = 10 * time.Second
 	// Unspoken is how long a stream lasts whose handler sets no deadline of its own: longer than any first word takes.
 	Unspoken = time.Minute
-	// Farewell is how long a refused connection stays, so that the other side can read why.
+	// Farewell is how long a refused connection stays, so that the other side can read why; it is Probation where that comes with a list.
 	Farewell = time.Second
 	// GreetingsPerSecond and GreetingBurst limit the exchanges that one peer begins: one for each connection, one for each newer list.
 	GreetingsPerSecond = 1

@@ -19,17 +19,18 @@ import (
 type Transport struct {
 	*road.TCP
 	ring *Ring
+	self peer.ID
 }
 
 var _ transport.DialUpdater = (*Transport)(nil)
 
 // Transport makes the transport of a host. libp2p calls it, with what it has made.
 func (r *Ring) Transport(self peer.ID, u transport.Upgrader, resources network.ResourceManager) (*Transport, error) {
-	inner, err := road.NewTCP(self, &upgrader{u, r}, resources)
+	inner, err := road.NewTCP(&upgrader{u, r}, resources)
 	if err != nil {
 		return nil, fmt.Errorf("make the transport of a private network: %w", err)
 	}
-	return &Transport{inner, r}, nil
+	return &Transport{inner, r, self}, nil
 }
 
 // Dial connects to a peer with the key that it has. The error is ErrHungUp where it ends the connection without a word, and ErrOtherKey where it
@@ -41,7 +42,9 @@ func (t *Transport) Dial(ctx context.Context, addr ma.Multiaddr, p peer.ID) (tra
 // DialWithUpdates is Dial, and says how far it has come.
 func (t *Transport) DialWithUpdates(ctx context.Context, addr ma.Multiaddr, p peer.ID, updates chan<- transport.DialUpdate) (transport.CapableConn, error) {
 	return t.ring.dial(ctx, p, func(ctx context.Context) (transport.CapableConn, error) {
-		return t.TCP.DialWithUpdates(ctx, addr, p, updates)
+		c, err := t.TcpTransport.DialWithUpdates(withRole(ctx, t.self, p), addr, p, updates)
+		road.Rest(ctx, err)
+		return c, err
 	})
 }
 

@@ -316,3 +316,18 @@ func TestARingTurnsUnderLoad(t *testing.T) {
 		t.Errorf("%d were counted", ring.Wrong())
 	}
 }
+
+// Alice and Bob dial each other at the same moment, and libp2p has told both to speak, or both to listen. One of them does each.
+func TestOneOfTwoSpeaks(t *testing.T) {
+	for _, told := range []bool{true, false} {
+		ctx := network.WithSimultaneousConnect(t.Context(), told, "punch")
+		_, alice, _ := network.GetSimultaneousConnect(withRole(ctx, "alice", "bob"))
+		together, bob, why := network.GetSimultaneousConnect(withRole(ctx, "bob", "alice"))
+		if alice == bob || alice || !together || why != "punch" {
+			t.Errorf("both told %v: Alice speaks: %v, and Bob: %v, %q", told, alice, bob, why)
+		}
+	}
+	if together, _, _ := network.GetSimultaneousConnect(withRole(t.Context(), "alice", "bob")); together {
+		t.Error("a dial is taken for one of two")
+	}
+}

@@ -94,7 +94,7 @@ func TestAClosedDoorIsNoWayOut(t *testing.T) {
 // openDoors listens at one address of loopback.
 func openDoors(t *testing.T) *doors {
 	t.Helper()
-	tr, err := NewTCP("", nil, nil)
+	tr, err := NewTCP(nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -300,20 +300,5 @@ func TestDatagramsAreSmall(t *testing.T) {
 		if err := write(w.bytes, w.each); !errors.Is(err, w.want) {
 			t.Errorf("%d bytes, %d each: %v", w.bytes, w.each, err)
 		}
-	}
-}
-
-// Alice and Bob dial each other at the same moment, and libp2p has told both to speak, or both to listen. One of them does each.
-func TestOneOfTwoSpeaks(t *testing.T) {
-	for _, told := range []bool{true, false} {
-		ctx := network.WithSimultaneousConnect(t.Context(), told, "punch")
-		_, alice, _ := network.GetSimultaneousConnect(withRole(ctx, "alice", "bob"))
-		together, bob, why := network.GetSimultaneousConnect(withRole(ctx, "bob", "alice"))
-		if alice == bob || alice || !together || why != "punch" {
-			t.Errorf("both told %v: Alice speaks: %v, and Bob: %v, %q", told, alice, bob, why)
-		}
-	}
-	if together, _, _ := network.GetSimultaneousConnect(withRole(t.Context(), "alice", "bob")); together {
-		t.Error("a dial is taken for one of two")
 	}
 }

@@ -24,7 +24,6 @@ import (
 // TCP is libp2p's transport over TCP with sockets of ours. It dials from the port that it listens on, which punching holes lives by.
 type TCP struct {
 	*tcp.TcpTransport
-	self     peer.ID
 	upgrader transport.Upgrader
 	doors    *doors
 }
@@ -32,13 +31,13 @@ type TCP struct {
 var _ transport.DialUpdater = (*TCP)(nil)
 
 // NewTCP returns a transport that listens nowhere yet. libp2p calls it, with what it has made.
-func NewTCP(self peer.ID, upgrader transport.Upgrader, resources network.ResourceManager) (*TCP, error) {
+func NewTCP(upgrader transport.Upgrader, resources network.ResourceManager) (*TCP, error) {
 	d := &doors{open: map[*door]bool{}}
 	t, err := tcp.NewTCPTransport(counting{upgrader}, resources, nil, tcp.WithDialerForAddr(func(ma.Multiaddr) (tcp.ContextDialer, error) { return d, nil }))
 	if err != nil {
 		return nil, fmt.Errorf("make TCP transport: %w", err)
 	}
-	return &TCP{TcpTransport: t, self: self, upgrader: upgrader, doors: d}, nil
+	return &TCP{TcpTransport: t, upgrader: upgrader, doors: d}, nil
 }
 
 // Dial connects to a peer.
@@ -48,44 +47,23 @@ func (t *TCP) Dial(ctx context.Context, addr ma.Multiaddr, p peer.ID) (transport
 
 // DialWithUpdates is Dial, and says how far it has come.
 func (t *TCP) DialWithUpdates(ctx context.Context, addr ma.Multiaddr, p peer.ID, updates chan<- transport.DialUpdate) (transport.CapableConn, error) {
-	c, err := t.TcpTransport.DialWithUpdates(withRole(ctx, t.self, p), addr, p, updates)
-	if together, answers, _ := network.GetSimultaneousConnect(ctx); err != nil && together && !answers {
-		rest := time.NewTimer(RestTogether)
-		defer rest.Stop()
-		select {
-		case <-rest.C:
-		case <-ctx.Done():
-		}
-	}
+	c, err := t.TcpTransport.DialWithUpdates(ctx, addr, p, updates)
+	Rest(ctx, err)
 	return c, err
 }
 
-// withRole returns the context of a dial in which, where both sides dial at the same moment, the one with the lower id listens. libp2p lets the side that begins
-// an attempt listen, but in the last of three, in which it makes both sides begin to speak, for the sake of libraries before 0.41: there nothing comes
-// of a connection on which they have met, and their routers remember that it has failed.
-func withRole(ctx context.Context, self, p peer.ID) context.Context {
-	together, _, why := network.GetSimultaneousConnect(ctx)
-	if !together {
-		return ctx
+// Rest waits for RestTogether behind a dial that has failed, where both sides dial at the same moment and libp2p has told this one to listen, which is the one
+// that has begun.
+func Rest(ctx context.Context, err error) {
+	if together, answers, _ := network.GetSimultaneousConnect(ctx); err == nil || !together || answers {
+		return
 	}
-	if self > p {
-		return network.WithSimultaneousConnect(ctx, true, why)
+	rest := time.NewTimer(RestTogether)
+	defer rest.Stop()
+	select {
+	case <-rest.C:
+	case <-ctx.Done():
 	}
-	return network.WithSimultaneousConnect(listening{ctx, network.WithSimultaneousConnect(context.Background(), true, why)}, false, why)
-}
-
-// listening is a context without the word that this side is to speak, which goes before the one that it is to listen.
-type listening struct {
-	context.Context
-	speaks context.Context // has nothing but that word
-}
-
-// Value implements context.Context.
-func (l listening) Value(key any) any {
-	if l.speaks.Value(key) != nil {
-		return nil
-	}
-	return l.Context.Value(key)
 }
 
 // Listen listens at an address. Others may listen at it, too.
