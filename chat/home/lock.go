@@ -20,14 +20,21 @@ import (
 var errHeld = errors.New("held by another process")
 
 // Lock makes this process the only one that runs a node on the home, until release or its death. Where another one does, it
-// waits that long, and then returns a *chat.Error with CodeConfig that names the other process.
+// waits that long, and then returns a *chat.Error with CodeConfig that names the other process. What that one has changed, the network's key for one, is
+// read again: a node must not start with the key of before.
 func (h *Home) Lock(ctx context.Context, wait time.Duration) (release func() error, err error) {
 	path := filepath.Join(h.dir, lockFile)
 	deadline := time.After(wait)
 	for {
 		release, err := acquire(path)
-		if !errors.Is(err, errHeld) {
-			return release, err
+		switch {
+		case err == nil:
+			if err := h.reread(); err != nil {
+				return nil, errors.Join(err, release())
+			}
+			return release, nil
+		case !errors.Is(err, errHeld):
+			return nil, err
 		}
 		select {
 		case <-ctx.Done():
@@ -41,6 +48,18 @@ func (h *Home) Lock(ctx context.Context, wait time.Duration) (release func() err
 		case <-time.After(lockPoll):
 		}
 	}
+}
+
+// reread takes over what another process has changed since Open.
+func (h *Home) reread() error {
+	now, err := Open(h.dir)
+	if err != nil {
+		return err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.network, h.join, h.node, h.links = now.network, now.join, now.node, now.links
+	return nil
 }
 
 // acquire takes the lock on a file and writes our process id into it, for people. The file stays when the lock goes: removing it

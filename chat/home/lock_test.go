@@ -202,3 +202,23 @@ func TestStaleSocketIsRemoved(t *testing.T) {
 		t.Fatalf("a dead node's socket is left at %s", path)
 	}
 }
+
+// A node that waits for another one to end starts with what that has left: the network's key, and how it joined.
+func TestWhoHasTheLockKnowsWhatTheOtherChanged(t *testing.T) {
+	h := created(t, alice(t))
+	other, err := Open(h.Dir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(other.SaveKey([32]byte{7}, []byte("signed")), other.SaveDatabase("sqlite:elsewhere.db")); err != nil {
+		t.Fatal(err)
+	}
+	release, err := h.Lock(t.Context(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = release() }()
+	if n := h.Network(); n.PSK[0] != 7 || string(n.Rotation) != "signed" || h.Node().Database != "sqlite:elsewhere.db" {
+		t.Errorf("it has the key %v with %q, and %q", n.PSK, n.Rotation, h.Node().Database)
+	}
+}
