@@ -327,7 +327,7 @@ type NetworkStatus struct {
 	WrongKey    int  // connections in this run of those who had not the network's key
 	NoMember    int  // connections in this run of those who had it and are no members
 	OtherKey    bool // nobody is connected, and seeds have another network key, as far as can be told
-	Removed     bool // this device is no member any more, as others say: it was removed, or who invited it
+	Removed     bool // this device is no member any more, as the network's authority has said: it was removed, or who invited it
 	// Refused is how often the node has refused something in this run, by the name of the reason; empty where it does not count.
 	Refused map[string]uint64
 }

@@ -33,12 +33,10 @@ func Join(ctx context.Context, cfg Config) error {
 	}
 	if err = n.firstSeed(ctx); err == nil {
 		n.takeLeave(ctx)
-	}
-	if err == nil && n.Removed() { // whoever has admitted us had an older list
-		err = member.Revoked
-	}
-	if err == nil {
-		return nil
+		if !n.Removed() {
+			return nil
+		}
+		err = member.Revoked // whoever has admitted us had an older list
 	}
 	if v := member.Verdict(0); errors.As(err, &v) {
 		return &failure{text: v.Error(), cause: err}

@@ -139,8 +139,7 @@ func (t *trouble) note(err error, keyed bool, retry time.Time) {
 	if errors.Is(err, swarm.ErrDialBackoff) && t.reason != "" { // somebody else has tried meanwhile: the last reason tells more
 		return
 	}
-	v, outsider := member.Verdict(0), (*member.Outsider)(nil)
-	t.reason, t.refused = reason(err, keyed), errors.As(err, &v) || errors.As(err, &outsider) || errors.Is(err, member.ErrUnshown)
+	t.reason, t.refused = reason(err, keyed), member.Answer(err) != nil
 }
 
 // String says what went wrong and when the next attempt is.
@@ -195,15 +194,10 @@ func reason(err error, keyed bool) string {
 		}
 		return best.text
 	}
-	if v := member.Verdict(0); errors.As(err, &v) {
-		return v.Error()
-	}
-	if o := (*member.Outsider)(nil); errors.As(err, &o) {
-		return o.Error()
+	if answer := member.Answer(err); answer != nil {
+		return answer.Error()
 	}
 	switch {
-	case errors.Is(err, member.ErrUnshown):
-		return member.ErrUnshown.Error()
 	case errors.Is(err, errUnknown), errors.Is(err, swarm.ErrNoAddresses), errors.Is(err, swarm.ErrNoGoodAddresses):
 		return errUnknown.Error()
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, network.ErrReset):

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"parley/chat"
-	"parley/chat/home"
 )
 
 // refusal is what a node of the network answers to a joiner.
@@ -38,10 +37,7 @@ func TestAnInviteThatIsNoGoodIsSaidAtOnce(t *testing.T) {
 	if out := bob.run("look: "+fresh, "net", "join", "-"); out.code != 0 || !strings.HasPrefix(out.stdout, "Joined    home ") {
 		t.Errorf("with another one: %+v", out)
 	}
-	h, err := home.Open(bob.home)
-	if err != nil {
-		t.Fatal(err)
-	}
+	h := bob.opens()
 	if j, _ := h.Join(); j.Link != fresh || !j.Joined {
 		t.Errorf("the home has %+v", j)
 	}
@@ -73,10 +69,7 @@ func TestInvitesAndMembersAreListed(t *testing.T) {
 	alice.fails(5, "was made here", "net", "revoke", "ffff")
 	alice.fails(2, "1 to 100", "net", "invite", "--uses", "-2")
 
-	h, err := home.Open(alice.home)
-	if err != nil {
-		t.Fatal(err)
-	}
+	h := alice.opens()
 	town := w.town(h.Dir(), nil, nil)
 	device, err := chat.NewIdentity("phone")
 	if err != nil {

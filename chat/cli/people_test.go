@@ -7,7 +7,6 @@ import (
 
 	"parley/chat"
 	"parley/chat/cli/line/linetest"
-	"parley/chat/home"
 )
 
 // carol is somebody on the network of others whom only the inviter knows.
@@ -257,10 +256,7 @@ func TestWhoamiNeedsNoNode(t *testing.T) {
 	alice := w.person("Alice")
 	alice.fails(3, "there is no parley home", "whoami")
 	alice.ok("init", "--name", "Alice", "--no-passphrase")
-	h, err := home.Open(alice.home)
-	if err != nil {
-		t.Fatal(err)
-	}
+	h := alice.opens()
 	p, out := h.Profile(), alice.ok("whoami")
 	for _, says := range []string{"Alice", p.Account.Short(), p.Account.String(), p.Device.String(), "home " + h.Network().Fingerprint(), h.Dir()} {
 		if !strings.Contains(out, says) {

@@ -13,10 +13,7 @@ import (
 // sealing returns what opens the person's keys.
 func (p *person) sealing() home.Sealing {
 	p.Helper()
-	h, err := home.Open(p.home)
-	if err != nil {
-		p.Fatal(err)
-	}
+	h := p.opens()
 	how, err := h.Sealing()
 	if err != nil {
 		p.Fatal(err)

@@ -52,10 +52,7 @@ func TestAPersonIsAskedBeforeTheKeyIsChanged(t *testing.T) {
 func TestWhoIsBehindIsShown(t *testing.T) {
 	w := newWorld(t)
 	alice, _ := w.aliceAndBob()
-	h, err := home.Open(alice.home)
-	if err != nil {
-		t.Fatal(err)
-	}
+	h := alice.opens()
 	phone, err := chat.NewIdentity("phone")
 	if err != nil {
 		t.Fatal(err)
@@ -84,10 +81,7 @@ func TestAMemberRenewsTheKey(t *testing.T) {
 	w := newWorld(t)
 	alice, bob := w.aliceAndBob()
 	open := func() *home.Home {
-		h, err := home.Open(bob.home)
-		if err != nil {
-			t.Fatal(err)
-		}
+		h := bob.opens()
 		if err := h.SaveJoined(); err != nil {
 			t.Fatal(err)
 		}
@@ -152,17 +146,10 @@ func (gone) Removed() bool   { return true }
 func TestWhoWasRemovedJoinsAgain(t *testing.T) {
 	w := newWorld(t)
 	alice, bob := w.aliceAndBob()
-	open := func() *home.Home {
-		h, err := home.Open(bob.home)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return h
-	}
-	if err := open().SaveJoined(); err != nil {
+	if err := bob.opens().SaveJoined(); err != nil {
 		t.Fatal(err)
 	}
-	first := open()
+	first := bob.opens()
 	before, _ := first.Join()
 	link := strings.TrimSpace(alice.ok("net", "invite"))
 	const outside = gone("this device was removed from the network, or who invited it was")
@@ -179,7 +166,7 @@ func TestWhoWasRemovedJoinsAgain(t *testing.T) {
 	}
 	unchanged := func(what any) {
 		t.Helper()
-		if j, _ := open().Join(); j != before || !bytes.Equal(open().Network().PSK, first.Network().PSK) || !reflect.DeepEqual(open().Network().Seeds, first.Network().Seeds) {
+		if j, _ := bob.opens().Join(); j != before || !bytes.Equal(bob.opens().Network().PSK, first.Network().PSK) || !reflect.DeepEqual(bob.opens().Network().Seeds, first.Network().Seeds) {
 			t.Errorf("%v: the home was changed", what)
 		}
 	}
@@ -202,7 +189,7 @@ func TestWhoWasRemovedJoinsAgain(t *testing.T) {
 	if r := bob.run("", "net", "join", link); r.code != 0 || !strings.HasPrefix(r.stdout, "Joined    home ") || !strings.Contains(r.stdout, " again · Alice is a contact\n") {
 		t.Fatalf("again: %+v", r)
 	}
-	if j, _ := open().Join(); j.Link != link || !j.Joined || !bytes.Equal(open().Network().PSK, first.Network().PSK) {
+	if j, _ := bob.opens().Join(); j.Link != link || !j.Joined || !bytes.Equal(bob.opens().Network().PSK, first.Network().PSK) {
 		t.Errorf("the home has %+v", j)
 	}
 	answers(nil, []byte("signed"))
@@ -213,7 +200,7 @@ func TestWhoWasRemovedJoinsAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if j, _ := open().Join(); j.Link != other || !bytes.Equal(open().Network().PSK, invite.Network.PSK) || string(open().Network().Rotation) != "signed" {
+	if j, _ := bob.opens().Join(); j.Link != other || !bytes.Equal(bob.opens().Network().PSK, invite.Network.PSK) || string(bob.opens().Network().Rotation) != "signed" {
 		t.Errorf("the home has %+v", j)
 	}
 	w.hands = nil

@@ -142,7 +142,8 @@ func (a *App) watchJoin(ctx context.Context, h *home.Home, node Node) error {
 	}
 }
 
-// watchKey says, in the beginning, that the network's key was changed while this device was away, or that it is no member any more. It returns when that is clear, or the node ends.
+// watchKey says, in the beginning, that the network's key was changed while this device was away, or that it is no member any more. It returns when that is
+// clear, or the node ends.
 func (a *App) watchKey(ctx context.Context, node Node) {
 	look, over := time.NewTicker(joinPoll), time.After(keyWatch)
 	defer look.Stop()

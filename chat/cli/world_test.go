@@ -180,6 +180,16 @@ type person struct {
 	node *background // what up began last
 }
 
+// opens returns what is in the home now.
+func (p *person) opens() *home.Home {
+	p.Helper()
+	h, err := home.Open(p.home)
+	if err != nil {
+		p.Fatal(err)
+	}
+	return h
+}
+
 // result is what became of a command.
 type result struct {
 	code           int

@@ -91,8 +91,7 @@ func (g *Gate) ask(ctx context.Context, p peer.ID, exchange func(talk) error) er
 	t := newTalk(s)
 	defer t.in.Close()
 	err = exchange(t)
-	v, outsider := Verdict(0), (*Outsider)(nil)
-	if err != nil && !errors.As(err, &v) && !errors.As(err, &outsider) {
+	if err != nil && Answer(err) == nil {
 		_ = s.Reset()
 		return err
 	}
@@ -113,8 +112,7 @@ func (g *Gate) greet(p peer.ID) {
 	if outside != nil && errors.Is(err, Revoked) {
 		err = outside // as expected: what comes of the invite says more
 	}
-	var v Verdict
-	if err != nil && (errors.As(err, &v) || errors.Is(err, ErrUnshown) || !g.Settled(p)) { // a newer list that is not handed on now goes with the next connection
+	if err != nil && (Answer(err) != nil || !g.Settled(p)) { // a newer list that is not handed on now goes with the next connection
 		g.refuse(p, err)
 	}
 }
@@ -150,7 +148,8 @@ func (g *Gate) introduce(t talk, p peer.ID) error {
 		return err
 	}
 	if len(b) == 1 {
-		return g.hearVerdict(t, b)
+		v, err := parseVerdict(b)
+		return errors.Join(err, g.hearVerdict(t, v))
 	}
 	peers, err := parseHello(b)
 	if err != nil {
@@ -208,13 +207,13 @@ func (g *Gate) sayVerdict(t talk, err error, to hello) error {
 }
 
 // hearVerdict returns why a member has not admitted us. That we were removed counts where the authority's list says so: anybody can say it.
-func (g *Gate) hearVerdict(t talk, b []byte) error {
-	v, err := parseVerdict(b)
-	if err == nil && v == Admitted {
-		err = errFrame
-	}
-	if err != nil || v != Revoked {
-		return errors.Join(err, verdictError(v))
+func (g *Gate) hearVerdict(t talk, v Verdict) error {
+	switch v {
+	case Admitted: // and nothing else
+		return errFrame
+	case Revoked:
+	default:
+		return verdictError(v)
 	}
 	list, err := t.newsOf(kindList, MaxList)
 	if err != nil {
@@ -288,7 +287,7 @@ func (g *Gate) hear(t talk, p peer.ID) error {
 	if v, err := parseVerdict(b); err != nil {
 		return frame.Malformed(err)
 	} else if v != Admitted {
-		g.refuse(p, g.hearVerdict(t, b))
+		g.refuse(p, g.hearVerdict(t, v))
 		return nil
 	}
 	handed, err := t.news()

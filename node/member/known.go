@@ -15,12 +15,7 @@ type known struct {
 
 // knows reports whether all of a chain was seen before.
 func (k *kept) knows(c Chain) bool {
-	for _, certificate := range c.Certificates {
-		if k.place(certificate.marshal()) < 0 {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(c.Certificates, func(one Certificate) bool { return k.place(one.marshal()) < 0 })
 }
 
 func (k *kept) place(certificate []byte) int {
@@ -59,16 +54,23 @@ type acquaintance struct {
 	whole   bool // the newest list lets all stand that is known above it, and it
 }
 
+// certificates reads what is known; the caller holds mu.
+func (l *Ledger) certificates() []acquaintance {
+	all := make([]acquaintance, 0, len(l.kept.Known))
+	for _, k := range l.kept.Known {
+		if c, _, err := parseCertificate(k.Certificate); err == nil {
+			all = append(all, acquaintance{Certificate: c, issuer: Key(k.Issuer), follows: k.Follows})
+		}
+	}
+	return all
+}
+
 // acquaintances reads what is known, and finds out what of it is whole: a certificate is while one of its issuer's is and lets it stand. A device that fell
 // with who had let it in, and was let in anew, has one that is and one that is not. The caller holds mu.
 func (l *Ledger) acquaintances() []acquaintance {
-	all := make([]acquaintance, 0, len(l.kept.Known))
-	met := map[Key]bool{} // devices of which a certificate is known
-	for _, k := range l.kept.Known {
-		if c, _, err := parseCertificate(k.Certificate); err == nil {
-			met[c.Device] = true
-			all = append(all, acquaintance{Certificate: c, issuer: Key(k.Issuer), follows: k.Follows})
-		}
+	all, met := l.certificates(), map[Key]bool{} // met: devices of which a certificate is known
+	for _, a := range all {
+		met[a.Device] = true
 	}
 	for range MaxDepth { // each round comes one certificate farther from the authority
 		said := l.issuers(all)
@@ -157,15 +159,6 @@ func (l *Ledger) outcast(device Key) bool {
 	if l.list.names(Claim{Device: device}) {
 		return true
 	}
-	met := false
-	for _, a := range l.acquaintances() {
-		if a.Device != device {
-			continue
-		}
-		if a.whole && !l.list.names(a.Claim) {
-			return false
-		}
-		met = true
-	}
-	return met
+	its := slices.DeleteFunc(l.acquaintances(), func(a acquaintance) bool { return a.Device != device })
+	return len(its) > 0 && !slices.ContainsFunc(its, func(a acquaintance) bool { return a.whole && !l.list.names(a.Claim) })
 }

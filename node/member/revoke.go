@@ -36,12 +36,18 @@ func (l *Ledger) Revoke(who []Key, withInvited bool, now time.Time) error {
 			next = next.with(Entry{Who: w, Spared: l.invitedBy(w)})
 		}
 	}
-	next.Sequence, next.Issued = successor(l.list.Sequence, now), uint64(now.Unix())
-	next = next.sign(l.cfg.Network, l.cfg.Authority)
-	if n := len(next.Marshal()); n > MaxList {
-		return listFull(n, withInvited)
+	next, size := l.issueList(next, l.list.Sequence, now)
+	if size > MaxList {
+		return listFull(size, withInvited)
 	}
 	return l.replaceList(next)
+}
+
+// issueList signs a list as the one that comes behind a sequence, and returns its size in bytes, too.
+func (l *Ledger) issueList(next List, behind uint64, now time.Time) (List, int) {
+	next.Sequence, next.Issued = successor(behind, now), uint64(now.Unix())
+	next = next.sign(l.cfg.Network, l.cfg.Authority)
+	return next, len(next.Marshal())
 }
 
 // successor returns the sequence of what the authority signs next, behind one that it knows: the time, so that two copies of its memory, of which one
@@ -62,12 +68,10 @@ func listFull(size int, withInvited bool) error {
 
 // invitedBy returns the hashes of the certificates that somebody, a device or an account with its devices, has signed, as far as they are known. The caller holds mu.
 func (l *Ledger) invitedBy(who Key) (hashes [][hashSize]byte) {
-	known := l.acquaintances()
+	known := l.certificates()
 	signers := map[Key]bool{who: true}
 	for _, a := range known {
-		if a.Account == who {
-			signers[a.Device] = true
-		}
+		signers[a.Device] = signers[a.Device] || a.Account == who
 	}
 	for _, a := range known {
 		if signers[a.issuer] {
@@ -127,11 +131,8 @@ func (l *Ledger) TakeList(list []byte) (changed bool, err error) {
 
 // unite makes one list of ours and another one that we have signed, with another memory; the caller holds mu.
 func (l *Ledger) unite(other List) (List, error) {
-	both := l.list.united(other)
-	now := time.Now()
-	both.Sequence, both.Issued = successor(max(l.list.Sequence, other.Sequence), now), uint64(now.Unix())
-	both = both.sign(l.cfg.Network, l.cfg.Authority)
-	if len(both.Marshal()) > MaxList {
+	both, size := l.issueList(l.list.united(other), max(l.list.Sequence, other.Sequence), time.Now())
+	if size > MaxList {
 		return List{}, errListsFull
 	}
 	return both, nil

@@ -73,6 +73,21 @@ func (o *Outsider) Error() string {
 	return "the node there is not a member of the network"
 }
 
+// Answer returns what in an error says that a peer was there, and it or we did not admit the other; nil where nothing does.
+func Answer(err error) error {
+	var told Verdict
+	var ours *Outsider
+	switch {
+	case errors.As(err, &told):
+		return told
+	case errors.As(err, &ours):
+		return ours
+	case errors.Is(err, ErrUnshown):
+		return ErrUnshown
+	}
+	return nil
+}
+
 // outsider returns a verdict of ours as what it is; other errors stay what they are.
 func outsider(err error) error {
 	if v := Verdict(0); errors.As(err, &v) {
