@@ -259,6 +259,7 @@ type messageJSON struct {
 	Text         string `json:"text"`
 	At           string `json:"at"`
 	State        string `json:"state"`
+	Missing      uint64 `json:"missing"` // how many of its device right before it have not come in yet
 }
 
 // messages reads one message a line.
