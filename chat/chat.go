@@ -199,6 +199,7 @@ type aftermath struct {
 	refresh []AccountID              // accounts whose records are known, and are not the newest
 	learn   []recipient              // devices of contacts
 	heard   []peer.ID                // devices that something was taken from: they are there, and what they would not take before they may take now
+	cards   []peer.ID                // devices that have sent their card
 	anew    []peer.ID                // devices whose rows were sealed anew
 	lines   lines                    // the sessions that it has loaded
 	stepped []SessionID              // those on which it sent a step
@@ -220,6 +221,9 @@ func (m *Messenger) heed(after aftermath) {
 	}
 	for _, device := range after.heard {
 		m.outbox.heard(device)
+	}
+	for _, device := range after.cards {
+		m.outbox.accepted(device)
 	}
 	m.steps.note(after.stepped, m.now())
 	for _, account := range after.resolve {

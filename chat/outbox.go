@@ -28,6 +28,7 @@ type queue struct {
 	flying   bool
 	fresh    bool      // it came online, or its rows were sealed anew, while a flight was under way
 	heard    bool      // it sent something while a flight was under way
+	greeted  bool      // its card has ended a rest since something was last handed over
 	failures int       // attempts in a row that handed nothing over
 	ended    time.Time // of the last of them
 	until    time.Time // no attempt before
@@ -70,6 +71,17 @@ func (o *outbox) heard(device peer.ID) {
 	if q, ok := o.queues[device]; ok {
 		q.heard = true
 		q.shorten(RetryFirst)
+	}
+	o.mu.Unlock()
+	poke(o.changed)
+}
+
+// accepted ends a rest because a device has sent its card, as it does to those alone whom it accepts. That counts once, until something
+// was handed over: cards make no storm.
+func (o *outbox) accepted(device peer.ID) {
+	o.mu.Lock()
+	if q, ok := o.queues[device]; ok && !q.greeted {
+		q.greeted, q.fresh, q.until = true, true, time.Time{}
 	}
 	o.mu.Unlock()
 	poke(o.changed)
@@ -135,7 +147,7 @@ func (o *outbox) landed(device peer.ID, now time.Time, l landing) {
 		*q = queue{wanted: true}
 	default:
 		if l.progress {
-			q.failures = 0
+			q.failures, q.greeted = 0, false
 		}
 		q.wanted, q.ended, q.reason = true, now, l.failure.Error()
 		q.until = now.Add(min(backoff(q.failures), l.ceiling))

@@ -293,6 +293,7 @@ func (m *Messenger) acceptCard(tx Tx, after *aftermath, l letter) (bool, error) 
 	if err := m.takeOver(tx, after, l, card); err != nil {
 		return false, err
 	}
+	after.cards = append(after.cards, l.device)
 	if known {
 		return true, nil
 	}

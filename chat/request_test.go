@@ -109,6 +109,22 @@ func TestAStrangersFirstMessagesWaitUntilTheyAreAccepted(t *testing.T) {
 	}))
 }
 
+// TestWhoIsAddedBackDoesNotRestFirst has Alice speak as soon as Bob has added her. Her card came before that, and she rests since.
+func TestWhoIsAddedBackDoesNotRestFirst(t *testing.T) {
+	synctest.Test(t, inTown("AB", func(t *testing.T, _ *chattest.Scene, people []*chattest.Person) {
+		alice, bob := people[0], people[1]
+		alice.Adds(bob)
+		time.Sleep(chat.RetryFirst / 10)
+		bob.Adds(alice)
+		time.Sleep(chat.RetryFirst / 10)
+		began := time.Now()
+		alice.Sees(alice.Say(bob, "hello Bob"), chat.StateDelivered)
+		if waited := time.Since(began); waited > chat.RetryFirst/10 {
+			t.Errorf("her words came %v after she had said them", waited)
+		}
+	}))
+}
+
 func TestAStrangerSaysNoMoreThanAFewThingsAndLosesNone(t *testing.T) {
 	synctest.Test(t, inTown("AB", func(t *testing.T, _ *chattest.Scene, people []*chattest.Person) {
 		alice, bob := people[0], people[1]
