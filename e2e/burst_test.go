@@ -14,7 +14,7 @@ const (
 
 func TestThousandMessagesEachWayAtOnceAreShownOnceInOrder(t *testing.T) {
 	onBothEngines(t, func(t *testing.T, engine func(testing.TB) string) {
-		_, alice, bob := newWorld(t).aliceAndBob(engine)
+		_, alice, bob := newWorld(t).aliceAndBob(engine, inArrivalOrder)
 		begin := time.Now()
 		converse(t, alice, bob, burst, burst).finish(burstTime)
 		t.Logf("%d messages each way took %v", burst, time.Since(begin).Round(time.Millisecond))

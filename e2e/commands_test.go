@@ -54,7 +54,7 @@ func TestSendTwiceWithOneIDIsOneMessage(t *testing.T) {
 
 func TestReadIsToldToTheAuthor(t *testing.T) {
 	t.Parallel()
-	_, alice, bob := newWorld(t).aliceAndBob(engines()["sqlite"])
+	_, alice, bob := newWorld(t).aliceAndBob(engines()["sqlite"], inArrivalOrder)
 	waiting := alice.background("send", "bob", "did you see this?", "--wait", "read", "--timeout", "60s", "--json")
 	bob.ok("recv", "--max", "1", "--timeout", "60s")
 	if code := waiting.wait(); code != 0 {
@@ -67,7 +67,7 @@ func TestReadIsToldToTheAuthor(t *testing.T) {
 
 func TestRecvFollowsAndNeverShowsAMessageTwice(t *testing.T) {
 	t.Parallel()
-	_, alice, bob := newWorld(t).aliceAndBob(engines()["sqlite"])
+	_, alice, bob := newWorld(t).aliceAndBob(engines()["sqlite"], inArrivalOrder)
 	var want []string
 	say := func(n int) {
 		for range n {
@@ -104,7 +104,7 @@ func TestRecvFollowsAndNeverShowsAMessageTwice(t *testing.T) {
 
 func TestRecvEndsAfterMaxAndSaysWhenFewerCame(t *testing.T) {
 	t.Parallel()
-	_, alice, bob := newWorld(t).aliceAndBob(engines()["sqlite"])
+	_, alice, bob := newWorld(t).aliceAndBob(engines()["sqlite"], inArrivalOrder)
 	for _, text := range []string{"one", "two", "three"} {
 		alice.ok("send", "bob", text, "--wait", "delivered")
 	}
@@ -121,7 +121,7 @@ func TestRecvEndsAfterMaxAndSaysWhenFewerCame(t *testing.T) {
 
 func TestHistoryIsAsLongAsAskedFor(t *testing.T) {
 	t.Parallel()
-	_, alice, bob := newWorld(t).aliceAndBob(engines()["sqlite"])
+	_, alice, bob := newWorld(t).aliceAndBob(engines()["sqlite"], inArrivalOrder)
 	const said = 450
 	converse(t, alice, bob, said, 0).finish(burstTime)
 	for _, limit := range []int{1, 5, 200, 201, 450, 1000} {
@@ -164,7 +164,7 @@ func TestCommandsWithoutANodeRunOneForAsLongAsTheyNeed(t *testing.T) {
 	bob.ok("send", "alice", "while you are up", "--wait", "delivered")
 	bob.node.stop()
 	alice.ok("send", "bob", "while you are down")
-	if said := texts(messages(t, bob.ok("recv", "--json"))); !slices.Equal(said, []string{"while you are down"}) {
+	if said := texts(messages(t, bob.ok("recv", "--json", "--max", "1", "--timeout", "60s"))); !slices.Equal(said, []string{"while you are down"}) {
 		t.Errorf("recv without a node shows %q", said)
 	}
 	bob.ok("send", "alice", "from nobody's node", "--wait", "delivered")
@@ -219,7 +219,7 @@ func TestJSONHoldsThePromisedFields(t *testing.T) {
 // Lines of standard input become messages in their order. Bob reads them with receipts off, and Alice never learns more than that he has them.
 func TestLinesBecomeMessagesInTheirOrder(t *testing.T) {
 	t.Parallel()
-	_, alice, bob := newWorld(t).aliceAndBob(engines()["sqlite"])
+	_, alice, bob := newWorld(t).aliceAndBob(engines()["sqlite"], inArrivalOrder)
 	bob.ok("receipts", "off")
 	var want []string
 	for i := range 1000 {

@@ -58,6 +58,7 @@ func TestInterruptedDemoLeavesNothing(t *testing.T) {
 			}
 			w := newWorld(t)
 			play := demo(w, w.parley)
+			await(t, commandTime, "the demo is under way", func() bool { return strings.Contains(play.stdout.String(), "alice$ ") || !play.running() })
 			play.says(play.stdout, "alice$ ")
 			if err := syscall.Kill(-play.pid(), signal); err != nil { // the whole group, as a terminal does
 				t.Fatal(err)

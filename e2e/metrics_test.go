@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -30,12 +29,7 @@ func TestFiguresOfANode(t *testing.T) {
 	w := newWorld(t)
 	seed := w.person("Seed")
 	seed.ok("init", "--name", "Seed", "--network", "home", "--no-passphrase")
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	at := l.Addr().String()
-	l.Close()
+	at := fmt.Sprintf("127.0.0.1:%d", freePort(t))
 	seed.start("--seed", "--metrics", at)
 	alice := w.person("Alice")
 	alice.joins(seed.invite()).start()

@@ -4,12 +4,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"parley/store/storetest"
@@ -95,11 +95,15 @@ func (p *person) invite() string {
 	return p.ok("net", "invite", "--uses", "9")
 }
 
-// aliceAndBob returns two people who know each other, on the network of a seed; all three run. Alice and Bob have a database of
-// the engine each.
-func (w *world) aliceAndBob(engine func(testing.TB) string) (seed, alice, bob *person) {
+// inArrivalOrder is for the seed where texts must come in the order in which they were said: what a mailbox keeps for a moment, because a busy
+// machine takes long to acknowledge, may be overtaken by what is said after it.
+const inArrivalOrder = "--no-mailbox"
+
+// aliceAndBob returns two people who know each other, on the network of a seed, which may have options; all three run. Alice and Bob have a
+// database of the engine each.
+func (w *world) aliceAndBob(engine func(testing.TB) string, options ...string) (seed, alice, bob *person) {
 	w.Helper()
-	seed = w.seed()
+	seed = w.seed(options...)
 	alice, bob = w.person("Alice"), w.person("Bob")
 	alice.database, bob.database = engine(w), engine(w)
 	alice.joins(seed.invite()).start()
@@ -294,12 +298,18 @@ func texts(list []messageJSON) []string {
 	return said
 }
 
-// freePort returns a port that nobody listens on. It lies below the range of outgoing connections, so that it stays free while a
-// node is down.
+// The ports that tests give to nodes: behind those that a home chooses for itself, and below those of outgoing connections, so that they stay
+// free while a node is down. nodetest has its own.
+const firstPort, ports = 30_000, 2_700
+
+// portsGiven counts the ports that were given, from one on that differs from process to process.
+var portsGiven atomic.Int64
+
+// freePort returns a port that nobody listens on, and that was given to nobody else lately.
 func freePort(t testing.TB) int {
 	t.Helper()
 	for range 100 {
-		port := 10_000 + rand.IntN(20_000)
+		port := firstPort + (61*os.Getpid()+int(portsGiven.Add(1)))%ports
 		l, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", port))
 		if err == nil {
 			l.Close()

@@ -76,7 +76,10 @@ func TestReadmeWorksAsItIsWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	reader := launch(t, w.env("ROOT="+root, "PROGRAM="+w.parley), "sh", "-c", `cd "$1" && . ./readme.sh`, "sh", w.dir)
-	reader.says(reader.stdout, "README.md: the end") // its nodes go on until the test ends them
+	await(t, commandTime, "the README is through", func() bool { // its nodes go on until the test ends them
+		return strings.Contains(reader.stdout.String(), "README.md: the end") || !reader.running()
+	})
+	reader.says(reader.stdout, "README.md: the end")
 }
 
 func TestReadmeShowsSomethingToRunAtOnce(t *testing.T) {

@@ -8,7 +8,7 @@ import (
 )
 
 // resumeWithin is how long two people may take to hear from each other again when something has happened to what is between them.
-const resumeWithin = 30 * time.Second
+const resumeWithin = slowness * 30 * time.Second
 
 // move is a change of the place where Alice's machine is.
 type move struct {

@@ -47,7 +47,7 @@ func mishaps() []mishap {
 }
 
 // restartWithin is how long two people may take to hear from each other again when what they need has started again.
-const restartWithin = 20 * time.Second
+const restartWithin = slowness * 20 * time.Second
 
 // sleepFor is how long a machine sleeps: in make rig long enough for everybody to give its connections up.
 func sleepFor() time.Duration {
@@ -172,8 +172,8 @@ func TestNewcomers(t *testing.T) {
 			}
 			all := spreadOf(took)
 			noteRow(t, fmt.Sprintf("from init --join to the first message delivered: %v", all))
-			if all.at(1) > within {
-				t.Errorf("one took %v, more than %v", all.at(1), within)
+			if all.at(1) > slowness*within {
+				t.Errorf("one took %v, more than %v", all.at(1), slowness*within)
 			}
 		})
 	}

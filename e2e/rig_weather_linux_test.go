@@ -206,13 +206,10 @@ func (s spread) String() string {
 		s.at(0.5).Milliseconds(), s.at(0.95).Milliseconds(), s.at(1).Milliseconds())
 }
 
-// passes fails the test where something took longer than its line. With the race detector, beside everything else that is tested, times say little.
+// passes fails the test where something took longer than its line.
 func (s *scene) passes(what string, took, line time.Duration) {
 	s.Helper()
-	if raceEnabled {
-		line *= 4
-	}
-	if took > line {
+	if line *= slowness; took > line {
 		s.Errorf("%s took %v, and %v is the line", what, took.Round(time.Millisecond), line)
 	}
 }

