@@ -363,9 +363,9 @@ type Health struct {
 func (h Health) late() string {
 	switch {
 	case h.Removed && h.Joined:
-		return "this device was removed from the network, or who invited it was: then ask a member for a new invite, and: parley net join LINK"
+		return "this device was removed from the network, or who invited it was: then ask a member for a new invite, and: parley net join -"
 	case h.OtherKey && h.Joined:
-		return "the network's key was changed while this device was away: ask a member for a new invite, and then: parley net join LINK"
+		return "the network's key was changed while this device was away: ask a member for a new invite, and then: parley net join -"
 	}
 	return ""
 }

@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"crypto/sha256"
@@ -69,6 +70,8 @@ const (
 	InviteUsed    = "used"
 	InviteExpired = "expired"
 	InviteRevoked = "revoked"
+	// InviteOutdated carries a key that the network had before, and that is good no more.
+	InviteOutdated = "outdated"
 )
 
 // MemberDevice is a device with a certificate.
@@ -82,7 +85,7 @@ type MemberDevice = struct {
 
 // Member is a device of the network, with the name under which people know its account.
 type Member struct {
-	Name    string // ours, or a contact's; "" for somebody else
+	Name    string // ours, a contact's, or what the invite that let it in was noted for here; "" for somebody else
 	Account AccountID
 	Device  peer.ID
 	Invite  string // as InviteID writes it; "" for the device that made the network
@@ -106,6 +109,9 @@ func (m *Messenger) Invite(_ context.Context, o InviteOptions) (InviteLink, erro
 	addrs, reachable := m.addresses()
 	if len(addrs) == 0 || m.members == nil {
 		return InviteLink{}, &Error{Code: CodeUnavailable, Detail: "this node listens on no address yet, so an invite would lead nowhere", Try: "parley up"}
+	}
+	if health := m.health(); health.Removed {
+		return InviteLink{}, &Error{Code: CodeRefused, Detail: health.late()}
 	}
 	token, made, err := m.members.MakeInvite(o.For, o.Uses, o.TTL)
 	if err != nil {
@@ -171,7 +177,17 @@ func (m *Messenger) Invites(context.Context) ([]NetworkInvite, error) {
 	if m.members == nil {
 		return nil, nil
 	}
-	return m.members.Invites(), nil
+	all := m.members.Invites()
+	if m.netKey == nil {
+		return all, nil
+	}
+	key := m.netKey.KeyRotation()
+	for i, invite := range all {
+		if invite.State == InviteOpen && invite.Made.Before(key.Made) && !m.now().Before(key.Ends) {
+			all[i].State = InviteOutdated
+		}
+	}
+	return all, nil
 }
 
 // RevokeInvite makes an invite worthless; whom it has let in stays in. The id may be cut short, as long as it names one alone.
@@ -222,10 +238,16 @@ func (m *Messenger) Members(ctx context.Context) ([]Member, error) {
 	for _, c := range contacts {
 		names[c.Account] = c.Name
 	}
+	notes := map[[8]byte]string{}
+	for _, i := range m.members.Invites() {
+		if i.Uses == 1 {
+			notes[i.ID] = i.For
+		}
+	}
 	var list []Member
 	for _, d := range m.members.Members() {
 		list = append(list, Member{
-			Name: names[d.Account], Account: d.Account, Device: d.Device, Invite: InviteID(d.Invite), Since: d.Since, Revoked: d.Revoked, Self: d.Device == m.device,
+			Name: cmp.Or(names[d.Account], notes[d.Invite]), Account: d.Account, Device: d.Device, Invite: InviteID(d.Invite), Since: d.Since, Revoked: d.Revoked, Self: d.Device == m.device,
 		})
 	}
 	return list, nil

@@ -141,6 +141,27 @@ func TestInvitesAreRevoked(t *testing.T) {
 	}
 }
 
+// Who is no contact is called by what the invite was noted for that let them in, if it was for nobody else.
+func TestMembersHaveTheNamesOfTheirInvites(t *testing.T) {
+	alice := chattest.NewScene(t, 1).Person("Alice", chattest.NewMemStore())
+	for _, o := range []chat.InviteOptions{{For: "Dave"}, {For: "the choir", Uses: 2}} {
+		if _, err := alice.Invite(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	made, err := alice.Invites(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, invite := range made {
+		alice.Town.Meet(chat.MemberDevice{Device: peer.ID("another"), Account: [32]byte{byte(i + 7)}, Invite: invite.ID})
+	}
+	members, err := alice.Members(t.Context())
+	if err != nil || len(members) != 3 || members[1].Name != "Dave" || members[2].Name != "" {
+		t.Errorf("%+v, %v", members, err)
+	}
+}
+
 // Members are called by the names that we have for their accounts.
 func TestMembersHaveTheNamesThatWeKnow(t *testing.T) {
 	s := chattest.NewScene(t, 1)

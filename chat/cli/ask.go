@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
 	"parley/chat"
+	"parley/chat/cli/argv"
 	"parley/chat/cli/line"
 )
 
@@ -30,6 +32,26 @@ func (a *App) asker(ctx context.Context) (_ *line.Asker, close func(), err error
 	}
 	stop := context.AfterFunc(ctx, func() { _ = e.Close() })
 	return line.NewAsker(e), func() { stop(); _ = e.Close() }, nil
+}
+
+// sure asks whether to do what cannot be taken back, unless -y has answered.
+func (a *App) sure(c *cli.Context, question string) error {
+	if c.Bool("yes") {
+		return nil
+	}
+	if !a.interactive() {
+		return argv.Usage("-y is missing: there is no terminal to ask on", c.Command.HelpName+" --help")
+	}
+	q, done, err := a.asker(c.Context)
+	if err != nil {
+		return err
+	}
+	defer done()
+	answer, err := q.Ask(question + " [y/N] ")
+	if answer = strings.ToLower(answer); err == nil && answer != "y" && answer != "yes" {
+		err = &chat.Error{Code: chat.CodeRefused, Detail: "nothing was changed"}
+	}
+	return err
 }
 
 func passphraseFlag() cli.Flag {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -114,7 +113,7 @@ func (a *App) contactAdd(c *cli.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	link, err := a.link(arg)
+	link, err := a.link(c.Context, arg)
 	if err != nil {
 		return err
 	}
@@ -214,15 +213,12 @@ func (a *App) contactOf(c *cli.Context) (contact chat.Contact, n chat.Safety, er
 }
 
 func (a *App) contactRemove(c *cli.Context) error {
-	if !c.Bool("yes") && !a.interactive() {
-		return argv.Usage("-y is missing to forget somebody without being asked; there is no terminal to ask on", "parley contact remove --help")
-	}
 	return a.withNode(c, "the contact", func(node *attached, target string) error {
 		contact, err := resolve(c, node, target)
 		if err != nil {
 			return err
 		}
-		if err := a.agreeToForget(c, contact); err != nil {
+		if err := a.sure(c, fmt.Sprintf("Forget %s %s and all messages? They cannot be had back.", show.Line(contact.Name), contact.Account.Short())); err != nil {
 			return err
 		}
 		if err := node.RemoveContact(c.Context, contact.Account); err != nil {
@@ -231,21 +227,4 @@ func (a *App) contactRemove(c *cli.Context) error {
 		fmt.Fprintf(a.Stderr, "parley: %s and everything that was said is forgotten\n", show.Line(contact.Name))
 		return nil
 	})
-}
-
-// agreeToForget asks whether a conversation is to be destroyed, unless -y has answered.
-func (a *App) agreeToForget(c *cli.Context, contact chat.Contact) error {
-	if c.Bool("yes") {
-		return nil
-	}
-	q, done, err := a.asker(c.Context)
-	if err != nil {
-		return err
-	}
-	defer done()
-	answer, err := q.Ask(fmt.Sprintf("Forget %s %s and all messages? They cannot be had back. [y/N] ", show.Line(contact.Name), contact.Account.Short()))
-	if answer = strings.ToLower(answer); err == nil && answer != "y" && answer != "yes" {
-		err = &chat.Error{Code: chat.CodeRefused, Detail: "nothing was changed"}
-	}
-	return err
 }

@@ -125,7 +125,7 @@ func (a *App) readInvite(s *setup) error {
 	if !s.c.IsSet("join") {
 		return nil
 	}
-	invite, err := a.networkInvite(s.c.String("join"))
+	invite, err := a.networkInvite(s.c.Context, s.c.String("join"))
 	if err != nil {
 		return err
 	}
@@ -134,8 +134,8 @@ func (a *App) readInvite(s *setup) error {
 }
 
 // networkInvite reads an invite to a network from the command line, or from standard input for "-".
-func (a *App) networkInvite(arg string) (chat.Invite, error) {
-	link, err := a.link(arg)
+func (a *App) networkInvite(ctx context.Context, arg string) (chat.Invite, error) {
+	link, err := a.link(ctx, arg)
 	if err != nil {
 		return chat.Invite{}, err
 	}
@@ -150,16 +150,46 @@ func (a *App) networkInvite(arg string) (chat.Invite, error) {
 	return invite, err
 }
 
-// link returns a link from the command line, or from standard input for "-".
-func (a *App) link(arg string) (string, error) {
+// link returns a link from the command line, or from standard input for "-": a person is asked for it.
+func (a *App) link(ctx context.Context, arg string) (string, error) {
 	if arg != "-" {
 		return arg, nil
+	}
+	if a.interactive() {
+		q, done, err := a.asker(ctx)
+		if err != nil {
+			return "", err
+		}
+		defer done()
+		return q.Ask("The link: ")
 	}
 	b, err := io.ReadAll(io.LimitReader(a.Stdin, maxSecretFile))
 	if err != nil {
 		return "", fmt.Errorf("read the link: %w", err)
 	}
 	return string(b), nil
+}
+
+// yesToInvite answers what is asked about an invite.
+func yesToInvite() cli.Flag {
+	return &cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask before the invite is used"}
+}
+
+// agreeAlone is agree where nothing else is asked.
+func (a *App) agreeAlone(c *cli.Context, invite chat.Invite) error {
+	if c.Bool("yes") {
+		return nil
+	}
+	s := &setup{c: c, invite: &invite}
+	if a.interactive() {
+		q, done, err := a.asker(c.Context)
+		if err != nil {
+			return err
+		}
+		defer done()
+		s.asker = q
+	}
+	return a.agree(s)
 }
 
 // agree shows what an invite leads to and asks whether to follow it.
@@ -177,7 +207,7 @@ func (a *App) agree(s *setup) error {
 		_, err := fmt.Fprintln(a.Stderr, text)
 		return err
 	}
-	return missing("-y", "to join "+s.invite.Network.String()+" without being asked")
+	return argv.Usage("-y is missing to join "+s.invite.Network.String()+" without being asked; there is no terminal to ask on", s.c.Command.HelpName+" --help")
 }
 
 func inviter(i chat.Invite) string {
@@ -280,7 +310,7 @@ func (a *App) join(c *cli.Context, h *home.Home, id *chat.Identity, invite chat.
 		return context.Cause(c.Context)
 	}
 	if refused(err) {
-		return &chat.Error{Code: chat.CodeRefused, Detail: show.Line(err.Error()) + "; ask " + who(invite) + " for a new one", Try: try(c, "net join LINK")}
+		return &chat.Error{Code: chat.CodeRefused, Detail: show.Line(err.Error()) + "; ask " + who(invite) + " for a new one", Try: try(c, "net join -")}
 	}
 	fmt.Fprintf(a.Stdout, "Not joined yet: %s; parley up keeps trying\n", show.Line(err.Error()))
 	return nil

@@ -22,6 +22,8 @@ const (
 	joinPoll = time.Second
 	// keyWatch is how long up looks, in the beginning, whether the network has another key by now: a few attempts to connect.
 	keyWatch = 30 * time.Second
+	// keyLook is how often it looks later: seldom enough to cost nothing, and soon enough for somebody who wonders.
+	keyLook = 30 * time.Second
 	// stopWait bounds what a command still asks its own node before it stops it.
 	stopWait = 2 * time.Second
 	// markTime bounds the last call of a recv whose time is up.

@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -27,6 +28,7 @@ func (a *App) revokeMemberCommand() *cli.Command {
 			"as soon as they hear of it. Whom it has invited stays, as far as this device has met them.",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "with-invited", Usage: "throw out whom they invited too, and so on"},
+			&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask"},
 			passphraseFlag(),
 		},
 		Action: a.revokeMember,
@@ -78,12 +80,53 @@ func (a *App) revokeMember(c *cli.Context) error {
 		if err != nil {
 			return err
 		}
+		who, network := named(account, members), node.home.Network()
+		question := fmt.Sprintf("Remove %s from %s for good?", who, network.Network)
+		if c.Bool("with-invited") {
+			question = fmt.Sprintf("Remove %s from %s for good, and whom they have invited, and so on?", who, network.Network)
+		}
+		if err := a.sure(c, question); err != nil {
+			return err
+		}
 		if err := node.RevokeMember(c.Context, account, c.Bool("with-invited")); err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(a.Stdout, "%s is no member of %s any more, as soon as the others hear of it\n", account.Short(), node.home.Network().Network)
-		return err
+		now, err := node.Members(c.Context)
+		if err != nil {
+			return err
+		}
+		for _, gone := range append([]string{who}, fallen(account, members, now)...) {
+			fmt.Fprintf(a.Stdout, "%s is no member of %s any more, as soon as the others hear of it\n", gone, network.Network)
+		}
+		if node.own() {
+			fmt.Fprintf(a.Stderr, "parley: the others hear of it once a node runs here: %s\n", try(c, "up"))
+		}
+		if network.PSK != nil {
+			fmt.Fprintf(a.Stderr, "parley: they are shut out, and have the network's key still: %s makes it worthless\n", try(c, "net rotate-key"))
+		}
+		return nil
 	})
+}
+
+// named writes an account, with the name that it has here.
+func named(account chat.AccountID, members []chat.Member) string {
+	for _, m := range members {
+		if m.Account == account && m.Name != "" {
+			return show.Line(m.Name) + " " + account.Short()
+		}
+	}
+	return account.Short()
+}
+
+// fallen names whom somebody's removal has taken along.
+func fallen(account chat.AccountID, before, now []chat.Member) (all []string) {
+	for i, m := range now {
+		same := func(other chat.Member) bool { return other.Account == m.Account && other.Revoked }
+		if m.Revoked && m.Account != account && !slices.ContainsFunc(before, same) && !slices.ContainsFunc(now[:i], same) {
+			all = append(all, named(m.Account, now))
+		}
+	}
+	return all
 }
 
 // findMember returns the account that a word names: a name as we know it, or an account's id, in full or short. It never picks.

@@ -1,11 +1,13 @@
 package cli_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
 
 	"parley/chat"
+	"parley/chat/cli/line/linetest"
 )
 
 // refusal is what a node of the network answers to a joiner.
@@ -15,6 +17,38 @@ func (r refusal) Error() string { return string(r) }
 
 // Refused says that asking again is of no use.
 func (r refusal) Refused() bool { return true }
+
+// A person is asked for the link, which stands in no list of processes then, and is shown where it leads before anything is written.
+func TestAPersonIsAskedBeforeAnInviteIsUsed(t *testing.T) {
+	t.Setenv("TERM", "xterm")
+	w := newWorld(t)
+	alice, bob := w.person("Alice"), w.person("Bob")
+	alice.ok("init", "--name", "Alice", "--no-passphrase")
+	alice.up()
+	first, second := strings.TrimSpace(alice.ok("net", "invite")), strings.TrimSpace(alice.ok("net", "invite"))
+	w.silence = errors.New("no seed answers: connection refused")
+	bob.ok("init", "--name", "Bob", "--join", first, "--no-passphrase", "-y")
+	w.silence = nil
+	screen := linetest.Open(t)
+	for _, c := range []struct {
+		answer string
+		code   int
+	}{{"n\r", 8}, {"y\r", 0}} {
+		done := make(chan int, 1)
+		go func() { done <- bob.at(t.Context(), screen.File, screen.File, screen.File, "net", "join", "-") }()
+		screen.Expect("The link: ")
+		screen.Type(second + "\r")
+		screen.Expect("Invite    network home")
+		screen.Expect("Join this network and add Alice as a contact? [Y/n]")
+		screen.Type(c.answer)
+		if code := <-done; code != c.code {
+			t.Fatalf("%q: net join ended with %d", c.answer, code)
+		}
+		if j, _ := bob.opens().Join(); j.Joined != (c.code == 0) || (j.Link == second) != (c.code == 0) {
+			t.Fatalf("%q: the home has %+v", c.answer, j)
+		}
+	}
+}
 
 func TestAnInviteThatIsNoGoodIsSaidAtOnce(t *testing.T) {
 	w := newWorld(t)
@@ -28,25 +62,32 @@ func TestAnInviteThatIsNoGoodIsSaidAtOnce(t *testing.T) {
 	if r.code != 8 || !strings.Contains(r.stderr, "\nparley: the invite was used already; ask Alice for a new one\n  try: parley ") {
 		t.Errorf("Bob: %+v", r)
 	}
-	if !strings.Contains(r.stderr, "net join LINK") || strings.Contains(r.stdout, "Next:") {
+	if !strings.Contains(r.stderr, "net join -") || strings.Contains(r.stdout, "Next:") {
 		t.Errorf("what to do next: %+v", r)
 	}
-	bob.wantMistake(bob.run("", "net", "join", used), 8, "the invite was used already")
+	bob.wantMistake(bob.run("", "net", "join", "-y", used), 8, "the invite was used already")
+
+	w.silence = refusal("the invite was revoked")
+	bob.wantMistake(bob.run("", "net", "join", "-y", fresh), 8, "the invite was revoked")
+	if j, _ := bob.opens().Join(); j.Link != used {
+		t.Error("an invite that is no good has taken the place of the one that waits")
+	}
 
 	w.silence = nil
-	if out := bob.run("look: "+fresh, "net", "join", "-"); out.code != 0 || !strings.HasPrefix(out.stdout, "Joined    home ") {
+	bob.fails(2, "-y is missing to join home", "net", "join", fresh)
+	if out := bob.run("look: "+fresh, "net", "join", "-y", "-"); out.code != 0 || !strings.HasPrefix(out.stdout, "Joined    home ") {
 		t.Errorf("with another one: %+v", out)
 	}
 	h := bob.opens()
 	if j, _ := h.Join(); j.Link != fresh || !j.Joined {
 		t.Errorf("the home has %+v", j)
 	}
-	bob.wantMistake(bob.run("", "net", "join", fresh), 8, "is a member of home")
+	bob.wantMistake(bob.run("", "net", "join", "-y", fresh), 8, "is a member of home")
 	carol := w.person("Carol")
 	carol.ok("init", "--name", "Carol", "--no-passphrase")
-	carol.wantMistake(carol.run("", "net", "join", fresh), 8, "and this device is on home")
+	carol.wantMistake(carol.run("", "net", "join", "-y", fresh), 8, "and this device is on home")
 	carol.fails(2, "the invite is missing", "net", "join")
-	carol.fails(2, "for adding a contact", "net", "join", strings.TrimSpace(alice.ok("contact", "link")))
+	carol.fails(2, "for adding a contact", "net", "join", "-y", strings.TrimSpace(alice.ok("contact", "link")))
 }
 
 func TestInvitesAndMembersAreListed(t *testing.T) {
@@ -81,9 +122,10 @@ func TestInvitesAndMembersAreListed(t *testing.T) {
 	if !strings.Contains(out, "this device") || !strings.Contains(out, stranger.Short()) {
 		t.Errorf("members: %s", out)
 	}
-	alice.fails(5, "names no member", "net", "revoke-member", "zoe")
-	alice.fails(8, "this account itself", "net", "revoke-member", "alice")
-	if out := alice.ok("net", "revoke-member", stranger.Short(), "--with-invited"); !strings.Contains(out, "is no member of home") {
+	alice.fails(5, "names no member", "net", "revoke-member", "-y", "zoe")
+	alice.fails(2, "-y is missing", "net", "revoke-member", stranger.Short())
+	alice.fails(8, "this account itself", "net", "revoke-member", "-y", "alice")
+	if out := alice.ok("net", "revoke-member", "-y", stranger.Short(), "--with-invited"); !strings.Contains(out, "is no member of home") {
 		t.Errorf("said: %s", out)
 	}
 	for _, line := range strings.Split(strings.TrimSpace(alice.ok("net", "members", "--json")), "\n") {

@@ -101,7 +101,7 @@ func TestWhatCannotBeDeliveredIsQueuedWithExitCode7(t *testing.T) {
 	if sent := fields(t, r.stdout); sent["state"] != "queued" {
 		t.Errorf("send says %v", sent)
 	}
-	if !strings.Contains(r.stderr, "It will be sent automatically") || !strings.Contains(r.stderr, "  try: parley --home "+alice.home+" up") {
+	if !strings.Contains(r.stderr, "It will be sent automatically") || !strings.Contains(r.stderr, "  try: parley --home "+alice.home+" info ") {
 		t.Errorf("it says %q", r.stderr)
 	}
 	if out := alice.ok("send", "bob", "no hurry"); out != "" {

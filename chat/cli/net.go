@@ -37,7 +37,8 @@ func (a *App) netCommand() *cli.Command {
 			},
 			{
 				Name: "join", Usage: "join with another invite to the same network, where the first one came to nothing, the network's key was changed, or who invited was removed", ArgsUsage: "LINK|-",
-				Flags: []cli.Flag{passphraseFlag()}, Action: a.netJoin,
+				Description: "With - the link is read from standard input, and stands in no list of processes. A node that runs here and is out of the network is ended first.",
+				Flags:       []cli.Flag{yesToInvite(), passphraseFlag()}, Action: a.netJoin,
 			},
 			a.membersCommand(), a.revokeMemberCommand(), a.rotateKeyCommand(),
 			{
@@ -63,6 +64,9 @@ func (a *App) netInvite(c *cli.Context) (err error) {
 		return err
 	}
 	network := node.home.Network().Network
+	if st, err := node.Status(c.Context); err == nil && st.Network.OtherKey {
+		fmt.Fprintf(a.Stderr, "parley: seeds of %s seem to have another key than this device; if they do, this link leads nowhere: %s\n", network, try(c, "doctor"))
+	}
 	if err := a.printLink(c, link, network); err != nil || c.Bool("json") {
 		return err
 	}
@@ -110,7 +114,7 @@ func (a *App) netJoin(c *cli.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	invite, err := a.networkInvite(word)
+	invite, err := a.networkInvite(c.Context, word)
 	if err != nil {
 		return err
 	}
@@ -120,15 +124,31 @@ func (a *App) netJoin(c *cli.Context) (err error) {
 	if h.Joined() {
 		return a.joinAgain(c, h, invite)
 	}
-	keys, release, err := a.hold(c, h)
+	if err := a.agreeAlone(c, invite); err != nil {
+		return err
+	}
+	keys, release, err := a.replace(c, h)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, release()) }()
+	if h.Joined() { // the node that ran here until now has brought that about
+		return member(h)
+	}
+	return a.exchange(c, h, keys.Identity, invite)
+}
+
+// exchange joins with an invite in the place of the one that came to nothing so far. Where a node refuses it for good, the one of before stays.
+func (a *App) exchange(c *cli.Context, h *home.Home, id *chat.Identity, invite chat.Invite) error {
+	former := h.Invite()
 	if err := h.SaveInvite(invite); err != nil {
 		return err
 	}
-	return a.join(c, h, keys.Identity, invite)
+	err := a.join(c, h, id, invite)
+	if err == nil || chat.CodeOf(err) != chat.CodeRefused || former == nil {
+		return err
+	}
+	return errors.Join(err, h.SaveInvite(*former))
 }
 
 // anotherInvite says why an invite cannot take the place of the one that a home has.

@@ -51,6 +51,32 @@ func (a *App) hold(c *cli.Context, h *home.Home) (keys *home.Unlocked, release f
 	return keys, release, err
 }
 
+// replace is hold, after the end of a node that runs on the home and is out of its network: it would keep everybody else from getting it back in. A node that
+// is in goes on, and the home is its own.
+func (a *App) replace(c *cli.Context, h *home.Home) (keys *home.Unlocked, release func() error, err error) {
+	if keys, err = a.unlock(c, h); err != nil {
+		return nil, nil, err
+	}
+	wait := lockWait
+	if client, err := api.Dial(h.Socket()); err == nil {
+		defer client.Close()
+		if st, err := client.Status(c.Context); err == nil && out(st) {
+			if err := client.Shutdown(c.Context); err != nil {
+				return nil, nil, err
+			}
+			fmt.Fprintf(a.Stderr, "parley: the node that ran here ends for this; start it again then: %s\n", try(c, "up"))
+			wait = attachWait
+		}
+	}
+	release, err = h.Lock(c.Context, wait)
+	return keys, release, err
+}
+
+// out reports whether a node is out of its network as far as it knows.
+func out(st chat.Status) bool {
+	return !st.Network.Joined || st.Network.Removed || st.Network.OtherKey
+}
+
 func (a *App) reseal(c *cli.Context) error {
 	if err := errors.Join(noWords(c), exclusive(c, "new-passphrase-file", "keyring", "no-passphrase")); err != nil {
 		return err

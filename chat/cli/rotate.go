@@ -4,13 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"parley/chat"
-	"parley/chat/cli/argv"
 	"parley/chat/cli/show"
 	"parley/chat/home"
 )
@@ -19,7 +17,7 @@ func (a *App) rotateKeyCommand() *cli.Command {
 	return &cli.Command{
 		Name: "rotate-key", Usage: "put a new key in the place of the network's, because a link with the old one leaked or somebody was removed",
 		Description: "Only the device that made the network can. Members that are connected have the new key at once, all others as soon as they meet one\n" +
-			"that has it, within the grace. Who comes later needs a new invite, and loses nothing: parley net join LINK. Who was removed is never\n" +
+			"that has it, within the grace. Who comes later needs a new invite, and loses nothing: parley net join -. Who was removed is never\n" +
 			"told the new key.",
 		Flags: []cli.Flag{
 			&cli.DurationFlag{Name: "grace", Usage: "how long the old key is good, from 1s to 2160h", Value: chat.KeyGrace, DefaultText: "168h"},
@@ -72,24 +70,12 @@ func haveNot(k chat.KeyRotation) string {
 	return show.Count(len(k.Behind), "device") + " have"
 }
 
-// agreeToKey asks a question, unless -y has answered, or the node will refuse anyway.
+// agreeToKey asks a question, unless the node will refuse anyway.
 func (a *App) agreeToKey(c *cli.Context, may bool, question string) error {
-	if c.Bool("yes") || !may {
+	if !may {
 		return nil
 	}
-	if !a.interactive() {
-		return argv.Usage("nobody is there to be asked: say --yes", "parley net rotate-key --help")
-	}
-	q, done, err := a.asker(c.Context)
-	if err != nil {
-		return err
-	}
-	defer done()
-	answer, err := q.Ask(question + " [y/N] ")
-	if answer = strings.ToLower(answer); err == nil && answer != "y" && answer != "yes" {
-		err = &chat.Error{Code: chat.CodeRefused, Detail: "nothing was changed"}
-	}
-	return err
+	return a.sure(c, question)
 }
 
 func (a *App) writeKey(c *cli.Context, k chat.KeyRotation) error {
@@ -107,7 +93,10 @@ func (a *App) joinAgain(c *cli.Context, h *home.Home, invite chat.Invite) (err e
 	if same && a.stands(c, h) {
 		return member(h)
 	}
-	keys, release, err := a.hold(c, h)
+	if err := a.agreeAlone(c, invite); err != nil {
+		return err
+	}
+	keys, release, err := a.replace(c, h)
 	if err != nil {
 		return err
 	}
@@ -122,7 +111,14 @@ func (a *App) joinAgain(c *cli.Context, h *home.Home, invite chat.Invite) (err e
 	case same && err == nil:
 		return member(h)
 	}
-	if err != nil {
+	switch {
+	case anew && removed(err):
+		return &chat.Error{
+			Code:   chat.CodeRefused,
+			Detail: "this account was removed from " + h.Network().Network.String() + " for good, or who made the invite was; nothing was changed",
+			Try:    "come as somebody else: parley --home DIR init --join -",
+		}
+	case err != nil:
 		return a.notAgain(c, err)
 	}
 	kept, err := trial.Keep()
@@ -156,7 +152,7 @@ func (a *App) stands(c *cli.Context, h *home.Home) bool {
 	}
 	defer client.Close()
 	st, err := client.Status(c.Context)
-	return err == nil && !st.Network.Removed
+	return err == nil && !out(st)
 }
 
 // member says that an invite is of no use to a member.
@@ -176,5 +172,5 @@ func (a *App) notAgain(c *cli.Context, err error) error {
 	if refused(err) {
 		return &chat.Error{Code: chat.CodeRefused, Detail: why}
 	}
-	return &chat.Error{Code: chat.CodeUnavailable, Detail: "the invite does not help now: " + why, Try: try(c, "net join LINK")}
+	return &chat.Error{Code: chat.CodeUnavailable, Detail: "the invite does not help now: " + why, Try: try(c, "net join -")}
 }

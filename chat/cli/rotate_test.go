@@ -31,7 +31,7 @@ func TestAPersonIsAskedBeforeTheKeyIsChanged(t *testing.T) {
 	const change, end = "who comes later needs a new invite", "End the grace now? 0 devices have no new key yet"
 	asked("\r", 8, change, "net", "rotate-key")
 	asked("n\r", 8, change, "net", "rotate-key")
-	alice.fails(2, "nobody is there to be asked", "net", "rotate-key")
+	alice.fails(2, "-y is missing", "net", "rotate-key")
 	if out := alice.ok("net", "rotate-key", "--status", "--json"); fields(t, out)["state"] != "first" {
 		t.Errorf("it was changed: %s", out)
 	}
@@ -104,22 +104,22 @@ func TestAMemberRenewsTheKey(t *testing.T) {
 	} {
 		for _, w.hands = range []func(*home.Home) error{nil, tells} {
 			w.silence = answer
-			bob.wantMistake(bob.run("", "net", "join", link), code, answer.Error()+"; nothing was changed")
+			bob.wantMistake(bob.run("", "net", "join", "-y", link), code, answer.Error()+"; nothing was changed")
 			unchanged(answer)
 		}
 	}
 	w.silence, w.hands = nil, nil
-	bob.wantMistake(bob.run("", "net", "join", link), 8, "knows no key of home")
+	bob.wantMistake(bob.run("", "net", "join", "-y", link), 8, "knows no key of home")
 	unchanged("a key of the link alone")
 	bare, err := chat.ParseInvite(link)
 	if err != nil {
 		t.Fatal(err)
 	}
 	bare.Network.PSK = nil
-	bob.wantMistake(bob.run("", "net", "join", bare.String()), 8, "do not agree on whether home")
+	bob.wantMistake(bob.run("", "net", "join", "-y", bare.String()), 8, "do not agree on whether home")
 	unchanged("a link without a key")
 	w.hands = tells
-	if r := bob.run("", "net", "join", link); r.code != 0 || !strings.HasPrefix(r.stdout, "Renewed   the key of home ") {
+	if r := bob.run("", "net", "join", "-y", link); r.code != 0 || !strings.HasPrefix(r.stdout, "Renewed   the key of home ") {
 		t.Fatalf("renewing: %+v", r)
 	}
 	invite, err := chat.ParseInvite(link)
@@ -131,7 +131,7 @@ func TestAMemberRenewsTheKey(t *testing.T) {
 	if after, _ := h.Join(); !bytes.Equal(h.Network().PSK, invite.Network.PSK) || after != before || h.Profile() != first.Profile() {
 		t.Errorf("the home has %+v", after)
 	}
-	bob.fails(8, "is a member of home", "net", "join", link)
+	bob.fails(8, "is a member of home", "net", "join", "-y", link)
 }
 
 // gone is what a node of the network answers to who is no member any more.
@@ -170,30 +170,34 @@ func TestWhoWasRemovedJoinsAgain(t *testing.T) {
 			t.Errorf("%v: the home was changed", what)
 		}
 	}
-	bob.fails(8, "is a member of home", "net", "join", link) // says a node that runs, and that nobody has told otherwise
+	bob.fails(8, "is a member of home", "net", "join", "-y", link) // says a node that runs, and that nobody has told otherwise
 	bob.node.stop()
 	bob.node.wait()
 	w.silence = errors.New("no seed answers: connection refused")
-	bob.wantMistake(bob.run("", "net", "join", link), 4, "connection refused; nothing was changed")
+	bob.wantMistake(bob.run("", "net", "join", "-y", link), 4, "connection refused; nothing was changed")
 	w.silence = nil
 	for answer, code := range map[error]int{errors.New("who made the invite is not connected now, and has to be"): 4, refusal("the invite was used already"): 8, outside: 8} {
 		answers(answer, nil)
-		bob.wantMistake(bob.run("", "net", "join", link), code, answer.Error()+"; nothing was changed")
+		says := answer.Error()
+		if answer == error(outside) {
+			says = " for good, or who made the invite was"
+		}
+		bob.wantMistake(bob.run("", "net", "join", "-y", link), code, says+"; nothing was changed")
 		unchanged(answer)
 	}
 	answers(nil, nil)
 	alice.ok("net", "rotate-key", "-y")
 	other := strings.TrimSpace(alice.ok("net", "invite"))
-	bob.wantMistake(bob.run("", "net", "join", other), 8, "knows no key of home")
+	bob.wantMistake(bob.run("", "net", "join", "-y", other), 8, "knows no key of home")
 	unchanged("a key of the link alone")
-	if r := bob.run("", "net", "join", link); r.code != 0 || !strings.HasPrefix(r.stdout, "Joined    home ") || !strings.Contains(r.stdout, " again · Alice is a contact\n") {
+	if r := bob.run("", "net", "join", "-y", link); r.code != 0 || !strings.HasPrefix(r.stdout, "Joined    home ") || !strings.Contains(r.stdout, " again · Alice is a contact\n") {
 		t.Fatalf("again: %+v", r)
 	}
 	if j, _ := bob.opens().Join(); j.Link != link || !j.Joined || !bytes.Equal(bob.opens().Network().PSK, first.Network().PSK) {
 		t.Errorf("the home has %+v", j)
 	}
 	answers(nil, []byte("signed"))
-	if r := bob.run("", "net", "join", other); r.code != 0 || !strings.Contains(r.stdout, " again · ") {
+	if r := bob.run("", "net", "join", "-y", other); r.code != 0 || !strings.Contains(r.stdout, " again · ") {
 		t.Fatalf("with a key: %+v", r)
 	}
 	invite, err := chat.ParseInvite(other)
@@ -204,5 +208,5 @@ func TestWhoWasRemovedJoinsAgain(t *testing.T) {
 		t.Errorf("the home has %+v", j)
 	}
 	w.hands = nil
-	bob.wantMistake(bob.run("", "net", "join", other), 8, "is a member of home")
+	bob.wantMistake(bob.run("", "net", "join", "-y", other), 8, "is a member of home")
 }

@@ -58,7 +58,7 @@ func (a *App) send(c *cli.Context) (err error) {
 		return err
 	}
 	m, err = follow(c, node, m, wait)
-	return errors.Join(a.printSent(c, to, m), explain(c, to, m, wait, err))
+	return errors.Join(a.printSent(c, to, m), explain(c, node, to, m, wait, err))
 }
 
 func waitState(s string) (chat.State, error) {
@@ -110,7 +110,7 @@ func follow(c *cli.Context, node *attached, m chat.Message, wait chat.State) (ch
 }
 
 // explain turns the end of follow into what people need to know: that the message is safe, and what it waits for.
-func explain(c *cli.Context, to chat.Contact, m chat.Message, wait chat.State, err error) error {
+func explain(c *cli.Context, node *attached, to chat.Contact, m chat.Message, wait chat.State, err error) error {
 	if err == nil || chat.CodeOf(err) == chat.CodeRefused {
 		return err
 	}
@@ -124,14 +124,20 @@ func explain(c *cli.Context, to chat.Contact, m chat.Message, wait chat.State, e
 	if m.Reason != "" {
 		why = m.Reason
 	}
-	next := "It will be sent automatically while a node runs"
+	next, helps := "It will be sent automatically while a node runs", "up"
+	if !node.own() {
+		next, helps = "It will be sent automatically", "info "+m.ID.String()
+		if st, err := node.Status(c.Context); err == nil && out(st) {
+			next, helps = "It will be sent once this device is on its network again", "doctor"
+		}
+	}
 	if m.State == chat.StateSent {
 		next = "Others keep it for the recipient's device until that fetches it"
 	}
 	return &chat.Error{
 		Code:   chat.CodeNotReached,
 		Detail: fmt.Sprintf("%s, not %s %s: %s. %s", m.State, wait, within(c), why, next),
-		Try:    try(c, "up"),
+		Try:    try(c, helps),
 	}
 }
 

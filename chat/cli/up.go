@@ -142,26 +142,25 @@ func (a *App) watchJoin(ctx context.Context, h *home.Home, node Node) error {
 	}
 }
 
-// watchKey says, in the beginning, that the network's key was changed while this device was away, or that it is no member any more. It returns when that is
-// clear, or the node ends.
+// watchKey says that the network's key was changed while this device was away, or that it is no member any more, once for each time. It looks often until the
+// node has a peer, or has had time to find one, and then now and again, until the node ends.
 func (a *App) watchKey(ctx context.Context, node Node) {
-	look, over := time.NewTicker(joinPoll), time.After(keyWatch)
-	defer look.Stop()
+	begin, said := time.Now(), false
 	for {
-		st, err := node.Status(ctx)
-		switch {
-		case err != nil || st.Peers > 0:
-			return
-		case (st.Network.OtherKey || st.Network.Removed) && st.Network.Joined:
-			fmt.Fprintln(a.Stderr, "parley:", show.Line(st.Trouble))
-			return
+		every := keyLook
+		if st, err := node.Status(ctx); err == nil {
+			lost := st.Network.Joined && out(st)
+			if lost && !said {
+				fmt.Fprintln(a.Stderr, "parley:", show.Line(st.Trouble))
+			}
+			if said = lost; st.Peers == 0 && time.Since(begin) < keyWatch {
+				every = joinPoll
+			}
 		}
 		select {
 		case <-node.Ended():
 			return
-		case <-over:
-			return
-		case <-look.C:
+		case <-time.After(every):
 		}
 	}
 }

@@ -14,8 +14,13 @@ import (
 // WriteStatus writes one screen about a node.
 func WriteStatus(out io.Writer, s chat.Status) error {
 	joined := "joined"
-	if !s.Network.Joined {
+	switch {
+	case !s.Network.Joined:
 		joined = "not joined yet, still trying"
+	case s.Network.Removed:
+		joined = "out: this device was removed"
+	case s.Network.OtherKey:
+		joined = "out: it has another key by now"
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "ready      %s, since %s\n", Yes(s.Ready), s.Since.Local().Format("Mon 2 Jan 15:04"))
