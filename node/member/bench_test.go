@@ -26,7 +26,7 @@ func BenchmarkThousandMeet(b *testing.B) {
 	mayor := town.Ledger(membertest.NewKey(b), town.Authority, nil)
 	chains, devices := make([]member.Chain, crowd), make([]member.Key, crowd)
 	for i := range crowd {
-		devices[i] = membertest.KeyOf(membertest.NewKey(b))
+		devices[i] = membertest.KeyOf(town.NewKey())
 		var err error
 		if chains[i], err = member.ParseChain(town.Chain(mayor, devices[i])); err != nil {
 			b.Fatal(err)

@@ -3,23 +3,55 @@ package member
 import (
 	"bytes"
 	"crypto/ed25519"
+	"crypto/sha256"
 	"slices"
 )
 
-// known is a certificate that was seen in a good chain, and who has signed it.
+// known is a certificate that was seen in a good chain, and who has signed it. One that was seen at the end of two chains is known twice: either may fall alone.
 type known struct {
 	Certificate []byte `json:"certificate"`
 	Issuer      []byte `json:"issuer"`
+	Above       []byte `json:"above,omitempty"`   // names the chain of its issuer; nothing where that is the authority
 	Follows     uint64 `json:"follows,omitempty"` // the sequence of the network's key that its device has said it has
 }
 
-// knows reports whether all of a chain was seen before.
-func (k *kept) knows(c Chain) bool {
-	return !slices.ContainsFunc(c.Certificates, func(one Certificate) bool { return k.place(one.marshal()) < 0 })
+// chain names the chain that the certificate is the end of.
+func (k known) chain() []byte {
+	sum := sha256.Sum256(slices.Concat(k.Above, k.Certificate))
+	return sum[:hashSize]
 }
 
-func (k *kept) place(certificate []byte) int {
-	return slices.IndexFunc(k.Known, func(o known) bool { return bytes.Equal(o.Certificate, certificate) })
+// links takes a chain apart, the authority's first.
+func (c Chain) links() []known {
+	all := make([]known, 0, len(c.Certificates))
+	issuer, above := c.Authority, []byte(nil)
+	for _, certificate := range c.Certificates {
+		link := known{Certificate: certificate.marshal(), Issuer: bytes.Clone(issuer[:]), Above: above}
+		all = append(all, link)
+		issuer, above = certificate.Device, link.chain()
+	}
+	return all
+}
+
+// knows reports whether all of a chain was seen before.
+func (k *kept) knows(c Chain) bool { return !slices.ContainsFunc(c.links(), k.lacks) }
+
+func (k *kept) lacks(link known) bool {
+	return !slices.ContainsFunc(k.Known, func(o known) bool {
+		return bytes.Equal(o.Certificate, link.Certificate) && bytes.Equal(o.Above, link.Above)
+	})
+}
+
+// relink finds out which chains certificates were seen in that were kept before that was: that of their issuer which was learned of last before them.
+func (k *kept) relink() {
+	for i := range k.Known {
+		o := &k.Known[i]
+		for _, before := range slices.Backward(k.Known[:i]) {
+			if len(o.Above) == 0 && bytes.HasPrefix(before.Certificate, o.Issuer) {
+				o.Above = before.chain()
+			}
+		}
+	}
 }
 
 // made reports whether a certificate is this device's own, or was signed by it: strangers' certificates never push these out.
@@ -33,12 +65,10 @@ func (l *Ledger) made(k known) bool {
 
 // meet remembers the certificates of a good chain, and forgets the oldest that keep does not want kept where there are too many.
 func (k *kept) meet(c Chain, keep func(known) bool) {
-	issuer := c.Authority
-	for _, certificate := range c.Certificates {
-		if b := certificate.marshal(); k.place(b) < 0 {
-			k.Known = append(k.Known, known{Certificate: b, Issuer: bytes.Clone(issuer[:])})
+	for _, link := range c.links() {
+		if k.lacks(link) {
+			k.Known = append(k.Known, link)
 		}
-		issuer = certificate.Device
 	}
 	for len(k.Known) > MaxKnown {
 		i := slices.IndexFunc(k.Known, func(o known) bool { return !keep(o) })
@@ -49,9 +79,9 @@ func (k *kept) meet(c Chain, keep func(known) bool) {
 // acquaintance is a certificate that is known, read.
 type acquaintance struct {
 	Certificate
-	issuer  Key
-	follows uint64
-	whole   bool // the newest list lets all stand that is known above it, and it
+	known
+	issuer Key
+	whole  bool // the newest list lets all stand that is known above it, and it
 }
 
 // certificates reads what is known; the caller holds mu.
@@ -59,64 +89,42 @@ func (l *Ledger) certificates() []acquaintance {
 	all := make([]acquaintance, 0, len(l.kept.Known))
 	for _, k := range l.kept.Known {
 		if c, _, err := parseCertificate(k.Certificate); err == nil {
-			all = append(all, acquaintance{Certificate: c, issuer: Key(k.Issuer), follows: k.Follows})
+			all = append(all, acquaintance{Certificate: c, known: k, issuer: Key(k.Issuer)})
 		}
 	}
 	return all
 }
 
-// acquaintances reads what is known, and finds out what of it is whole: a certificate is while one of its issuer's is and lets it stand. A device that fell
-// with who had let it in, and was let in anew, has one that is and one that is not. The caller holds mu.
+// acquaintances reads what is known, and finds out what of it is whole, as List.Judge would: a certificate is while the chain is that it was seen in. A device
+// that fell with who had let it in, and was let in anew, has one that is and one that is not, and what it signed under the latter stays down. The caller holds mu.
 func (l *Ledger) acquaintances() []acquaintance {
-	all, met := l.certificates(), map[Key]bool{} // met: devices of which a certificate is known
+	all, signers := l.certificates(), map[Key]bool{}
 	for _, a := range all {
-		met[a.Device] = true
+		signers[a.issuer] = true
 	}
-	for range MaxDepth { // each round comes one certificate farther from the authority
-		said := l.issuers(all)
+	ends := make(map[string]*acquaintance, len(signers)) // of chains, by name
+	for i := range all {
+		if a := &all[i]; signers[a.Device] {
+			ends[string(a.chain())] = a
+		}
+	}
+	for risen := true; risen; { // each round comes one certificate farther from the authority, or more
+		risen = false
 		for i := range all {
-			if a := &all[i]; !a.whole {
-				by, known := said[a.issuer]
-				a.whole = known && by.lets(l.list, a.Certificate) || !met[a.issuer] && !l.list.ends(Claim{Device: a.issuer}, a.Certificate)
+			a := &all[i]
+			by, seen := ends[string(a.Above)]
+			switch {
+			case a.whole || seen && !by.whole:
+				continue
+			case seen:
+				a.whole = !l.list.ends(by.Claim, a.Certificate)
+			default: // it is the authority's, or what was above it is forgotten
+				a.whole = !l.list.ends(Claim{Device: a.issuer}, a.Certificate)
 			}
+			risen = risen || a.whole
 		}
 	}
 	return all
-}
-
-// issuer is a device, as far as what it signs may stand by certificates of its own that are whole.
-type issuer struct {
-	free  bool    // one of them is of nobody who was removed
-	named []Claim // those of who was; the list has an entry for each account in them
-}
-
-// issuers returns them; the caller holds mu.
-func (l *Ledger) issuers(all []acquaintance) map[Key]issuer {
-	said := map[Key]issuer{}
-	for _, a := range all {
-		by := said[a.Device]
-		switch {
-		case !a.whole || by.free:
-			continue
-		case !l.list.names(a.Claim):
-			by = issuer{free: true}
-		default:
-			signer := Claim{Device: a.Device}
-			if _, person := l.list.entry(a.Account); person {
-				signer.Account = a.Account
-			}
-			if !slices.Contains(by.named, signer) {
-				by.named = append(by.named, signer)
-			}
-		}
-		said[a.Device] = by
-	}
-	return said
-}
-
-// lets reports whether a certificate that the device has signed stands.
-func (by issuer) lets(list List, c Certificate) bool {
-	return by.free || slices.ContainsFunc(by.named, func(signer Claim) bool { return !list.ends(signer, c) })
 }
 
 // Member is one device of the network, as this one knows it.
@@ -135,7 +143,7 @@ func (l *Ledger) Members() []Member {
 	var members []Member
 	at := map[Claim]int{}
 	for _, a := range l.acquaintances() {
-		m := Member{Certificate: a.Certificate, Inviter: a.issuer, Revoked: !a.whole || l.list.names(a.Claim), Follows: a.follows}
+		m := Member{Certificate: a.Certificate, Inviter: a.issuer, Revoked: !a.whole || l.list.names(a.Claim), Follows: a.Follows}
 		if a.Device == l.cfg.Claim.Device {
 			m.Follows = l.rotation.Sequence
 		}

@@ -93,6 +93,7 @@ func (l *Ledger) load() error {
 	if err := l.kept.check(); err != nil {
 		return err
 	}
+	l.kept.relink()
 	if l.list, err = ParseList(l.kept.List); err != nil || l.kept.Chain == nil {
 		return err
 	}

@@ -159,6 +159,7 @@ func (l List) covers(other List) bool {
 // with returns the list with an entry more, or another one for the same device or account. Nobody has signed it.
 func (l List) with(e Entry) List {
 	slices.SortFunc(e.Spared, func(a, b [hashSize]byte) int { return bytes.Compare(a[:], b[:]) })
+	e.Spared = slices.Compact(e.Spared)
 	others := slices.DeleteFunc(slices.Clone(l.Entries), func(other Entry) bool { return other.Who == e.Who })
 	return List{Sequence: l.Sequence, Issued: l.Issued, Entries: inOrder(append(others, e))}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"errors"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -121,6 +122,66 @@ func TestWhoIsThrownOutIsWithAllDevices(t *testing.T) {
 	for _, m := range bob.Members() {
 		if m.Revoked != (m.Account == mallory) {
 			t.Errorf("Bob shows %+v", m)
+		}
+	}
+}
+
+// Alice is thrown out with whom she let in: Heidi falls, and Ivy, whom Heidi let in. The mayor lets Heidi in anew. What she signed before does not rise with
+// her: Ivy comes with the same chain, is refused, and is listed as who was removed, also where the ledger is read again. Whom Heidi lets in now is not.
+func TestWhoFellDoesNotRiseWithWhoLetThemIn(t *testing.T) {
+	town, mayor, _ := founder(t)
+	key := func() ed25519.PrivateKey { return town.NewKey() }
+	own := func(device ed25519.PrivateKey) member.Claim { return town.Claim(membertest.KeyOf(device)) }
+	alices, bobs, heidis, ivys, judys := key(), key(), key(), key(), key()
+	alice, _ := admits(t, town, mayor, alices, own(alices))
+	heidi, heidiChain := admits(t, town, alice, heidis, own(heidis))
+	_, ivyChain := admits(t, town, heidi, ivys, own(ivys))
+	vault := town.Admit(bobs)
+	bob := town.Ledger(bobs, nil, vault)
+	for _, l := range []*member.Ledger{mayor, bob} {
+		if v := l.Judge(heidiChain, membertest.KeyOf(heidis)); v != member.Admitted {
+			t.Fatalf("Heidi gets %d", v)
+		}
+		if v := l.Judge(ivyChain, membertest.KeyOf(ivys)); v != member.Admitted {
+			t.Fatalf("Ivy gets %d", v)
+		}
+	}
+	if err := mayor.Revoke([]member.Key{membertest.KeyOf(alices)}, true, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	heidi, heidiChain = admits(t, town, mayor, heidis, own(heidis))
+	_, judyChain := admits(t, town, heidi, judys, own(judys))
+	if newer, err := bob.TakeList(mayor.List()); !newer || err != nil {
+		t.Fatalf("the list: %v, %v", newer, err)
+	}
+	for _, l := range []*member.Ledger{mayor, bob} {
+		l.Judge(heidiChain, membertest.KeyOf(heidis))
+		l.Judge(judyChain, membertest.KeyOf(judys))
+	}
+	if err := bob.Keep(); err != nil {
+		t.Fatal(err)
+	}
+	kept, err := vault.Load()
+	old := &membertest.Vault{} // as Bob's was written before chains were kept in it
+	if err := errors.Join(err, old.Save(regexp.MustCompile(`,"above":"[^"]*"`).ReplaceAll(kept, nil))); err != nil {
+		t.Fatal(err)
+	}
+	gone := map[member.Key]bool{membertest.KeyOf(alices): true, membertest.KeyOf(ivys): true}
+	for name, l := range map[string]*member.Ledger{
+		"the mayor": mayor, "Bob": bob, "Bob, started again": town.Ledger(bobs, nil, vault), "Bob, of before": town.Ledger(bobs, nil, old),
+	} {
+		if v := l.Judge(ivyChain, membertest.KeyOf(ivys)); v != member.Revoked {
+			t.Errorf("Ivy gets %d of %s", v, name)
+		}
+		seen := map[member.Key]bool{}
+		for _, m := range l.Members() {
+			seen[m.Device] = true
+			if m.Revoked != gone[m.Device] || l.Outcast(m.Device) != gone[m.Device] {
+				t.Errorf("%s shows %+v", name, m)
+			}
+		}
+		if !seen[membertest.KeyOf(ivys)] || !seen[membertest.KeyOf(judys)] || !seen[membertest.KeyOf(heidis)] {
+			t.Errorf("%s knows of %d", name, len(seen))
 		}
 	}
 }
