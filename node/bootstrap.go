@@ -8,7 +8,6 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
-	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	ma "github.com/multiformats/go-multiaddr"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
@@ -53,7 +52,7 @@ func (n *Node) takeLeave(ctx context.Context) {
 	}
 }
 
-// firstSeed returns nil once a seed has answered, or the first of their errors.
+// firstSeed returns nil once a seed has admitted us, or the first of their errors that tell most.
 func (n *Node) firstSeed(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -64,22 +63,6 @@ func (n *Node) firstSeed(ctx context.Context) error {
 		}
 	}
 	return race(cancel, attempts...)
-}
-
-// tells returns how much an error of an attempt tells: most that this device was removed, then that somebody has answered and does not admit us, least that nobody knows where to dial, or
-// that another attempt has just failed there.
-func tells(err error) int {
-	switch v := member.Verdict(0); {
-	case errors.Is(err, member.Revoked):
-		return 4
-	case errors.As(err, &v):
-		return 3
-	case err == nil || errors.Is(err, errUnknown):
-		return 0
-	case errors.Is(err, swarm.ErrDialBackoff):
-		return 1
-	}
-	return 2
 }
 
 // race runs attempts at the same time. The first that succeeds cancels the others; when none does, the first of the errors that tell most
@@ -114,6 +97,7 @@ func (n *Node) keepSeed(ctx context.Context, seed peer.AddrInfo) error {
 		if up := n.connected(seed.ID); up || n.SeedsConnected() >= SeedConnections || !n.mayCall(seed.ID) {
 			if up && since.IsZero() {
 				since = time.Now()
+				n.trouble.over()
 			}
 			pause(ctx, change, 0)
 			continue
@@ -126,7 +110,7 @@ func (n *Node) keepSeed(ctx context.Context, seed peer.AddrInfo) error {
 		err := n.connect(ctx, seed)
 		wait := delay.Next()
 		if err != nil && ctx.Err() == nil {
-			n.trouble.note(err, n.cfg.Network.PSK != nil, time.Now().Add(wait))
+			n.trouble.note(seed.ID, err, n.cfg.Network.PSK != nil, time.Now().Add(wait))
 			n.log.Debug("no answer from a seed", zap.Stringer("seed", seed.ID), zap.Error(err), zap.Duration("retry", wait))
 		}
 		if pause(ctx, elsewhere, wait) {

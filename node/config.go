@@ -75,6 +75,7 @@ type Membership struct {
 	Closed    bool               // whom it lets in invites nobody
 	Issuer    peer.ID            // of the invite that it joins with; empty for none
 	Token     [16]byte           // in that invite
+	Expires   time.Time          // when that invite does, by the clock of who made it; zero: never, or it is not known
 	Anew      bool               // that invite counts also where the device has a certificate, once the list of who was removed ends that
 	Vault     member.Vault       // where the ledger lies; nil: nothing outlives the process
 	Keys      KeyVault           // where the network's key lies; nil: a new one does not outlive the process

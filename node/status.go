@@ -8,7 +8,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -121,39 +120,8 @@ func (n *Node) Warning() string {
 	if len(n.seeds) == 0 || n.SeedsConnected() > 0 {
 		return ""
 	}
-	return n.trouble.String()
-}
-
-// trouble is the last failure to connect to a seed.
-type trouble struct {
-	mu      sync.Mutex
-	reason  string
-	refused bool // it answered, and has not admitted us
-	retry   time.Time
-}
-
-func (t *trouble) note(err error, keyed bool, retry time.Time) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.retry = retry
-	if errors.Is(err, swarm.ErrDialBackoff) && t.reason != "" { // somebody else has tried meanwhile: the last reason tells more
-		return
-	}
-	t.reason, t.refused = reason(err, keyed), member.Answer(err) != nil
-}
-
-// String says what went wrong and when the next attempt is.
-func (t *trouble) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.reason == "" {
-		return "connecting to the network's seeds"
-	}
-	wait := max(time.Until(t.retry).Round(time.Second), time.Second)
-	if t.refused {
-		return fmt.Sprintf("%s, retrying in %s", t.reason, wait)
-	}
-	return fmt.Sprintf("no seed answers (last error: %s), retrying in %s", t.reason, wait)
+	until := n.cfg.Member.Expires
+	return n.trouble.text(!n.members.Member() && !until.IsZero() && time.Now().After(until))
 }
 
 // failure is an error in one line for people, with the libraries' words for it behind.

@@ -1,0 +1,70 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
+
+	"parley/node/member"
+)
+
+// Two seeds are tried again and again, in whatever order. What tells most is shown, and stays until the seed that has said it says something else.
+func TestWhatTellsMostIsShown(t *testing.T) {
+	refused, silent := errors.New("connection refused"), "no seed answers (last error: connection refused)"
+	type attempt struct {
+		seed peer.ID
+		err  error
+	}
+	for name, story := range map[string]struct {
+		attempts []attempt
+		late     bool
+		shown    string
+	}{
+		"nothing yet":                           {nil, false, "connecting to the network's seeds"},
+		"nobody is there":                       {[]attempt{{"A", refused}, {"B", errors.New("no answer in time")}, {"A", refused}}, false, silent},
+		"no address, and nobody":                {[]attempt{{"A", errUnknown}, {"B", refused}}, false, silent},
+		"the issuer is away":                    {[]attempt{{"A", refused}, {"B", member.IssuerAway}, {"A", refused}}, false, member.IssuerAway.Error()},
+		"away, as was said first":               {[]attempt{{"B", member.IssuerAway}, {"A", refused}, {"A", refused}}, false, member.IssuerAway.Error()},
+		"away, and one is no member":            {[]attempt{{"A", member.NoMember}, {"B", member.IssuerAway}, {"A", member.NoMember}}, false, member.IssuerAway.Error()},
+		"away, and then too busy to say it":     {[]attempt{{"B", member.IssuerAway}, {"B", member.Busy}}, false, member.IssuerAway.Error()},
+		"away, and then gone in the middle":     {[]attempt{{"B", member.IssuerAway}, {"B", member.ErrGone}}, false, member.IssuerAway.Error()},
+		"away, and dialled by another meantime": {[]attempt{{"B", member.IssuerAway}, {"B", fmt.Errorf("dial: %w", swarm.ErrDialBackoff)}}, false, member.IssuerAway.Error()},
+		"too busy alone":                        {[]attempt{{"A", refused}, {"B", member.Busy}}, false, member.Busy.Error()},
+		"the invite is used":                    {[]attempt{{"A", member.UsedInvite}, {"B", member.IssuerAway}, {"B", refused}}, false, member.UsedInvite.Error()},
+		"somebody says that we were removed":    {[]attempt{{"A", member.UsedInvite}, {"B", member.Revoked}}, false, member.Revoked.Error()},
+		"who said it has gone":                  {[]attempt{{"A", refused}, {"B", member.IssuerAway}, {"B", refused}}, false, silent},
+		"an outsider":                           {[]attempt{{"A", refused}, {"B", &member.Outsider{Verdict: member.Unproven}}}, false, "the node there is not a member of the network"},
+		"too old, and nobody is there":          {[]attempt{{"A", refused}}, true, expired},
+		"too old, and the issuer is away":       {[]attempt{{"A", refused}, {"B", member.IssuerAway}}, true, expired},
+		"too old, and used":                     {[]attempt{{"A", member.UsedInvite}}, true, member.UsedInvite.Error()},
+		"too old, before an attempt has ended":  {nil, true, expired},
+	} {
+		var trouble trouble
+		for _, a := range story.attempts {
+			trouble.note(a.seed, a.err, true, time.Now().Add(time.Minute))
+		}
+		if text, _, _ := strings.Cut(trouble.text(story.late), ", retrying in "); text != story.shown {
+			t.Errorf("%s: %q", name, text)
+		}
+		trouble.over()
+		if text := trouble.text(false); text != "connecting to the network's seeds" {
+			t.Errorf("%s, and then all is well: %q", name, text)
+		}
+	}
+}
+
+// The time of the next attempt is that of the seed whose words are shown.
+func TestTroubleSaysWhenItIsTriedAgain(t *testing.T) {
+	var trouble trouble
+	trouble.note("A", errors.New("connection refused"), false, time.Now().Add(time.Hour))
+	trouble.note("B", member.IssuerAway, false, time.Now().Add(30*time.Second))
+	trouble.note("B", member.Busy, false, time.Now().Add(time.Minute))
+	if text := trouble.text(false); !strings.HasSuffix(text, ", retrying in 1m0s") {
+		t.Errorf("it says %q", text)
+	}
+}
