@@ -5,6 +5,7 @@ package doctor
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"parley/chat"
@@ -93,16 +94,42 @@ func network(f Facts) Finding {
 	name := n.Name + " " + n.Fingerprint
 	switch {
 	case !n.Joined:
-		return Finding{"network.waiting", Fail, name + ": no node of it has answered yet", "status"}
+		return waiting(f, name)
 	case n.Removed:
-		return Finding{"network.removed", Fail, name + ": this device was removed, or who invited it was; then ask a member for a new invite", "net join LINK"}
+		return Finding{"network.removed", Fail, name + ": this device was removed, or who invited it was; then ask a member for a new invite", anotherInvite}
 	case n.OtherKey:
-		return Finding{"network.key", Fail, name + ": its key was changed while this device was away; ask a member for a new invite", "net join LINK"}
+		return Finding{"network.key", Fail, name + ": its key was changed while this device was away; ask a member for a new invite", anotherInvite}
 	case n.Private:
 		return Finding{"network", OK, name + ", with a network key: strangers see nothing of it; TCP and WebSocket, since QUIC knows no such keys", ""}
 	default:
 		return Finding{"network", OK, name + ", without a network key: TCP, QUIC and WebSocket", ""}
 	}
+}
+
+// waiting says why a device is in no network yet. Somebody who has answered may want another invite, and otherwise trying again is all that helps.
+func waiting(f Facts, name string) Finding {
+	switch why, answered, useless := answer(f.Status.Trouble); {
+	case useless:
+		return Finding{"network.waiting", Fail, name + ": " + why + "; ask a member for a new invite", anotherInvite}
+	case answered:
+		return Finding{"network.waiting", Fail, name + ": " + why + "; this device goes on trying", "status"}
+	default:
+		return Finding{"network.waiting", Fail, name + ": no node of it has answered yet", "status"}
+	}
+}
+
+// anotherInvite is the command for who has got a new link.
+const anotherInvite = "net join LINK"
+
+// answer takes what a node says of its network apart (node/SPEC.md, "Bootstrap"): why it is in none, whether somebody who has answered says so, or its own
+// clock, and whether the invite is of no use any more.
+func answer(trouble string) (why string, answered, useless bool) {
+	why, _, trying := strings.Cut(trouble, ", retrying in ")
+	answered = trying && !strings.HasPrefix(why, "no seed answers")
+	for _, end := range []string{"the invite ", "who made the invite may not", "this device was removed"} {
+		useless = useless || strings.HasPrefix(why, end)
+	}
+	return why, answered, useless
 }
 
 // key says how far the members have followed the network's key. Who has made the network has met those whom it let in; what others know says
@@ -134,6 +161,12 @@ func seeds(f Facts) Finding {
 	case s.Seeds == 0 && s.Peers > 0:
 		return Finding{"seeds.away", Warn, fmt.Sprintf("none of %d answers; peers that were met before are there: %s", s.Network.Seeds, s.Trouble), "peers"}
 	case s.Seeds == 0:
+		switch why, answered, useless := answer(s.Trouble); {
+		case useless:
+			return Finding{"seeds.away", Fail, fmt.Sprintf("none of %d is connected: %s", s.Network.Seeds, why), anotherInvite}
+		case answered:
+			return Finding{"seeds.away", Fail, fmt.Sprintf("none of %d is connected: %s", s.Network.Seeds, why), "status"}
+		}
 		return Finding{"seeds.away", Fail, fmt.Sprintf("none of %d answers: %s", s.Network.Seeds, s.Trouble), "status"}
 	default:
 		return Finding{"seeds", OK, fmt.Sprintf("%d of %d connected", s.Seeds, s.Network.Seeds), ""}
@@ -217,6 +250,11 @@ func contacts(f Facts) Finding {
 
 func mailboxes(f Facts) Finding {
 	switch n := len(f.Own.Hosts); {
+	case n == 0 && f.Own.Automatic && f.Status.Network.Seeds == 0: // there is nobody to choose among
+		return Finding{
+			"mailboxes.none", Warn, "nobody keeps messages for this device while it is off; another member that runs as a seed, or with --mailbox, can: invite one",
+			"net invite",
+		}
 	case n == 0:
 		return Finding{"mailboxes.none", Warn, "nobody keeps messages for this device while it is off", "mailbox auto"}
 	case !slices.ContainsFunc(f.Own.Hosts, func(h chat.KeptMailbox) bool { return h.Trouble == "" }):

@@ -12,6 +12,9 @@ import (
 
 func noon() time.Time { return time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC) }
 
+// anotherInvite is how the command begins that helps who needs one.
+const anotherInvite = "net join "
+
 // well is a node with which all is well.
 func well() doctor.Facts {
 	return doctor.Facts{
@@ -141,5 +144,62 @@ func TestAShortWaitIsNoTrouble(t *testing.T) {
 	facts.Status.Queued, facts.Status.OldestQueue = 3, noon().Add(-time.Minute)
 	if worst := doctor.Worst(doctor.Examine(facts)); worst != doctor.OK {
 		t.Errorf("the worst is %q", worst)
+	}
+}
+
+// Who waits to be let in is told once why, with the command that helps: both findings say the same.
+func TestWhoWaitsIsToldWhatHelps(t *testing.T) {
+	for trouble, want := range map[string]struct{ network, seeds, try string }{
+		"connecting to the network's seeds":                                {"no node of it has answered yet", "none of 2 answers: connecting to", "status"},
+		"no seed answers (last error: connection refused), retrying in 5s": {"no node of it has answered yet", "none of 2 answers: no seed answers (", "status"},
+		"who made the invite is not connected now, and has to be, retrying in 5s": {
+			"who made the invite is not connected now, and has to be; this device goes on trying",
+			"none of 2 is connected: who made the invite is not connected now, and has to be", "status",
+		},
+		"the invite was used already, retrying in 5s": {
+			"the invite was used already; ask a member for a new invite", "none of 2 is connected: the invite was used already", anotherInvite,
+		},
+		"the invite was revoked, retrying in 5s":                                     {"; ask a member for a new invite", "the invite was revoked", anotherInvite},
+		"the invite has expired by this computer's clock, retrying in 5s":            {"; ask a member for a new invite", "the invite has expired", anotherInvite},
+		"who made the invite may not let in anybody any more, retrying in 5s":        {"; ask a member for a new invite", "who made the invite", anotherInvite},
+		"this device was removed from the network, or who invited it was":            {"; ask a member for a new invite", "this device was removed", anotherInvite},
+		"this device is not a member of the network, retrying in 5s":                 {"; this device goes on trying", "this device is not a member", "status"},
+		"no space left for database":                                                 {"no node of it has answered yet", "none of 2 answers: no space left", "status"},
+		"too many ask there to be let in now, retrying in 1m30s":                     {"too many ask there to be let in now; ", "too many ask there", "status"},
+		"refused with the number 99, which a newer node may know, retrying in 1m30s": {"refused with the number 99", "refused with the number 99", "status"},
+	} {
+		facts := well()
+		facts.Status.Trouble, facts.Status.Seeds, facts.Status.Peers, facts.Status.Network.Joined = trouble, 0, 0, false
+		bad := 0
+		for _, f := range doctor.Examine(facts) {
+			text := map[string]string{"network.waiting": want.network, "seeds.away": want.seeds}[f.Code]
+			if f.Level == doctor.OK {
+				continue
+			}
+			bad++
+			if text == "" || !strings.Contains(f.Text, text) || !strings.HasPrefix(f.Try, want.try) || f.Level != doctor.Fail {
+				t.Errorf("%s: found %+v", trouble, f)
+			}
+		}
+		if bad != 2 {
+			t.Errorf("%s: %d findings", trouble, bad)
+		}
+	}
+}
+
+// Where there is nobody to choose among, somebody has to come; who has chosen nobody can let the node choose.
+func TestWhoHasNoMailboxIsToldWhatHelps(t *testing.T) {
+	for try, spoil := range map[string]func(*doctor.Facts){
+		"net invite":   func(f *doctor.Facts) { f.Status.Network.Seeds = 0 },
+		"mailbox auto": func(f *doctor.Facts) { f.Status.Network.Seeds, f.Own.Automatic = 0, false },
+	} {
+		facts := well()
+		facts.Own.Hosts = nil
+		spoil(&facts)
+		for _, f := range doctor.Examine(facts) {
+			if f.Code == "mailboxes.none" && f.Try != try {
+				t.Errorf("want %s: %+v", try, f)
+			}
+		}
 	}
 }
