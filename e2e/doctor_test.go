@@ -46,7 +46,7 @@ func (p *person) findings(want int) map[string]finding {
 	return bad
 }
 
-// heals runs a remedy, but for those that go on, ask, or want something filled in.
+// heals runs a remedy, but for those that go on, ask, or want something filled in or read.
 func (p *person) heals(code, try string) {
 	p.Helper()
 	words := strings.Fields(strings.TrimPrefix(try, "parley"))
@@ -56,7 +56,7 @@ func (p *person) heals(code, try string) {
 			break
 		}
 	}
-	if words[0] == "up" || words[0] == "passphrase" || strings.ToLower(try) != try && strings.Contains(try, "NAME") {
+	if words[0] == "up" || words[0] == "passphrase" || words[len(words)-1] == "-" || strings.ToLower(try) != try && strings.Contains(try, "NAME") {
 		return
 	}
 	if r := p.run(words...); r.code != 0 {

@@ -102,7 +102,7 @@ func network(f Facts) Finding {
 	case n.Private:
 		return Finding{"network", OK, name + ", with a network key: strangers see nothing of it; TCP and WebSocket, since QUIC knows no such keys", ""}
 	default:
-		return Finding{"network", OK, name + ", without a network key: TCP, QUIC and WebSocket", ""}
+		return Finding{"network", OK, name + ", members only, without a network key: strangers can see that a node is here, and are served nothing; TCP, QUIC and WebSocket", ""}
 	}
 }
 
@@ -118,8 +118,8 @@ func waiting(f Facts, name string) Finding {
 	}
 }
 
-// anotherInvite is the command for who has got a new link.
-const anotherInvite = "net join LINK"
+// anotherInvite is the command for who has got a new link: it asks for that, or reads it.
+const anotherInvite = "net join -"
 
 // answer takes what a node says of its network apart (node/SPEC.md, "Bootstrap"): why it is in none, whether somebody who has answered says so, or its own
 // clock, and whether the invite is of no use any more.
