@@ -117,7 +117,7 @@ func join(ctx context.Context, h *home.Home, id *chat.Identity) error {
 func membership(h *home.Home, id *chat.Identity, authority ed25519.PrivateKey) node.Membership {
 	return node.Membership{
 		IDOf: chat.NetworkID, Proven: chat.CheckMemberProof, Account: id.Account(), Proof: id.MemberProof(h.Network().ID),
-		Authority: authority, Closed: h.Network().Closed, Issuer: h.Invite().Issuer(), Token: h.Invite().MemberToken(), Anew: h.Anew(), Vault: h.Ledger(), Keys: h,
+		Authority: authority, Closed: h.Network().Closed, Issuer: h.Invite().Issuer(), Token: h.Invite().MemberToken(), Expires: h.Invite().Until(), Anew: h.Anew(), Vault: h.Ledger(), Keys: h,
 	}
 }
 

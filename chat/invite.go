@@ -160,6 +160,14 @@ func (i *Invite) MemberToken() Token {
 	return i.Member
 }
 
+// Until returns when the invite ends; zero where there is none, or it has no end.
+func (i *Invite) Until() time.Time {
+	if i == nil {
+		return time.Time{}
+	}
+	return i.Expires
+}
+
 // Check says why an invite cannot be used now by self (zero before an identity exists), as a *Error; nil when it can. Expiry is
 // judged by our own clock here, to tell people early; it protects nothing.
 func (i Invite) Check(now time.Time, self AccountID) error {
