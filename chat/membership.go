@@ -136,16 +136,33 @@ func (o *InviteOptions) check() error {
 	if o.TTL == 0 {
 		o.TTL = InviteLifetime
 	}
+	err := CheckInvite(o.Uses, o.TTL)
+	if err == nil && o.For != "" {
+		err = CheckInvitee(o.For)
+	}
+	return err
+}
+
+// CheckInvite says why an invite cannot be for so many devices, or for so long, as a *Error; nil when it can. Zero is none of both here: who may leave
+// them open asks before.
+func CheckInvite(uses int, ttl time.Duration) error {
 	switch {
-	case o.Uses < 0 || o.Uses > MaxInviteUses:
-		return &Error{Code: CodeInvalid, Detail: fmt.Sprintf("an invite may be used 1 to %d times, not %d", MaxInviteUses, o.Uses)}
-	case o.TTL < time.Minute || o.TTL > MaxInviteLifetime:
-		return &Error{Code: CodeInvalid, Detail: fmt.Sprintf("an invite may last from 1m to %dh, not %v", MaxInviteLifetime/time.Hour, o.TTL)}
-	case o.For != "":
-		return CheckName("whom the invite is for", o.For)
+	case uses < 1 || uses > MaxInviteUses:
+		return &Error{
+			Code: CodeInvalid, Detail: fmt.Sprintf("an invite may be used 1 to %d times, not %d", MaxInviteUses, uses),
+			Try: fmt.Sprintf("parley net invite --uses %d", min(max(uses, 1), MaxInviteUses)),
+		}
+	case ttl < time.Minute || ttl > MaxInviteLifetime:
+		return &Error{
+			Code: CodeInvalid, Detail: fmt.Sprintf("an invite may last from 1m to %dh, not %v", MaxInviteLifetime/time.Hour, ttl),
+			Try: fmt.Sprintf("parley net invite --ttl %dh", InviteLifetime/time.Hour),
+		}
 	}
 	return nil
 }
+
+// CheckInvitee says why a note about whom an invite is for cannot be kept, as a *Error; nil when it can.
+func CheckInvitee(name string) error { return CheckName("invitee's name", name) }
 
 // notAllowed is what the node says about members as an error for people; nil stays nil.
 func notAllowed(err error) error {

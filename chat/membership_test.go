@@ -51,10 +51,17 @@ func TestAnInviteIsMadeAsAsked(t *testing.T) {
 		"too many":           {chat.InviteOptions{Uses: chat.MaxInviteUses + 1}, chat.CodeInvalid},
 		"over before it was": {chat.InviteOptions{TTL: time.Second}, chat.CodeInvalid},
 		"for ever":           {chat.InviteOptions{TTL: chat.MaxInviteLifetime + 1}, chat.CodeInvalid},
+		"for a family":       {chat.InviteOptions{For: "the \U0001F468\u200d\U0001F469\u200d\U0001F467"}, chat.CodeInvalid},
 		"for nobody's name":  {chat.InviteOptions{For: "a\nb"}, chat.CodeInvalid},
 	} {
 		if _, err := alice.Invite(t.Context(), c.o); chat.CodeOf(err) != c.code {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for uses, ttl := range map[int]time.Duration{0: time.Hour, 1: 0} { // which to Invite are what was left open
+		var e *chat.Error
+		if err := chat.CheckInvite(uses, ttl); !errors.As(err, &e) || e.Code != chat.CodeInvalid || !strings.HasPrefix(e.Try, "parley net invite --") {
+			t.Errorf("%d uses in %v: %v", uses, ttl, err)
 		}
 	}
 	link, err := alice.Invite(t.Context(), chat.InviteOptions{For: "Bob", Uses: 3, TTL: time.Hour})

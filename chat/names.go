@@ -154,11 +154,11 @@ func CheckName(what, name string) error {
 	}
 	switch {
 	case strings.TrimSpace(name) == "":
-		return bad("it is empty")
+		return bad(fmt.Sprintf("it is empty; a name has 1 to %d bytes", MaxName))
 	case len(name) > MaxName:
 		return bad(fmt.Sprintf("it has %d bytes, at most %d fit", len(name), MaxName))
 	case !utf8.ValidString(name) || CleanText(name) != name || strings.ContainsFunc(name, isNotForNames):
-		return bad("it holds characters that do not print")
+		return bad("it holds characters that are not seen by themselves: such that do not print, and such that join or vary others, as in some emoji")
 	case strings.TrimSpace(name) != name:
 		return bad("it begins or ends with a blank")
 	case strings.ContainsAny(name[:1], "-@#/") || strings.ContainsAny(name, "✔✓✗"):

@@ -83,8 +83,8 @@ func (m *Messenger) RotateKey(ctx context.Context, grace time.Duration) (KeyRota
 	if grace == 0 {
 		grace = KeyGrace
 	}
-	if grace < MinKeyGrace || grace > MaxKeyGrace {
-		return KeyRotation{}, &Error{Code: CodeInvalid, Detail: fmt.Sprintf("the older key may be good from %v to %dh more, not %v", MinKeyGrace, MaxKeyGrace/time.Hour, grace)}
+	if err := CheckKeyGrace(grace); err != nil {
+		return KeyRotation{}, err
 	}
 	k, err := m.mayRotate(ctx)
 	if err != nil {
@@ -101,6 +101,22 @@ func (m *Messenger) RotateKey(ctx context.Context, grace time.Duration) (KeyRota
 		return k, notAllowed(err)
 	}
 	return m.KeyRotation(ctx)
+}
+
+// CheckKeyGrace says why the key before cannot be good for so long, as a *Error; nil when it can. Zero is no grace here, and that cannot be: who is
+// connected needs a moment.
+func CheckKeyGrace(grace time.Duration) error {
+	e := &Error{Code: CodeInvalid, Detail: fmt.Sprintf("the older key may be good from %v to %dh more, not %v", MinKeyGrace, MaxKeyGrace/time.Hour, grace)}
+	switch {
+	case grace < MinKeyGrace:
+		e.Detail += "; to leave nobody any time, change the key and end its grace with --now"
+		e.Try = fmt.Sprintf("parley net rotate-key --grace %v", MinKeyGrace)
+	case grace > MaxKeyGrace:
+		e.Try = fmt.Sprintf("parley net rotate-key --grace %dh", MaxKeyGrace/time.Hour)
+	default:
+		return nil
+	}
+	return e
 }
 
 // EndKeyGrace makes the key before worthless now: who has not followed needs a new invite.

@@ -20,7 +20,7 @@ func (s *Server) postInvite(r *http.Request) (reply, error) {
 	o := chat.InviteOptions{For: want.For, Uses: want.Uses}
 	if want.TTL != "" {
 		var err error
-		if o.TTL, err = time.ParseDuration(want.TTL); err != nil {
+		if o.TTL, err = time.ParseDuration(want.TTL); err != nil || o.TTL == 0 {
 			return reply{}, invalid("ttl=%.40q: want a time like 24h", want.TTL)
 		}
 	}

@@ -108,7 +108,24 @@ func TestInvitesAndMembersAreListed(t *testing.T) {
 		t.Errorf("listed: %s", out)
 	}
 	alice.fails(5, "was made here", "net", "revoke", "ffff")
-	alice.fails(2, "1 to 100", "net", "invite", "--uses", "-2")
+	for says, args := range map[string][]string{
+		"1 to 100 times, not -2":                            {"--uses", "-2"},
+		"1 to 100 times, not 0":                             {"--uses", "0"},
+		"from 1m to 2160h, not 0s":                          {"--ttl", "0"},
+		"--ttl is \"foo\": want a time like 30m, 24h or 7d": {"--ttl", "foo"},
+		"from 1m to 2160h, not 2184h":                       {"--ttl", "91d"},
+		`the invitee's name "" cannot be used: it is empty`: {"--for", ""},
+		"such that join or vary others":                     {"--for", "\U0001F468\u200d\U0001F469"},
+		"it has 40 bytes, at most 32 fit":                   {"--for", strings.Repeat("x", 40)},
+	} {
+		alice.fails(2, says, append([]string{"net", "invite"}, args...)...)
+	}
+	if listed := alice.ok("net", "invites", "--json"); strings.Count(listed, "\n") != len(lines) {
+		t.Errorf("an invite was made that nobody asked for: %s", listed)
+	}
+	if week := fields(t, alice.ok("net", "invite", "--ttl", "7d", "--json")); week["uses"] != 1.0 {
+		t.Errorf("of a week: %v", week)
+	}
 
 	h := alice.opens()
 	town := w.town(h.Dir(), nil, nil)

@@ -54,12 +54,16 @@ func (a *App) netInvite(c *cli.Context) (err error) {
 	if err := noWords(c); err != nil {
 		return err
 	}
+	options, err := inviteOptions(c)
+	if err != nil {
+		return err
+	}
 	node, err := a.attach(c)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, node.Close()) }()
-	link, err := node.Invite(c.Context, chat.InviteOptions{For: c.String("for"), Uses: c.Int("uses"), TTL: c.Duration("ttl")})
+	link, err := node.Invite(c.Context, options)
 	if err != nil {
 		return err
 	}
@@ -76,6 +80,15 @@ func (a *App) netInvite(c *cli.Context) (err error) {
 		fmt.Fprintf(a.Stderr, "Keep a node running for them: %s\n", try(c, "up"))
 	}
 	return nil
+}
+
+// inviteOptions reads what an invite shall be like, and refuses what is none: to a node, what is zero was left open.
+func inviteOptions(c *cli.Context) (o chat.InviteOptions, err error) {
+	o = chat.InviteOptions{For: c.String("for"), Uses: c.Int("uses"), TTL: c.Duration("ttl")}
+	if err = chat.CheckInvite(o.Uses, o.TTL); err == nil && c.IsSet("for") {
+		err = chat.CheckInvitee(o.For)
+	}
+	return o, err
 }
 
 // printLink writes a link alone to standard output, and a warning where few can use it.

@@ -34,6 +34,9 @@ func (a *App) rotateKey(c *cli.Context) error {
 	if err := exclusive(c, "grace", "now", "status"); err != nil {
 		return err
 	}
+	if err := chat.CheckKeyGrace(c.Duration("grace")); err != nil {
+		return err
+	}
 	return a.listed(c, func(node *attached) error {
 		k, err := node.KeyRotation(c.Context)
 		switch {

@@ -47,6 +47,7 @@ func TestAPersonIsAskedBeforeTheKeyIsChanged(t *testing.T) {
 	alice.fails(8, "no grace to end", "net", "rotate-key", "--now", "--yes")
 	alice.fails(2, "exclude each other", "net", "rotate-key", "--now", "--status")
 	alice.fails(2, "from 1s to 2160h", "net", "rotate-key", "--yes", "--grace", "2161h")
+	alice.fails(2, "not 0s; to leave nobody any time, change the key and end its grace with --now", "net", "rotate-key", "--yes", "--grace", "0")
 }
 
 func TestWhoIsBehindIsShown(t *testing.T) {

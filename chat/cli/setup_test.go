@@ -98,7 +98,7 @@ func TestInitNeverAsksWithoutATerminal(t *testing.T) {
 		"there is no parley link":        {"--name", "Bob", "-y", "--join", "hello"},
 		"the link is damaged":            {"--name", "Bob", "-y", "--join", invite[:len(invite)-9]},
 		"it is empty":                    {"--name", " ", "-y"},
-		"characters that do not print":   {"--name", "Bob\x1b[2J", "-y"},
+		"such that do not print":         {"--name", "Bob\x1b[2J", "-y"},
 		`the network name "a\nb" cannot`: {"--name", "Bob", "--network", "a\nb", "-y"},
 		`"extra"`:                        {"extra", "--name", "Bob", "-y"},
 	} {

@@ -350,7 +350,7 @@ func (p Profile) onDisk() profileOnDisk {
 }
 
 func (p profileOnDisk) parse() (Profile, error) {
-	if err := chat.CheckName("the name", p.Name); err != nil {
+	if err := chat.CheckName("name", p.Name); err != nil {
 		return Profile{}, err
 	}
 	account, err := chat.ParseAccountID(p.Account)

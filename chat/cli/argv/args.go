@@ -17,7 +17,7 @@ func Completing(args []string) bool {
 
 // Arrange puts a command line into the order that the library understands: flags of the program, command, its flags, "--", and
 // the rest; and "send --help" into "help -- send". So flags may stand anywhere before a "--" of the person's own, and what begins with a dash is a flag of the command,
-// or an error, and never part of a message. The errors are usage errors.
+// or an error, and never part of a message. A time is checked, and days, which the library does not know, become hours. The errors are usage errors.
 func Arrange(root *cli.App, args []string) ([]string, error) {
 	w := &walk{root: root, commands: root.Commands, flags: root.Flags}
 	for i := 1; i < len(args); i++ {
@@ -81,6 +81,13 @@ func (w *walk) take(arg string, rest []string) (used int, err error) {
 		value, assigned, used = rest[0], true, 1
 	}
 	arg = "--" + flag.Names()[0]
+	if _, ok := flag.(*cli.DurationFlag); ok {
+		d, err := span(value)
+		if err != nil {
+			return 0, Usage(fmt.Sprintf("%s is %.40q: want a time like 30m, 24h or 7d", arg, value), w.helpCommand())
+		}
+		value = d.String()
+	}
 	if assigned {
 		arg += "=" + value
 	}

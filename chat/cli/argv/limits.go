@@ -84,16 +84,22 @@ func limitSize(value string) (int64, error) {
 }
 
 func limitLife(value string) (time.Duration, error) {
-	if number, ok := strings.CutSuffix(value, "d"); ok {
-		n, err := strconv.ParseUint(number, 10, 16)
-		if err != nil || n < 1 || n > maxLimitLife {
-			return 0, errLife
-		}
-		return time.Duration(n) * 24 * time.Hour, nil
-	}
-	d, err := time.ParseDuration(value)
+	d, err := span(value)
 	if err != nil || d < time.Second {
 		return 0, errLife
 	}
 	return d, nil
+}
+
+// span reads how long something is to last: what time.ParseDuration reads, or a number of days.
+func span(value string) (time.Duration, error) {
+	number, ok := strings.CutSuffix(value, "d")
+	if !ok {
+		return time.ParseDuration(value)
+	}
+	n, err := strconv.ParseUint(number, 10, 16)
+	if err == nil && n > maxLimitLife {
+		err = errLife
+	}
+	return time.Duration(n) * 24 * time.Hour, err
 }
