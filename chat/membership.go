@@ -189,6 +189,18 @@ func ParseInviteID(s string) (id [8]byte, err error) {
 	return id, nil
 }
 
+// CheckInviteID says why a word cannot be the id of an invite, or how one begins, as a *Error; nil when it can.
+func CheckInviteID(word string) error {
+	if len(word) < MinInviteID || len(word) > 2*len(NetworkInvite{}.ID) || strings.Trim(strings.ToLower(word), "0123456789abcdef") != "" {
+		return &Error{
+			Code:   CodeTarget,
+			Detail: fmt.Sprintf("%.40q is no id of an invite: one has %d characters, 0 to 9 and a to f, of which %d or more name it", word, 2*len(NetworkInvite{}.ID), MinInviteID),
+			Try:    "parley net invites",
+		}
+	}
+	return nil
+}
+
 // Invites lists the invites that were made here, the oldest first.
 func (m *Messenger) Invites(context.Context) ([]NetworkInvite, error) {
 	if m.members == nil {
@@ -209,13 +221,16 @@ func (m *Messenger) Invites(context.Context) ([]NetworkInvite, error) {
 
 // RevokeInvite makes an invite worthless; whom it has let in stays in. The id may be cut short, as long as it names one alone.
 func (m *Messenger) RevokeInvite(ctx context.Context, id string) error {
+	if err := CheckInviteID(id); err != nil {
+		return err
+	}
 	invites, err := m.Invites(ctx)
 	if err != nil {
 		return err
 	}
 	var found [][8]byte
 	for _, i := range invites {
-		if len(id) >= MinInviteID && strings.HasPrefix(InviteID(i.ID), strings.ToLower(id)) {
+		if strings.HasPrefix(InviteID(i.ID), strings.ToLower(id)) {
 			found = append(found, i.ID)
 		}
 	}

@@ -113,7 +113,7 @@ func TestInvitesAreRevoked(t *testing.T) {
 		}
 		links = append(links, link)
 	}
-	for _, id := range []string{"", "f", "zzzz", links[0].ID + "00"} {
+	for _, id := range []string{"", "f", "/", "zzzz", "0000000000000000", links[0].ID + "00"} {
 		if err := alice.RevokeInvite(t.Context(), id); chat.CodeOf(err) != chat.CodeTarget {
 			t.Errorf("%q: %v", id, err)
 		}

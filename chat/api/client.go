@@ -111,8 +111,11 @@ func (c *Client) Send(ctx context.Context, d chat.Draft) (chat.Message, error) {
 	if !utf8.ValidString(d.Text) {
 		return chat.Message{}, invalid("the message is not UTF-8 text: nothing was sent") // JSON would change it
 	}
-	if d.ClientID == "" {
+	switch d.ClientID {
+	case "":
 		d.ClientID = rand.Text()
+	case "/": // which a path cannot name: it reads as the end of one
+		return chat.Message{}, invalid("%q is no id of a message: nothing was sent", d.ClientID)
 	}
 	path := "/conversations/" + escape(d.Conversation.String()) + "/messages/" + escape(d.ClientID)
 	return one(ctx, c, call{method: "PUT", path: path, body: draftShape{Text: d.Text}}, messageShape.parse)

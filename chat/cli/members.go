@@ -166,6 +166,11 @@ func (a *App) invites(c *cli.Context) error {
 }
 
 func (a *App) revokeInvite(c *cli.Context) error {
+	if word := c.Args().First(); c.NArg() == 1 {
+		if err := chat.CheckInviteID(word); err != nil {
+			return err
+		}
+	}
 	return a.withNode(c, "the invite's id", func(node *attached, id string) error {
 		if err := node.RevokeInvite(c.Context, id); err != nil {
 			return err

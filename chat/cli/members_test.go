@@ -108,6 +108,14 @@ func TestInvitesAndMembersAreListed(t *testing.T) {
 		t.Errorf("listed: %s", out)
 	}
 	alice.fails(5, "was made here", "net", "revoke", "ffff")
+	alice.fails(2, `"/" is no id of a message: nothing was sent`, "send", "Bob", "hello", "--id", "/")
+	for _, none := range []string{"", "/", "fff", "all of them"} {
+		r := alice.run("", "net", "revoke", none)
+		alice.wantMistake(r, 5, " is no id of an invite: one has 16 characters")
+		if !strings.Contains(r.stderr, "net invites\n") {
+			t.Errorf("%q: %q does not say where they are", none, r.stderr)
+		}
+	}
 	for says, args := range map[string][]string{
 		"1 to 100 times, not -2":                            {"--uses", "-2"},
 		"1 to 100 times, not 0":                             {"--uses", "0"},

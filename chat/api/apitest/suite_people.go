@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -62,8 +63,10 @@ func network(s *story) {
 		s.Fatalf("an invite for nobody: %v", err)
 	}
 	s.check(s.Alice.RevokeInvite(s.ctx, link.ID[:chat.MinInviteID+2]))
-	if err := s.Alice.RevokeInvite(s.ctx, "../members"); chat.CodeOf(err) != chat.CodeTarget {
-		s.Fatalf("revoking nothing: %v", err)
+	for _, none := range []string{"", "/", ".", "../members", "ffffffffffffffff"} {
+		if err := s.Alice.RevokeInvite(s.ctx, none); chat.CodeOf(err) != chat.CodeTarget || !strings.Contains(err.Error(), "invite") {
+			s.Fatalf("revoking %q: %v", none, err)
+		}
 	}
 	invites, err := s.Alice.Invites(s.ctx)
 	s.check(err)
