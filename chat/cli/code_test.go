@@ -57,15 +57,36 @@ func TestACodeThatCannotBeWritten(t *testing.T) {
 	if data, err := os.ReadFile(there); err != nil || !bytes.HasPrefix(data, []byte("<svg ")) || !bytes.Contains(data, []byte("M4 4h1v1h-1z")) {
 		t.Errorf("no picture: %.60s, %v", data, err)
 	}
-	for name, says := range map[string]string{
-		there:                                    there + " is there already, and stays as it is",
-		filepath.Join(t.TempDir(), "x.gif"):      "ends neither in .png nor in .svg: nothing was written",
-		filepath.Join(t.TempDir(), "x", "y.png"): "cannot write",
+	invites, old := alice.ok("net", "invites", "--json"), alice.ok("contact", "link")
+	nowhere, blank := filepath.Join(t.TempDir(), "x", "y.png"), filepath.Join(t.TempDir(), "a b.png")
+	if err := os.Mkdir(blank, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, says := range map[string][2]string{
+		there:                               {there + " is there already, and stays as it is; nothing was made", "rm " + there},
+		blank:                               {blank + " is there already", "rm '" + blank + "'"},
+		filepath.Join(t.TempDir(), "x.gif"): {`x.gif" ends neither in .png nor in .svg; nothing was made`, "--qr-out code.png"},
+		"":                                  {`"" ends neither`, "--qr-out code.png"},
+		nowhere:                             {"cannot write " + nowhere + ": there is no folder " + filepath.Dir(nowhere), "mkdir -p " + filepath.Dir(nowhere)},
+		filepath.Join(there, "x.png"):       {"not a directory; nothing was made", "--qr-out FILE"},
 	} {
-		r := alice.run("", "contact", "link", "--qr-out", name)
-		alice.wantMistake(r, 2, says)
-		if !strings.HasPrefix(r.stdout, "parley:C") {
-			t.Errorf("the link is lost with its code: %q", r.stdout)
+		for _, words := range [][]string{{"net", "invite"}, {"contact", "link", "--reset"}} {
+			r := alice.run("", append(words, "--qr-out", name)...)
+			alice.wantMistake(r, 2, says[0])
+			if r.stdout != "" || !strings.HasSuffix(r.stderr, says[1]+"\n") {
+				t.Errorf("%v to %s: %+v", words, name, r)
+			}
 		}
+	}
+	if left := alice.ok("net", "invites", "--json"); left != invites {
+		t.Errorf("an invite is open whose code was not written: %s", left)
+	}
+	if alice.ok("contact", "link") != old {
+		t.Error("the link was renewed, and its code was not written")
+	}
+	unmade := filepath.Join(t.TempDir(), "code.png")
+	alice.fails(2, "1 to 100", "net", "invite", "--uses", "0", "--qr-out", unmade)
+	if _, err := os.Stat(unmade); !os.IsNotExist(err) {
+		t.Errorf("a file of no invite: %v", err)
 	}
 }

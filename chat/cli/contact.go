@@ -69,11 +69,8 @@ func (a *App) contactLink(c *cli.Context) error {
 	if client != nil {
 		defer client.Close()
 	}
-	link, err := a.ownLink(c, h, client)
-	if err != nil {
-		return err
-	}
-	return a.writeLink(c, link, h.Network().Network)
+	_, err = a.linked(c, h.Network().Network, func() (chat.InviteLink, error) { return a.ownLink(c, h, client) })
+	return err
 }
 
 // ownLink returns our contact link, as it is or renewed, of the node where one runs.

@@ -63,15 +63,19 @@ func (a *App) netInvite(c *cli.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, node.Close()) }()
-	link, err := node.Invite(c.Context, options)
-	if err != nil {
-		return err
-	}
 	network := node.home.Network().Network
 	if st, err := node.Status(c.Context); err == nil && st.Network.OtherKey {
 		fmt.Fprintf(a.Stderr, "parley: seeds of %s seem to have another key than this device; if they do, this link leads nowhere: %s\n", network, try(c, "doctor"))
 	}
-	if err := a.printLink(c, link, network); err != nil || c.Bool("json") {
+	link, err := a.linked(c, network, func() (chat.InviteLink, error) {
+		link, err := node.Invite(c.Context, options)
+		if err == nil && !link.Reachable {
+			fmt.Fprintln(a.Stderr, "parley: none of this node's addresses is public: the link works on this machine or local network only")
+			fmt.Fprintln(a.Stderr, "  try:", try(c, "up --announce /ip4/PUBLIC-ADDRESS/tcp/PORT"))
+		}
+		return link, err
+	})
+	if err != nil || c.Bool("json") {
 		return err
 	}
 	fmt.Fprintf(a.Stderr, "Invite to %s, makes you contacts, %s, %s (its id: %s). Whoever uses it first joins: give it to nobody else.\n",
@@ -89,15 +93,6 @@ func inviteOptions(c *cli.Context) (o chat.InviteOptions, err error) {
 		err = chat.CheckInvitee(o.For)
 	}
 	return o, err
-}
-
-// printLink writes a link alone to standard output, and a warning where few can use it.
-func (a *App) printLink(c *cli.Context, l chat.InviteLink, n chat.Network) error {
-	if !l.Reachable {
-		fmt.Fprintln(a.Stderr, "parley: none of this node's addresses is public: the link works on this machine or local network only")
-		fmt.Fprintln(a.Stderr, "  try:", try(c, "up --announce /ip4/PUBLIC-ADDRESS/tcp/PORT"))
-	}
-	return a.writeLink(c, l, n)
 }
 
 func (a *App) netShow(c *cli.Context) error {

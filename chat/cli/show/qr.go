@@ -52,7 +52,16 @@ func QRFile(text, name string) ([]byte, error) {
 	case ".svg":
 		return svg(code), nil
 	}
-	return nil, &chat.Error{Code: chat.CodeInvalid, Detail: Line(name) + " ends neither in .png nor in .svg: nothing was written"}
+	return nil, CheckQRFile(name)
+}
+
+// CheckQRFile says why there is no code for a file of that name, as a *chat.Error; nil where there is.
+func CheckQRFile(name string) error {
+	switch strings.ToLower(filepath.Ext(name)) {
+	case ".png", ".svg":
+		return nil
+	}
+	return &chat.Error{Code: chat.CodeInvalid, Detail: fmt.Sprintf("%q ends neither in .png nor in .svg", Line(name))}
 }
 
 func svg(code *qr.Code) []byte {
