@@ -171,6 +171,9 @@ func removed(err error) bool {
 
 // notAgain says why an invite did not help, and whether it may later.
 func (a *App) notAgain(c *cli.Context, err error) error {
+	if chat.CodeOf(err) == chat.CodeConfig {
+		return err // about this home, whatever the invite is
+	}
 	why := show.Line(err.Error()) + "; nothing was changed"
 	if refused(err) {
 		return &chat.Error{Code: chat.CodeRefused, Detail: why}

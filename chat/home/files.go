@@ -140,10 +140,15 @@ func Command(dir, rest string) string {
 	if dir == Default() {
 		return "parley " + rest
 	}
-	if strings.Trim(dir, "/._-abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") != "" {
-		dir = "'" + strings.ReplaceAll(dir, "'", `'\''`) + "'"
+	return "parley --home " + shellWord(dir) + " " + rest
+}
+
+// shellWord writes a path as it may be pasted into a shell.
+func shellWord(path string) string {
+	if strings.Trim(path, "/._-abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") == "" {
+		return path
 	}
-	return "parley --home " + dir + " " + rest
+	return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
 }
 
 func damaged(dir, name string, err error) error {

@@ -444,6 +444,19 @@ func TestANetworkWithoutMembersIsSaidToBeOne(t *testing.T) {
 	wantError(t, err, chat.CodeConfig, "was made by another version of parley", "init --name Alice")
 }
 
+func TestADamagedLedgerIsToldOfByWhatIsLost(t *testing.T) {
+	p := alice(t)
+	made := created(t, p)
+	p = alice(t)
+	p.Join = invite(p)
+	joined := created(t, p)
+	for h, loss := range map[*Home]string{made: "whom it removed, it hears from the first member", joined: "asks who invited it to let it in again"} {
+		err := h.Ledger().Damaged(errors.New("cut"))
+		wantError(t, err, chat.CodeConfig, loss, "mv "+filepath.Join(h.Dir(), membersFile)+" ")
+		wantError(t, err, chat.CodeConfig, "a corrupt file: "+filepath.Join(h.Dir(), membersFile)+": cut; restore it from a backup", "")
+	}
+}
+
 func TestTheLedgerIsKeptAsAWhole(t *testing.T) {
 	h := created(t, alice(t))
 	if data, err := h.Ledger().Load(); data != nil || err != nil {

@@ -3,7 +3,9 @@ package home
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 
 	"parley/chat"
@@ -23,10 +25,16 @@ func (h *Home) Invite() *chat.Invite {
 }
 
 // Ledger is the file in which a node keeps who is on its network. Only the process that holds Lock may use it.
-type Ledger struct{ dir string }
+type Ledger struct {
+	dir  string
+	made bool // by the device that made the network
+}
 
 // Ledger returns it.
-func (h *Home) Ledger() Ledger { return Ledger{h.dir} }
+func (h *Home) Ledger() Ledger {
+	_, invited := h.Join()
+	return Ledger{dir: h.dir, made: !invited}
+}
 
 // Load returns what was saved last; nil before the first time.
 func (l Ledger) Load() ([]byte, error) {
@@ -38,6 +46,20 @@ func (l Ledger) Load() ([]byte, error) {
 		return nil, unreadable(l.dir, membersFile, err)
 	}
 	return data, nil
+}
+
+// Damaged is what people are told about a ledger that cannot be read. It is no reason to begin another home: what is lost with it is less than that.
+func (l Ledger) Damaged(why error) error {
+	path := filepath.Join(l.dir, membersFile)
+	loss := "this device asks who invited it to let it in again, and knows no more which invites it made and whom it met"
+	if l.made {
+		loss = "this device makes a list anew, and knows no more which invites it made and whom it let in; whom it removed, it hears from the first member that it meets"
+	}
+	return &chat.Error{
+		Code:   chat.CodeConfig,
+		Detail: fmt.Sprintf("a corrupt file: %s: %v; restore it from a backup, or move it away: then %s", path, why, loss),
+		Try:    "mv " + shellWord(path) + " " + shellWord(path+".damaged"),
+	}
 }
 
 // Save replaces it.

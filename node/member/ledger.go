@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// Vault keeps the ledger of a device where a crash leaves the old one or the new one.
+// Vault keeps the ledger of a device where a crash leaves the old one or the new one. A Vault that has a method Damaged(why error) error is asked what to
+// say to people about a ledger that cannot be read.
 type Vault interface {
 	// Load returns what was saved last; nil before the first time.
 	Load() ([]byte, error)
@@ -87,6 +88,15 @@ func (l *Ledger) load() error {
 	if err != nil || data == nil {
 		return err
 	}
+	err = l.read(data)
+	if v, ok := l.cfg.Vault.(interface{ Damaged(why error) error }); ok && err != nil {
+		return v.Damaged(err)
+	}
+	return err
+}
+
+// read takes what was kept, as far as it is whole, and this device's.
+func (l *Ledger) read(data []byte) (err error) {
 	if err := json.Unmarshal(data, &l.kept); err != nil {
 		return err
 	}
