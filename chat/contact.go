@@ -90,7 +90,7 @@ func (m *Messenger) usable(link string) (Invite, error) {
 		return Invite{}, &Error{
 			Code:   CodeRefused,
 			Detail: fmt.Sprintf("the link belongs to another network than %s %s", CleanText(m.network.Name), m.network.Fingerprint()),
-			Try:    "ask for a link made in this network, or join theirs in a home of its own: parley --home DIR init --join LINK",
+			Try:    "ask for a link made in this network, or join theirs in a home of its own: parley --home DIR init --join -",
 		}
 	}
 	return invite, nil

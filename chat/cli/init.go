@@ -150,12 +150,13 @@ func (a *App) networkInvite(ctx context.Context, arg string) (chat.Invite, error
 	return invite, err
 }
 
-// link returns a link from the command line, or from standard input for "-": a person is asked for it.
+// link returns a link from the command line, or for "-" from standard input, where a person is asked for it: who has the link is let in, and what is on
+// the command line is for all to see.
 func (a *App) link(ctx context.Context, arg string) (string, error) {
-	if arg != "-" {
+	switch {
+	case arg != "-":
 		return arg, nil
-	}
-	if a.interactive() {
+	case a.interactive():
 		q, done, err := a.asker(ctx)
 		if err != nil {
 			return "", err

@@ -62,7 +62,7 @@ func TestAnInviteThatIsNoGoodIsSaidAtOnce(t *testing.T) {
 	if r.code != 8 || !strings.Contains(r.stderr, "\nparley: the invite was used already; ask Alice for a new one\n  try: parley ") {
 		t.Errorf("Bob: %+v", r)
 	}
-	if !strings.Contains(r.stderr, "net join -") || strings.Contains(r.stdout, "Next:") {
+	if !strings.Contains(r.stderr, "net join -\n") || strings.Contains(r.stdout, "Next:") {
 		t.Errorf("what to do next: %+v", r)
 	}
 	bob.wantMistake(bob.run("", "net", "join", "-y", used), 8, "the invite was used already")
