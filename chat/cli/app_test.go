@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"os"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -49,15 +50,29 @@ func TestHelpForPeopleAndScripts(t *testing.T) {
 		}
 	}
 	for _, args := range [][]string{{}, {"net"}, {"contact"}} {
-		if r := nobody.run("", args...); r.code != 2 || r.stdout != "" || !strings.Contains(r.stderr, "parley: no command was named") {
+		hint := "\n  try: " + strings.Join(append([]string{"parley"}, args...), " ") + " --help\n"
+		if r := nobody.run("", args...); r.code != 2 || r.stdout != "" || !strings.Contains(r.stderr, "parley: no command was named") || !strings.HasSuffix(r.stderr, hint) {
 			t.Errorf("%v in a script: %+v", args, r)
 		}
 	}
-	if out := nobody.ok("help", "contact"); !strings.HasPrefix(out, "NAME:\n   parley contact - ") || !strings.Contains(out, "\n   add      add somebody by their link\n") {
+	if out := nobody.ok("help", "contact"); !strings.HasPrefix(out, "NAME:\n   parley contact - ") || !strings.Contains(out, "\n   add        add somebody by their link\n") {
 		t.Errorf("help contact: %s", out)
 	}
 	if out := nobody.ok("net", "invite", "-h"); !strings.HasPrefix(out, "NAME:\n   parley net invite - ") {
 		t.Errorf("net invite -h: %s", out)
+	}
+	if out := nobody.ok("net", "help"); out != nobody.ok("help", "net") {
+		t.Errorf("net help: %s", out)
+	}
+	column := regexp.MustCompile(`(?m)^   [a-z-]+ +`)
+	for _, group := range []string{"net", "contact", "mailbox"} {
+		_, listed, _ := strings.Cut(nobody.ok(group, "--help"), "COMMANDS:")
+		all := column.FindAllString(listed, -1)
+		for _, one := range all {
+			if len(one) != len(all[0]) {
+				t.Errorf("%s: %q is out of the column", group, one)
+			}
+		}
 	}
 	nobody.fails(2, `no command "foo"`, "help", "net", "foo")
 	screen := linetest.Open(t)

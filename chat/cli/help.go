@@ -17,7 +17,7 @@ USAGE:
    {{.HelpName}} COMMAND [command options]
 
 COMMANDS:{{range .Subcommands}}
-   {{printf "%-8s" .Name}} {{.Usage}}{{end}}
+   {{.Name}}{{"\t"}}{{.Usage}}{{end}}
 `
 
 func (a *App) helpCommand() *cli.Command {
@@ -30,8 +30,10 @@ func (a *App) helpCommand() *cli.Command {
 // noCommand is what parley and its groups do when no command is named: help a person, and tell a script of its mistake.
 func (a *App) noCommand(c *cli.Context) error {
 	var group []string
+	name := "parley"
 	if len(c.Lineage()) > 2 {
 		group = []string{c.Command.Name}
+		name += " " + c.Command.Name
 	}
 	if a.isTerminal(a.Stdout) {
 		return a.help(c, a.Stdout, group)
@@ -39,7 +41,7 @@ func (a *App) noCommand(c *cli.Context) error {
 	if err := a.help(c, a.Stderr, group); err != nil {
 		return err
 	}
-	return argv.Usage("no command was named", "parley --help")
+	return argv.Usage("no command was named", name+" --help")
 }
 
 // help writes help about a command, or about all for none.

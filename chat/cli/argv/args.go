@@ -16,7 +16,7 @@ func Completing(args []string) bool {
 }
 
 // Arrange puts a command line into the order that the library understands: flags of the program, command, its flags, "--", and
-// the rest; and "send --help" into "help -- send". So flags may stand anywhere before a "--" of the person's own, and what begins with a dash is a flag of the command,
+// the rest; and "send --help" and "net help send" into "help -- send" and "help -- net send". So flags may stand anywhere before a "--" of the person's own, and what begins with a dash is a flag of the command,
 // or an error, and never part of a message. A time is checked, and days, which the library does not know, become hours. The errors are usage errors.
 func Arrange(root *cli.App, args []string) ([]string, error) {
 	w := &walk{root: root, commands: root.Commands, flags: root.Flags}
@@ -109,6 +109,10 @@ func (w *walk) word(arg string) error {
 			w.path, w.commands, w.flags = append(w.path, c.Name), c.Subcommands, c.Flags
 			return nil
 		}
+	}
+	if arg == "help" { // of a group: the program has a command of that name
+		w.help = true
+		return nil
 	}
 	return w.unknownCommand(arg)
 }
