@@ -219,7 +219,8 @@ func (m *Messenger) Invites(context.Context) ([]NetworkInvite, error) {
 	return all, nil
 }
 
-// RevokeInvite makes an invite worthless; whom it has let in stays in. The id may be cut short, as long as it names one alone.
+// RevokeInvite makes an invite worthless; whom it has let in stays in. The id may be cut short, as long as it names one alone. One that was used up is
+// refused, so that nobody takes it for a way to remove a member.
 func (m *Messenger) RevokeInvite(ctx context.Context, id string) error {
 	if err := CheckInviteID(id); err != nil {
 		return err
@@ -228,17 +229,23 @@ func (m *Messenger) RevokeInvite(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	var found [][8]byte
+	var found []NetworkInvite
 	for _, i := range invites {
 		if strings.HasPrefix(InviteID(i.ID), strings.ToLower(id)) {
-			found = append(found, i.ID)
+			found = append(found, i)
 		}
 	}
-	if len(found) > 1 {
+	switch {
+	case len(found) > 1:
 		return &Error{Code: CodeTarget, Detail: fmt.Sprintf("more than one invite's id begins with %q", id), Try: "parley net invites"}
-	}
-	if len(found) == 1 {
-		there, err := m.members.RevokeInvite(found[0])
+	case len(found) == 1 && found[0].State == InviteUsed:
+		return &Error{
+			Code:   CodeRefused,
+			Detail: "that invite was used up, and lets nobody in any more as it is; whom it let in stays in: net revoke-member removes them",
+			Try:    "parley net members",
+		}
+	case len(found) == 1:
+		there, err := m.members.RevokeInvite(found[0].ID)
 		if err != nil || there {
 			return wrap(err, "revoke the invite")
 		}

@@ -140,6 +140,21 @@ func TestInvitesAreRevoked(t *testing.T) {
 	if got := strings.Join(states(), " "); got != "revoked revoked revoked" {
 		t.Errorf("after the reset they are %s", got)
 	}
+	link, err := alice.Invite(t.Context(), chat.InviteOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := chat.ParseInviteID(link.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	alice.Town.Use(id, peer.ID("bob"))
+	if err := alice.RevokeInvite(t.Context(), link.ID); chat.CodeOf(err) != chat.CodeRefused || !strings.Contains(err.Error(), "net revoke-member") {
+		t.Errorf("one that was used up: %v", err)
+	}
+	if got := strings.Join(states(), " "); got != "revoked revoked revoked used" {
+		t.Errorf("where one was used up they are %s", got)
+	}
 	if id, err := chat.ParseInviteID(links[0].ID); err != nil || chat.InviteID(id) != links[0].ID || chat.InviteID([8]byte{}) != "" {
 		t.Errorf("an id is read as %x (%v)", id, err)
 	}

@@ -57,6 +57,19 @@ func (m *Members) MakeInvite(note string, uses int, life time.Duration) (token [
 	return token, made, errors.Join(err1, err2)
 }
 
+// Use lets a device in with an invite.
+func (m *Members) Use(id [8]byte, device peer.ID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for n := range m.invites {
+		if i := &m.invites[n]; i.ID == id {
+			if i.Used = append(slices.Clone(i.Used), device); len(i.Used) == i.Uses {
+				i.State = chat.InviteUsed
+			}
+		}
+	}
+}
+
 // Invites implements chat.Members.
 func (m *Members) Invites() []chat.NetworkInvite {
 	m.mu.Lock()

@@ -154,7 +154,11 @@ func (a *App) invites(c *cli.Context) error {
 			return err
 		}
 		if !c.Bool("json") {
-			return show.WriteInvites(a.Stdout, invites)
+			members, err := node.Members(c.Context)
+			if err != nil {
+				return err
+			}
+			return show.WriteInvites(a.Stdout, invites, members)
 		}
 		for _, i := range invites {
 			if err := show.JSON(a.Stdout, show.OneInvite(i)); err != nil {

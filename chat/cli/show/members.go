@@ -70,15 +70,30 @@ func OneInvite(i chat.NetworkInvite) Invite {
 	return j
 }
 
-// WriteInvites writes a table of them.
-func WriteInvites(out io.Writer, invites []chat.NetworkInvite) error {
+// WriteInvites writes a table of them, with whom of the members each has let in.
+func WriteInvites(out io.Writer, invites []chat.NetworkInvite, members []chat.Member) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "ID\tFOR\tUSED\tSTATE\tEXPIRES")
+	fmt.Fprintln(w, "ID\tFOR\tUSED\tSTATE\tEXPIRES\tLET IN")
 	for _, i := range invites {
-		fmt.Fprintf(w, "%s\t%s\t%d of %d\t%s\t%s\n", chat.InviteID(i.ID), cmp.Or(Line(i.For), "-"), len(i.Used), i.Uses, i.State,
-			i.Expires.Local().Format("Mon 2 Jan 15:04"))
+		fmt.Fprintf(w, "%s\t%s\t%d of %d\t%s\t%s\t%s\n", chat.InviteID(i.ID), cmp.Or(Line(i.For), "-"), len(i.Used), i.Uses, i.State,
+			i.Expires.Local().Format("Mon 2 Jan 15:04"), cmp.Or(letIn(i, members), "-"))
 	}
 	return w.Flush()
+}
+
+// letIn names the members that an invite has let in; "" for nobody.
+func letIn(i chat.NetworkInvite, members []chat.Member) string {
+	var names []string
+	for _, m := range members {
+		if slices.Contains(i.Used, m.Device) {
+			name := cmp.Or(Line(m.Name), m.Account.Short())
+			if m.Revoked {
+				name += " (removed)"
+			}
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, ", ")
 }
 
 // Key is how far the members have followed the network's key.

@@ -305,14 +305,14 @@ func TestInvitesAndMembersAsPeopleReadThem(t *testing.T) {
 	var out strings.Builder
 	made := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 	invites := []chat.NetworkInvite{
-		{ID: [8]byte{1}, For: "Bob\x1b[2J", Made: made, Expires: made, Uses: 2, Used: []peer.ID{"a"}, State: chat.InviteOpen},
+		{ID: [8]byte{1}, For: "Bob\x1b[2J", Made: made, Expires: made, Uses: 3, Used: []peer.ID{"a", "b"}, State: chat.InviteOpen},
 		{ID: [8]byte{2}, Made: made, Expires: made, Uses: 1, State: chat.InviteExpired},
 	}
-	members := []chat.Member{{Name: "Alice", Self: true, Since: made}, {Account: chat.AccountID{9}, Invite: "0100000000000000", Since: made, Revoked: true}}
-	if err := errors.Join(show.WriteInvites(&out, invites), show.WriteMembers(&out, members, nil)); err != nil {
+	members := []chat.Member{{Name: "Alice", Self: true, Since: made}, {Name: "Bob", Device: "a", Invite: "0100000000000000", Since: made}, {Account: chat.AccountID{9}, Device: "b", Invite: "0100000000000000", Since: made, Revoked: true}}
+	if err := errors.Join(show.WriteInvites(&out, invites, members), show.WriteMembers(&out, members, nil)); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"0100000000000000  Bob", "1 of 2  open", "0 of 1  expired", "this device", "removed", chat.AccountID{9}.Short()} {
+	for _, want := range []string{"0100000000000000  Bob", "2 of 3  open", "  Bob, " + chat.AccountID{9}.Short() + " (removed)\n", "0 of 1  expired", "  -\n", "this device", "removed", chat.AccountID{9}.Short()} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, out.String())
 		}
