@@ -93,7 +93,7 @@ func (m *Messenger) RotateKey(ctx context.Context, grace time.Duration) (KeyRota
 	if k.Grace(m.now()) {
 		return k, &Error{
 			Code:   CodeRefused,
-			Detail: fmt.Sprintf("the key was changed already, and members may follow until %s: once at a time", k.Ends.Format("2 Jan 2006 15:04:05 MST")),
+			Detail: fmt.Sprintf("the key of %s was changed already, and members may follow until %s: once at a time", m.network, k.Ends.Format("2 Jan 2006 15:04:05 MST")),
 			Try:    "parley net rotate-key --now",
 		}
 	}

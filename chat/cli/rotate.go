@@ -38,20 +38,21 @@ func (a *App) rotateKey(c *cli.Context) error {
 		return err
 	}
 	return a.listed(c, func(node *attached) error {
+		network := node.home.Network().Network
 		k, err := node.KeyRotation(c.Context)
 		switch {
 		case err != nil:
 			return err
 		case c.Bool("status"):
-			return a.writeKey(c, k)
+			return a.writeKey(c, network, k)
 		case c.Bool("now"):
-			err = a.agreeToKey(c, k.Grace(time.Now()) && k.Own, fmt.Sprintf("End the grace now? %s no new key yet and will need a new invite.", haveNot(k)))
+			err = a.agreeToKey(c, k.Grace(time.Now()) && k.Own, fmt.Sprintf("End the grace of the old key of %s now? %s no new key yet and will need a new invite.", network, haveNot(k)))
 			if err == nil {
 				k, err = node.EndKeyGrace(c.Context)
 			}
 		default:
 			err = a.agreeToKey(c, k.Private && k.Own && !k.Grace(time.Now()), fmt.Sprintf("Change the key of %s? Members have %v to be there once; who comes later needs a new invite, and links from before end with it.",
-				node.home.Network().Network, c.Duration("grace")))
+				network, c.Duration("grace")))
 			if err == nil {
 				k, err = node.RotateKey(c.Context, c.Duration("grace"))
 			}
@@ -62,7 +63,7 @@ func (a *App) rotateKey(c *cli.Context) error {
 		if node.own() {
 			fmt.Fprintf(a.Stderr, "parley: the others hear of it once a node runs here: %s\n", try(c, "up"))
 		}
-		return a.writeKey(c, k)
+		return a.writeKey(c, network, k)
 	})
 }
 
@@ -81,11 +82,11 @@ func (a *App) agreeToKey(c *cli.Context, may bool, question string) error {
 	return a.sure(c, question)
 }
 
-func (a *App) writeKey(c *cli.Context, k chat.KeyRotation) error {
+func (a *App) writeKey(c *cli.Context, n chat.Network, k chat.KeyRotation) error {
 	if c.Bool("json") {
 		return show.JSON(a.Stdout, show.OneKey(k, time.Now()))
 	}
-	return show.WriteKey(a.Stdout, k, time.Now())
+	return show.WriteKey(a.Stdout, n, k, time.Now())
 }
 
 // joinAgain takes an invite where this device is a member, or was. Whoever answers is asked first whether it still is: where they show that it is not, by the list of who

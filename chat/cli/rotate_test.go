@@ -28,7 +28,7 @@ func TestAPersonIsAskedBeforeTheKeyIsChanged(t *testing.T) {
 			t.Errorf("%v, %q: it ended with %d: %s", args, answer, got, screen.Shown())
 		}
 	}
-	const change, end = "who comes later needs a new invite", "End the grace now? 0 devices have no new key yet"
+	const change, end = "who comes later needs a new invite", " now? 0 devices have no new key yet"
 	asked("\r", 8, change, "net", "rotate-key")
 	asked("n\r", 8, change, "net", "rotate-key")
 	alice.fails(2, "-y is missing", "net", "rotate-key")

@@ -144,18 +144,18 @@ func OneKey(k chat.KeyRotation, now time.Time) Key {
 }
 
 // WriteKey writes it in words, and a table of the members.
-func WriteKey(out io.Writer, k chat.KeyRotation, now time.Time) error {
+func WriteKey(out io.Writer, n chat.Network, k chat.KeyRotation, now time.Time) error {
 	var b strings.Builder
 	until := k.Ends.Local().Format("Mon 2 Jan 15:04:05")
 	switch stateOfKey(k, now) {
 	case KeyNone:
-		b.WriteString("this network has no pre-shared key\n")
+		fmt.Fprintf(&b, "%s has no pre-shared key\n", n)
 	case KeyFirst:
-		b.WriteString("the key is the first one: it was never changed\n")
+		fmt.Fprintf(&b, "the key of %s is the first one: it was never changed\n", n)
 	case KeyGrace:
-		fmt.Fprintf(&b, "the key was changed %s; the old one is good until %s\n", k.Made.Local().Format("Mon 2 Jan 15:04:05"), until)
+		fmt.Fprintf(&b, "the key of %s was changed %s; the old one is good until %s\n", n, k.Made.Local().Format("Mon 2 Jan 15:04:05"), until)
 	case KeyChanged:
-		fmt.Fprintf(&b, "the key was changed %s; the old one is worthless since %s\n", k.Made.Local().Format("Mon 2 Jan 15:04:05"), until)
+		fmt.Fprintf(&b, "the key of %s was changed %s; the old one is worthless since %s\n", n, k.Made.Local().Format("Mon 2 Jan 15:04:05"), until)
 	}
 	if !k.Made.IsZero() {
 		fmt.Fprintf(&b, "%d of %s known here have the new one\n", len(k.Followed), Count(len(k.Followed)+len(k.Behind), "device"))

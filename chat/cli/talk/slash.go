@@ -294,7 +294,7 @@ func (s *Session) doInvite(ctx context.Context, _ string) error {
 	if err != nil {
 		return err
 	}
-	s.note("an invite to %s, makes you contacts, %s. Give it to one person.", show.Line(l.Network), show.Expiry(l.Expires))
+	s.note("an invite to %s %s, makes you contacts, %s. Give it to one person.", show.Line(l.Network), s.status.Network.Fingerprint, show.Expiry(l.Expires))
 	s.say("%s", l.Link)
 	if !l.Reachable {
 		s.note("none of this node's addresses is public: it works on this machine or local network only")

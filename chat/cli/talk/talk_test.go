@@ -391,7 +391,7 @@ func TestEverythingElseThatCanBeAsked(t *testing.T) {
 	s := chatWithBob(t)
 	for typed, says := range map[string]string{
 		"/help": "/open NAME", "/contacts": s.carol.Account().Short(), "/status": "identity   Alice", "/peers": "/memory/Carol",
-		"/net": "town T0WN1, private: yes, joined: yes", "/link": "town:" + s.alice.Account().String(), "/invite": "an invite to town", "/clear": "\x1b[H\x1b[J",
+		"/net": "town T0WN1, private: yes, joined: yes", "/link": "town:" + s.alice.Account().String(), "/invite": "an invite to town T0WN1, makes", "/clear": "\x1b[H\x1b[J",
 	} {
 		s.enter(typed)
 		s.Expect(says)
