@@ -26,7 +26,7 @@ func (a *App) initCommand() *cli.Command {
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "name", Usage: "what others see"},
 			&cli.StringFlag{Name: "network", Usage: "make a private network called `NAME` (default: home)"},
-			&cli.BoolFlag{Name: "no-psk", Usage: "make it without a pre-shared key, so that QUIC works"},
+			&cli.BoolFlag{Name: "no-psk", Usage: "make it without a pre-shared key, so that QUIC works: members alone are served, and strangers can see that a node is there"},
 			&cli.StringFlag{Name: "invites", Usage: "who may invite to it: `WHO` is members (the default) or admins, which is this device alone"},
 			&cli.StringFlag{Name: "join", Usage: "join the network of an invite `LINK`; - reads it from standard input"},
 			passphraseFlag(),
@@ -51,7 +51,7 @@ func (a *App) init(c *cli.Context) error {
 		return err
 	}
 	if err := home.Vacant(dir(c)); err != nil {
-		return err
+		return occupied(c, err)
 	}
 	if err := harden.Process(); err != nil {
 		fmt.Fprintln(a.Stderr, "parley:", err)
@@ -74,6 +74,15 @@ func (a *App) init(c *cli.Context) error {
 	}
 	if err == nil {
 		a.next(c, s.invite)
+	}
+	return err
+}
+
+// occupied says what helps who has an invite and a home: the home can take it.
+func occupied(c *cli.Context, err error) error {
+	var e *chat.Error
+	if _, broken := home.Open(dir(c)); broken == nil && c.IsSet("join") && errors.As(err, &e) {
+		return &chat.Error{Code: e.Code, Detail: e.Detail, Try: try(c, "net join -")}
 	}
 	return err
 }
@@ -232,15 +241,21 @@ func missing(flag, why string) error {
 
 func (s *setup) name() (err error) {
 	s.params.Name = s.c.String("name")
-	if s.params.Name == "" {
-		if s.asker == nil {
-			return missing("--name NAME", "to say what others see")
-		}
+	switch {
+	case s.params.Name != "":
+		return chat.CheckName("name", s.params.Name)
+	case s.asker == nil:
+		return missing("--name NAME", "to say what others see")
+	}
+	for {
 		if s.params.Name, err = s.asker.Ask("Your name, as others see it: "); err != nil {
 			return err
 		}
+		if err = chat.CheckName("name", s.params.Name); err == nil {
+			return nil
+		}
+		s.asker.Say(show.Line(err.Error()))
 	}
-	return chat.CheckName("name", s.params.Name)
 }
 
 func (s *setup) passphrase() (err error) {
@@ -286,7 +301,7 @@ func (a *App) introduce(h *home.Home) {
 	p, n := h.Profile(), h.Network()
 	access := "private: only invited nodes can connect"
 	if n.PSK == nil {
-		access = "without a pre-shared key"
+		access = "no pre-shared key: only members are served, but anybody who knows its address can see that a node is there"
 	}
 	fmt.Fprintf(a.Stdout, "Identity  %-9s %-37s %s (0700)\n", p.Name, p.Account.Short(), shorten(h.Dir()))
 	fmt.Fprintf(a.Stdout, "Network   %-9s %-37s %s\n", n.Name, "fingerprint "+n.Fingerprint(), access)

@@ -41,7 +41,13 @@ func TestInitMakesANetworkAndSaysWhatComesNext(t *testing.T) {
 
 func TestInitWithoutAPreSharedKey(t *testing.T) {
 	alice := newWorld(t).person("Alice")
-	alice.ok("init", "--name", "Alice", "--no-psk", "-y")
+	out := alice.ok("init", "--name", "Alice", "--no-psk", "-y")
+	if !strings.Contains(out, "no pre-shared key: only members are served, but anybody who knows its address can see that a node is there\n") {
+		t.Errorf("who may come in: %s", out)
+	}
+	if out := alice.ok("net", "rotate-key", "--status"); out != alice.opens().Network().Network.String()+" has no pre-shared key\n" {
+		t.Errorf("its key: %s", out)
+	}
 	if show := alice.ok("net", "show"); !strings.Contains(show, "network      home\n") || !strings.Contains(show, "pre-shared   no\n") {
 		t.Errorf("net show: %s", show)
 	}
@@ -65,6 +71,11 @@ func TestInitJoinsOrKeepsTheInvite(t *testing.T) {
 		t.Errorf("net show: %v", show)
 	}
 
+	r = bob.run("", "init", "--name", "Bob", "--join", strings.TrimSpace(link), "-y")
+	bob.wantMistake(r, 3, "already initialised as Bob")
+	if !strings.HasSuffix(r.stderr, "parley --home "+bob.home+" net join -\n") {
+		t.Errorf("what helps who has an invite: %q", r.stderr)
+	}
 	w.silence = errors.New("connection refused")
 	r = carol.run("", "init", "--name", "Carol", "--join", strings.TrimSpace(link), "-y")
 	if r.code != 0 || !strings.Contains(r.stdout, "Not joined yet: connection refused; parley up keeps trying\n") {
@@ -126,6 +137,10 @@ func TestInitAsksAPerson(t *testing.T) {
 	screen.Expect("Join this network and add Alice as a contact? [Y/n]")
 	screen.Type("y\r")
 	screen.Expect("Your name")
+	screen.Type("\r")
+	screen.Expect("cannot be used: it is empty")
+	screen.Type("@bob\r")
+	screen.Expect("would read as a flag")
 	screen.Type("Bob\r")
 	screen.Expect("Passphrase for your key (empty = none): ")
 	screen.Type("correct horse\r")
