@@ -105,6 +105,7 @@ func (w town) aboutTheNetwork() []asked {
 		{"POST", "/invites", "/invites", "{}", 201},
 		{"POST", "/invites", "/invites", `{"for":"Dave","uses":2,"ttl":"1h"}`, 201},
 		{"POST", "/invites", "/invites", `{"ttl":"soon"}`, 400},
+		{"POST", "/invites", "/invites", `{"ttl":"0s"}`, 400},
 		{"GET", "/invites", "/invites", "", 200},
 		{"DELETE", "/invites/{id}", "/invites/01010200", "", 200},
 		{"DELETE", "/invites/{id}", "/invites/ffff", "", 404},
