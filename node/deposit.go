@@ -21,14 +21,15 @@ func (n *Node) deliverOrDeposit(ctx context.Context, device peer.ID, mailboxes [
 	}
 	t := n.begin(ctx, device, envelopes)
 	defer t.leave()
-	late, last := time.NewTimer(DepositAfter), time.Now().Add(DepositAtLast)
+	late, last := time.NewTimer(DepositAfter), time.Now().Add(atLast(envelopes))
 	defer late.Stop()
 	for waiting := true; waiting; {
 		waiting = false
 		select {
 		case <-t.acked: // it takes them, and has as long for the next
-			last = time.Now().Add(DepositAtLast)
-			late.Reset(DepositAtLast)
+			more := atLast(envelopes[t.count.Load():])
+			last = time.Now().Add(more)
+			late.Reset(more)
 			waiting = true
 		case <-t.done:
 			if t.err == nil || len(t.handed) > 0 || ctx.Err() != nil {
@@ -61,6 +62,15 @@ func (n *Node) deliverOrDeposit(ctx context.Context, device peer.ID, mailboxes [
 		return taken, why
 	}
 	return append(taken, stored[len(taken)-before:]...), neither(why, err)
+}
+
+// atLast is how long a device may take for the first of some envelopes: longer for one that takes long on a slow line, which would be slower still if all
+// went over it twice.
+func atLast(envelopes []Outgoing) time.Duration {
+	if len(envelopes) == 0 {
+		return DepositAtLast
+	}
+	return DepositAtLast + time.Duration(len(envelopes[0].Packet))*time.Second/SlowestLine
 }
 
 // neither says in one line why not the device, and why not its mailboxes.

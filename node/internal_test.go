@@ -494,3 +494,22 @@ func TestConnectionsFromFewAddresses(t *testing.T) {
 		t.Errorf("%d were admitted, and refused were %v", admitted, counted)
 	}
 }
+
+// A short text that gets no answer goes to the mailboxes soon, and a long one not before a slow line could have carried it.
+func TestALongEnvelopeHasLonger(t *testing.T) {
+	long := Outgoing{Packet: make([]byte, 64<<10)}
+	short := Outgoing{Packet: make([]byte, 300)}
+	for _, c := range []struct {
+		name      string
+		envelopes []Outgoing
+		from, to  time.Duration
+	}{
+		{"nothing is left", nil, DepositAtLast, DepositAtLast},
+		{"a short one is next", []Outgoing{short, long}, DepositAtLast, DepositAtLast + time.Second},
+		{"a long one is next", []Outgoing{long, short}, DepositAtLast + 26*time.Second, DepositAtLast + 27*time.Second},
+	} {
+		if got := atLast(c.envelopes); got < c.from || got > c.to {
+			t.Errorf("%s: %v, not from %v to %v", c.name, got, c.from, c.to)
+		}
+	}
+}

@@ -20,8 +20,11 @@ const (
 	// way, one word of ten takes longer than DepositAfter, and few longer than this.
 	SilentFor = 10 * time.Second
 	// DepositAtLast ends that in any case, and is how long a device that has acknowledged something may take for the next: a device may talk and not
-	// listen, and a connection on a bad line can be stuck for a minute. The longest text takes not quite as long on a line of 40 kbit/s.
+	// listen, and a connection on a bad line can be stuck for a minute. A long envelope has as much more as it takes on the slowest line.
 	DepositAtLast = 15 * time.Second
+	// SlowestLine is the least that a device is given time for, in bytes a second: half of a line of 40 kbit/s, on which the longest text takes 13 s, and 26 s
+	// beside another one.
+	SlowestLine = 2500
 	// AwayFor is how long a device that could not be reached is taken to be away, unless it connects: its mailboxes get everything at
 	// once.
 	AwayFor = 30 * time.Second

@@ -293,7 +293,9 @@ func TestAnInviteThatIsTooOldIsSaid(t *testing.T) {
 	bob.Config.Member.Expires = time.Now().Add(-time.Minute)
 	alice.Stop()
 	bob.Start()
-	nodetest.WaitFor(t, "Bob to be told", func() bool { return strings.HasPrefix(bob.Warning(), "the invite has expired by this computer's clock, retrying in ") })
+	nodetest.WaitFor(t, "Bob to be told", func() bool {
+		return strings.HasPrefix(bob.Warning(), "the invite has expired by this computer's clock, retrying in ")
+	})
 	alice.Start() // whose clock counts
 	bob.Knows(alice)
 	nodetest.WaitFor(t, "the warning to go", func() bool { return bob.Warning() == "" })
