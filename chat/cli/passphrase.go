@@ -42,17 +42,8 @@ func (a *App) unlock(c *cli.Context, h *home.Home) (*home.Unlocked, error) {
 	return h.Unlock(a.passphrase(c))
 }
 
-// hold is unlock for who changes the home: nobody else works on it until release.
-func (a *App) hold(c *cli.Context, h *home.Home) (keys *home.Unlocked, release func() error, err error) {
-	if keys, err = a.unlock(c, h); err != nil {
-		return nil, nil, err
-	}
-	release, err = h.Lock(c.Context, lockWait)
-	return keys, release, err
-}
-
-// replace is hold, after the end of a node that runs on the home and is out of its network: it would keep everybody else from getting it back in. A node that
-// is in goes on, and the home is its own.
+// replace is unlock for who gets the home into its network: nobody else works on it until release. A node that runs on it and is out of the network is ended
+// for that, and one that is in goes on, and the home is its own.
 func (a *App) replace(c *cli.Context, h *home.Home) (keys *home.Unlocked, release func() error, err error) {
 	if keys, err = a.unlock(c, h); err != nil {
 		return nil, nil, err
