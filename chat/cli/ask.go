@@ -34,13 +34,18 @@ func (a *App) asker(ctx context.Context) (_ *line.Asker, close func(), err error
 	return line.NewAsker(e), func() { stop(); _ = e.Close() }, nil
 }
 
-// sure asks whether to do what cannot be taken back, unless -y has answered.
-func (a *App) sure(c *cli.Context, question string) error {
-	if c.Bool("yes") {
+// answerable says what is missing where sure could not ask. Commands that run a node for their question look first.
+func (a *App) answerable(c *cli.Context) error {
+	if c.Bool("yes") || a.interactive() {
 		return nil
 	}
-	if !a.interactive() {
-		return argv.Usage("-y is missing: there is no terminal to ask on", c.Command.HelpName+" --help")
+	return argv.Usage("-y is missing: there is no terminal to ask on", c.Command.HelpName+" --help")
+}
+
+// sure asks whether to do what cannot be taken back, unless -y has answered.
+func (a *App) sure(c *cli.Context, question string) error {
+	if err := a.answerable(c); err != nil || c.Bool("yes") {
+		return err
 	}
 	q, done, err := a.asker(c.Context)
 	if err != nil {

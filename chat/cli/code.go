@@ -13,6 +13,7 @@ import (
 	"parley/chat"
 	"parley/chat/cli/argv"
 	"parley/chat/cli/show"
+	"parley/chat/home"
 )
 
 // codeFlags are those of commands that print a link: a code of it is for who stands there with a camera.
@@ -57,9 +58,9 @@ func newCode(command, name string) (*os.File, error) {
 	folder := filepath.Dir(name)
 	switch {
 	case errors.Is(err, fs.ErrExist):
-		return nil, argv.Usage(name+" is there already, and stays as it is; nothing was made", "rm "+argv.Word(name))
+		return nil, argv.Usage(name+" is there already, and stays as it is; nothing was made", "rm "+home.Word(name))
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, argv.Usage(fmt.Sprintf("cannot write %s: there is no folder %s; nothing was made", name, folder), "mkdir -p "+argv.Word(folder))
+		return nil, argv.Usage(fmt.Sprintf("cannot write %s: there is no folder %s; nothing was made", name, folder), "mkdir -p "+home.Word(folder))
 	case err != nil:
 		if p, ok := errors.AsType[*fs.PathError](err); ok {
 			err = p.Err

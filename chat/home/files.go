@@ -140,12 +140,12 @@ func Command(dir, rest string) string {
 	if dir == Default() {
 		return "parley " + rest
 	}
-	return "parley --home " + shellWord(dir) + " " + rest
+	return "parley --home " + Word(dir) + " " + rest
 }
 
-// shellWord writes a path as it may be pasted into a shell.
-func shellWord(path string) string {
-	if strings.Trim(path, "/._-abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") == "" {
+// Word writes a path, or another word, as it may be pasted into a shell.
+func Word(path string) string {
+	if path != "" && strings.Trim(path, "/._-abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") == "" {
 		return path
 	}
 	return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"

@@ -542,3 +542,11 @@ func TestLinksAreRenewedForEveryProcess(t *testing.T) {
 		t.Errorf("it prints %s", text)
 	}
 }
+
+func TestWordsAreQuotedWhereAShellWouldChangeThem(t *testing.T) {
+	for word, want := range map[string]string{"": "''", "/tmp/code-1.png": "/tmp/code-1.png", "my code.png": "'my code.png'", "it's $HOME": `'it'\''s $HOME'`} {
+		if got := Word(word); got != want {
+			t.Errorf("%q: got %s, want %s", word, got, want)
+		}
+	}
+}

@@ -58,7 +58,7 @@ func (l Ledger) Damaged(why error) error {
 	return &chat.Error{
 		Code:   chat.CodeConfig,
 		Detail: fmt.Sprintf("a corrupt file: %s: %v; restore it from a backup, or move it away: then %s", path, why, loss),
-		Try:    "mv " + shellWord(path) + " " + shellWord(path+".damaged"),
+		Try:    "mv " + Word(path) + " " + Word(path+".damaged"),
 	}
 }
 

@@ -190,14 +190,6 @@ func TestTextsThatNobodyWouldTake(t *testing.T) {
 	}
 }
 
-func TestWordsAreQuotedWhereAShellWouldChangeThem(t *testing.T) {
-	for word, want := range map[string]string{"": "''", "/tmp/code-1.png": "/tmp/code-1.png", "my code.png": "'my code.png'", "it's $HOME": `'it'\''s $HOME'`} {
-		if got := argv.Word(word); got != want {
-			t.Errorf("%q: got %s, want %s", word, got, want)
-		}
-	}
-}
-
 func contact(t *testing.T, name string) chat.Contact {
 	t.Helper()
 	id, err := chat.NewIdentity("phone")

@@ -23,11 +23,3 @@ func CheckText(text string) error {
 	}
 	return nil
 }
-
-// Word writes a word as it may stand in a command that people are told to run.
-func Word(s string) string {
-	if s != "" && strings.Trim(s, "/._-abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") == "" {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
-}
