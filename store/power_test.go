@@ -54,6 +54,7 @@ type disk struct {
 	times    int         // how often it comes
 	met      atomic.Bool // it is over
 	opened   int         // how often the database itself was opened
+	deaf     bool        // it says yes to syncs and does nothing
 	trusted  int         // syncs of files whose sync had failed
 }
 
@@ -219,6 +220,9 @@ func (f *diskFile) Sync(vfs.SyncFlag) error {
 	if err != nil && !f.on.off {
 		f.holds.failed++
 		f.holds.tear(f.on.dice)
+	}
+	if err == nil && f.on.deaf {
+		return nil
 	}
 	if err == nil && f.told < f.holds.failed {
 		err = sqlite3.IOERR_FSYNC
@@ -472,13 +476,10 @@ func TestPowerFails(t *testing.T) {
 	t.Logf("%d cuts, %d messages and %d changes of mailboxes promised, %v", *powerCuts, len(kept.messages), kept.next, time.Since(begin).Round(time.Millisecond))
 }
 
-// A test that cannot fail is worth nothing.
+// A test that cannot fail is worth nothing. All syncs are left out, those of the checkpoints too: one that runs beside the commits would make
+// durable almost everything that they did not.
 func TestPowerCutFindsANodeThatDoesNotSync(t *testing.T) {
-	_, found := cutThePower(t, 10, func(_ *disk, db *DB) {
-		if _, err := db.committer.session.conn.ExecContext(bg(), "PRAGMA synchronous = OFF"); err != nil {
-			t.Fatal(err)
-		}
-	})
+	_, found := cutThePower(t, 10, func(d *disk, _ *DB) { d.deaf = true })
 	if len(found) == 0 {
 		t.Error("ten cuts have cost nothing")
 	}
