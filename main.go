@@ -142,7 +142,7 @@ func chatConfig(h *home.Home, o cli.NodeOptions, db *store.DB, n *node.Node, log
 		Health: func() chat.Health {
 			return chat.Health{
 				Joined: h.Joined() || n.Joined(), Trouble: n.Warning(), Refused: n.Refused(), OtherKey: n.OtherKey(), Removed: n.Removed(),
-				Reach: n.Reach(),
+				WaitsFor: n.WaitsFor(), Reach: n.Reach(),
 			}
 		},
 	}

@@ -332,6 +332,8 @@ type NetworkStatus struct {
 	NoMember    int  // connections in this run of those who had it and are no members
 	OtherKey    bool // nobody is connected, and seeds have another network key, as far as can be told
 	Removed     bool // this device is no member any more, as the network's authority has said: it was removed, or who invited it
+	// WaitsFor is what would help while no seed is connected: WaitsForAnswer, WaitsForMember or WaitsForInvite; "" while one is.
+	WaitsFor string
 	// Refused is how often the node has refused something in this run, by the name of the reason; empty where it does not count.
 	Refused map[string]uint64
 }
@@ -349,6 +351,13 @@ const (
 	ReachUnknown = "unknown" // nobody has tried yet
 )
 
+// What a device waits for that no seed takes in.
+const (
+	WaitsForAnswer = "answer" // nobody is there
+	WaitsForMember = "member" // somebody is, and cannot let it in now
+	WaitsForInvite = "invite" // another one: the one that it has is of no use any more
+)
+
 // Health is what a node says of its network.
 type Health struct {
 	Joined   bool              // a node of it has admitted us since the invite was taken, or we made it
@@ -356,6 +365,7 @@ type Health struct {
 	Refused  map[string]uint64 // see NetworkStatus
 	OtherKey bool              // the same
 	Removed  bool              // the same
+	WaitsFor string            // the same
 	Reach    Reach
 }
 
@@ -380,7 +390,7 @@ func (m *Messenger) Status(ctx context.Context) (Status, error) {
 		Network: NetworkStatus{
 			Name: m.network.Name, Fingerprint: m.network.Fingerprint(), Private: m.network.PSK != nil, Joined: health.Joined,
 			Seeds: len(m.seeds), WrongKey: int(health.Refused["wrong_key"]), NoMember: int(health.Refused["no_member"] + health.Refused["revoked"]),
-			OtherKey: health.OtherKey, Removed: health.Removed, Refused: health.Refused,
+			OtherKey: health.OtherKey, Removed: health.Removed, WaitsFor: health.WaitsFor, Refused: health.Refused,
 		},
 		Reach: Reach{State: cmp.Or(health.Reach.State, ReachUnknown), Seeds: health.Reach.Seeds},
 	}

@@ -117,11 +117,30 @@ func (n *Node) Warning() string {
 	if n.OtherKey() && n.members.Member() {
 		return "the network has another key now, which was changed while this device was away"
 	}
-	if len(n.seeds) == 0 || n.SeedsConnected() > 0 {
+	if !n.seedless() {
 		return ""
 	}
+	return n.setback().text()
+}
+
+// WaitsFor says what would help while no seed is connected: "answer", where nobody is there; "member", where somebody is and cannot let us in now; and "invite",
+// where another one is needed, as it is for who was removed. It is empty while all is well, and where the network has no seeds.
+func (n *Node) WaitsFor() string {
+	switch {
+	case n.Removed(), n.OtherKey() && n.members.Member():
+		return waitsForInvite
+	case !n.seedless():
+		return ""
+	}
+	return n.setback().waitsFor()
+}
+
+func (n *Node) seedless() bool { return len(n.seeds) > 0 && n.SeedsConnected() == 0 }
+
+// setback returns what tells most of why no seed has taken us in.
+func (n *Node) setback() setback {
 	until := n.cfg.Member.Expires
-	return n.trouble.text(!n.members.Member() && !until.IsZero() && time.Now().After(until))
+	return n.trouble.most(!n.members.Member() && !until.IsZero() && time.Now().After(until))
 }
 
 // failure is an error in one line for people, with the libraries' words for it behind.

@@ -30,7 +30,7 @@ func tells(err error) int {
 	switch told := errors.As(err, &v); {
 	case errors.Is(err, member.Revoked):
 		return tellsRemoved
-	case told && v.Refused():
+	case told && v.Refused() && v.Invited():
 		return tellsInvite
 	case told && v == member.IssuerAway:
 		return tellsAway
@@ -89,11 +89,10 @@ func (t *trouble) over() {
 	t.last = nil
 }
 
-// text says what went wrong, by what tells most, and when that seed is tried again. late says that the invite is too old by our own clock.
-func (t *trouble) text(late bool) string {
+// most returns the setback that tells most. late says that the invite is too old by our own clock.
+func (t *trouble) most(late bool) (most setback) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	var most setback
 	for i, s := range t.last {
 		if i == 0 || s.tells > most.tells {
 			most = s
@@ -102,12 +101,35 @@ func (t *trouble) text(late bool) string {
 	if late && most.tells < tellsInvite {
 		most.tells, most.reason = tellsInvite, expired
 	}
-	wait := max(time.Until(most.retry).Round(time.Second), time.Second)
+	return most
+}
+
+// waitsFor names what would help.
+func (s setback) waitsFor() string {
 	switch {
-	case most.reason == "":
-		return "connecting to the network's seeds"
-	case most.tells >= tellsThere:
-		return fmt.Sprintf("%s, retrying in %s", most.reason, wait)
+	case s.tells >= tellsInvite:
+		return waitsForInvite
+	case s.tells >= tellsThere:
+		return waitsForMember
 	}
-	return fmt.Sprintf("no seed answers (last error: %s), retrying in %s", most.reason, wait)
+	return waitsForAnswer
+}
+
+// What a device that no seed takes in waits for.
+const (
+	waitsForAnswer = "answer" // nobody is there
+	waitsForMember = "member" // somebody is, and says why not now
+	waitsForInvite = "invite" // another one: this one is of no use any more
+)
+
+// text says what went wrong, and when that seed is tried again.
+func (s setback) text() string {
+	wait := max(time.Until(s.retry).Round(time.Second), time.Second)
+	switch {
+	case s.reason == "":
+		return "connecting to the network's seeds"
+	case s.tells >= tellsThere:
+		return fmt.Sprintf("%s, retrying in %s", s.reason, wait)
+	}
+	return fmt.Sprintf("no seed answers (last error: %s), retrying in %s", s.reason, wait)
 }

@@ -48,11 +48,11 @@ func TestWhatTellsMostIsShown(t *testing.T) {
 		for _, a := range story.attempts {
 			trouble.note(a.seed, a.err, true, time.Now().Add(time.Minute))
 		}
-		if text, _, _ := strings.Cut(trouble.text(story.late), ", retrying in "); text != story.shown {
+		if text, _, _ := strings.Cut(trouble.most(story.late).text(), ", retrying in "); text != story.shown {
 			t.Errorf("%s: %q", name, text)
 		}
 		trouble.over()
-		if text := trouble.text(false); text != "connecting to the network's seeds" {
+		if text := trouble.most(false).text(); text != "connecting to the network's seeds" {
 			t.Errorf("%s, and then all is well: %q", name, text)
 		}
 	}
@@ -64,7 +64,26 @@ func TestTroubleSaysWhenItIsTriedAgain(t *testing.T) {
 	trouble.note("A", errors.New("connection refused"), false, time.Now().Add(time.Hour))
 	trouble.note("B", member.IssuerAway, false, time.Now().Add(30*time.Second))
 	trouble.note("B", member.Busy, false, time.Now().Add(time.Minute))
-	if text := trouble.text(false); !strings.HasSuffix(text, ", retrying in 1m0s") {
+	if text := trouble.most(false).text(); !strings.HasSuffix(text, ", retrying in 1m0s") {
 		t.Errorf("it says %q", text)
+	}
+}
+
+// Beside the words stands for programs what would help.
+func TestTroubleSaysWhatWouldHelp(t *testing.T) {
+	for want, errs := range map[string][]error{
+		waitsForAnswer: {nil, errUnknown, errors.New("connection refused"), fmt.Errorf("dial: %w", swarm.ErrDialBackoff)},
+		waitsForMember: {member.IssuerAway, member.Busy, member.NoMember, member.Unproven, member.Verdict(99), &member.Outsider{Verdict: member.Revoked}},
+		waitsForInvite: {member.UnknownInvite, member.ExpiredInvite, member.UsedInvite, member.RevokedInvite, member.MayNotInvite, member.Revoked},
+	} {
+		for _, err := range errs {
+			var trouble trouble
+			if err != nil {
+				trouble.note("A", err, true, time.Now().Add(time.Minute))
+			}
+			if helps := trouble.most(false).waitsFor(); helps != want {
+				t.Errorf("%v: %q helps, want %q", err, helps, want)
+			}
+		}
 	}
 }

@@ -168,7 +168,7 @@ func (a *App) watchKey(ctx context.Context, node Node) {
 func trying(h *home.Home, st chat.Status) string {
 	why := "nobody has answered"
 	if st.Trouble != "" {
-		why, _, _ = strings.Cut(show.Line(st.Trouble), ", retrying in ") // which changes every second
+		why = show.Why(st.Trouble)
 	}
 	return fmt.Sprintf("parley: not joined %s yet: %s; still trying", h.Network().Network, why)
 }

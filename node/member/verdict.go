@@ -62,6 +62,10 @@ func (v Verdict) Refused() bool {
 // by the name of the method.
 func (v Verdict) Removed() bool { return v == Revoked }
 
+// Invited reports whether it is said of an invite: to a device that has shown one, because it has no certificate. A messenger asks for it by the name of the
+// method.
+func (v Verdict) Invited() bool { return v >= UnknownInvite && v <= Busy }
+
 // Outsider is that we have not admitted a peer, or do no more: a verdict of ours, where a Verdict alone as an error is one that we were told.
 type Outsider struct{ Verdict Verdict }
 

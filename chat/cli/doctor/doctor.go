@@ -5,7 +5,6 @@ package doctor
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"parley/chat"
@@ -108,10 +107,10 @@ func network(f Facts) Finding {
 
 // waiting says why a device is in no network yet. Somebody who has answered may want another invite, and otherwise trying again is all that helps.
 func waiting(f Facts, name string) Finding {
-	switch why, answered, useless := answer(f.Status.Trouble); {
-	case useless:
+	switch why := show.Why(f.Status.Trouble); f.Status.Network.WaitsFor {
+	case chat.WaitsForInvite:
 		return Finding{"network.waiting", Fail, name + ": " + why + "; ask a member for a new invite", anotherInvite}
-	case answered:
+	case chat.WaitsForMember:
 		return Finding{"network.waiting", Fail, name + ": " + why + "; this device goes on trying", "status"}
 	default:
 		return Finding{"network.waiting", Fail, name + ": no node of it has answered yet", "status"}
@@ -120,17 +119,6 @@ func waiting(f Facts, name string) Finding {
 
 // anotherInvite is the command for who has got a new link: it asks for that, or reads it.
 const anotherInvite = "net join -"
-
-// answer takes what a node says of its network apart (node/SPEC.md, "Bootstrap"): why it is in none, whether somebody who has answered says so, or its own
-// clock, and whether the invite is of no use any more.
-func answer(trouble string) (why string, answered, useless bool) {
-	why, _, trying := strings.Cut(trouble, ", retrying in ")
-	answered = trying && !strings.HasPrefix(why, "no seed answers")
-	for _, end := range []string{"the invite ", "who made the invite may not", "this device was removed"} {
-		useless = useless || strings.HasPrefix(why, end)
-	}
-	return why, answered, useless
-}
 
 // key says how far the members have followed the network's key. Who has made the network has met those whom it let in; what others know says
 // little.
@@ -160,13 +148,11 @@ func seeds(f Facts) Finding {
 		return Finding{"seeds", OK, "none is known: this node is where others begin", ""}
 	case s.Seeds == 0 && s.Peers > 0:
 		return Finding{"seeds.away", Warn, fmt.Sprintf("none of %d answers; peers that were met before are there: %s", s.Network.Seeds, s.Trouble), "peers"}
+	case s.Seeds == 0 && s.Network.WaitsFor == chat.WaitsForInvite:
+		return Finding{"seeds.away", Fail, fmt.Sprintf("none of %d is connected: %s", s.Network.Seeds, show.Why(s.Trouble)), anotherInvite}
+	case s.Seeds == 0 && s.Network.WaitsFor == chat.WaitsForMember:
+		return Finding{"seeds.away", Fail, fmt.Sprintf("none of %d is connected: %s", s.Network.Seeds, show.Why(s.Trouble)), "status"}
 	case s.Seeds == 0:
-		switch why, answered, useless := answer(s.Trouble); {
-		case useless:
-			return Finding{"seeds.away", Fail, fmt.Sprintf("none of %d is connected: %s", s.Network.Seeds, why), anotherInvite}
-		case answered:
-			return Finding{"seeds.away", Fail, fmt.Sprintf("none of %d is connected: %s", s.Network.Seeds, why), "status"}
-		}
 		return Finding{"seeds.away", Fail, fmt.Sprintf("none of %d answers: %s", s.Network.Seeds, s.Trouble), "status"}
 	default:
 		return Finding{"seeds", OK, fmt.Sprintf("%d of %d connected", s.Seeds, s.Network.Seeds), ""}

@@ -218,6 +218,7 @@ type StatusNetwork struct {
 	NoMember    int    `json:"refused_no_member"`
 	OtherKey    bool   `json:"other_key,omitempty"`
 	Removed     bool   `json:"removed,omitempty"`
+	WaitsFor    string `json:"waits_for,omitempty"`
 
 	Refused map[string]uint64 `json:"refused,omitempty"` // by the name of the reason
 }

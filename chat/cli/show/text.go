@@ -16,6 +16,12 @@ func Line(s string) string {
 	return strings.ReplaceAll(chat.CleanText(s), "\n", " ")
 }
 
+// Why returns what is wrong without the time of the next attempt, which changes every second.
+func Why(trouble string) string {
+	why, _, _ := strings.Cut(Line(trouble), ", retrying in ")
+	return why
+}
+
 // Name returns a name as it stands in front of a message or in a prompt.
 func Name(s string) string { return Line(Fit(Line(s), NameColumns)) }
 
