@@ -58,6 +58,7 @@ func TestScripts(t *testing.T) {
 			},
 			"up":   func(ts *testscript.TestScript, _ bool, args []string) { upInScript(t, ts, ts.MkAbs(args[0]), args[1:]) },
 			"down": func(ts *testscript.TestScript, _ bool, args []string) { downInScript(ts, ts.MkAbs(args[0])) },
+			"move": func(ts *testscript.TestScript, _ bool, args []string) { moveInScript(t, ts, ts.MkAbs(args[0])) },
 			"capture": func(ts *testscript.TestScript, _ bool, args []string) {
 				ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile("stdout")))
 			},
@@ -81,6 +82,14 @@ func downInScript(ts *testscript.TestScript, home string) {
 	if code, _ := node.stop(); code != 0 {
 		ts.Fatalf("the node of %s ended with %d", home, code)
 	}
+}
+
+// moveInScript gives a home another port, as if its machine had another address.
+func moveInScript(t testing.TB, ts *testscript.TestScript, home string) {
+	file := filepath.Join(home, "node.json")
+	node, err := os.ReadFile(file)
+	ts.Check(err)
+	ts.Check(os.WriteFile(file, portInHome.ReplaceAll(node, fmt.Appendf(nil, `"port": %d`, freePort(t))), 0o600))
 }
 
 // runInScript runs the program, and returns its exit code.

@@ -36,8 +36,8 @@ func (a *App) netCommand() *cli.Command {
 				Flags: []cli.Flag{passphraseFlag()}, Action: a.revokeInvite,
 			},
 			{
-				Name: "join", Usage: "join with another invite to the same network, where the first one came to nothing, the network's key was changed, or who invited was removed", ArgsUsage: "LINK|-",
-				Description: "With - the link is read from standard input, and stands in no list of processes. A node that runs here and is out of the network is ended first.",
+				Name: "join", Usage: "join with another invite to the same network, where the first one came to nothing, its seeds have moved, its key was changed, or who invited was removed", ArgsUsage: "LINK|-",
+				Description: "With - the link is read from standard input, and stands in no list of processes. A node that runs here and is out of the network, or sees nobody, is ended first.",
 				Flags:       []cli.Flag{yesToInvite(), passphraseFlag()}, Action: a.netJoin,
 			},
 			a.membersCommand(), a.revokeMemberCommand(), a.rotateKeyCommand(),

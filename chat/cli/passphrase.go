@@ -42,8 +42,8 @@ func (a *App) unlock(c *cli.Context, h *home.Home) (*home.Unlocked, error) {
 	return h.Unlock(a.passphrase(c))
 }
 
-// replace is unlock for who gets the home into its network: nobody else works on it until release. A node that runs on it and is out of the network is ended
-// for that, and one that is in goes on, and the home is its own.
+// replace is unlock for who gets the home into its network: nobody else works on it until release. A node that runs on it and is out of the network, or
+// alone, is ended for that, and one that is in goes on, and the home is its own.
 func (a *App) replace(c *cli.Context, h *home.Home) (keys *home.Unlocked, release func() error, err error) {
 	if keys, err = a.unlock(c, h); err != nil {
 		return nil, nil, err
@@ -51,7 +51,7 @@ func (a *App) replace(c *cli.Context, h *home.Home) (keys *home.Unlocked, releas
 	wait := lockWait
 	if client, err := api.Dial(h.Socket()); err == nil {
 		defer client.Close()
-		if st, err := client.Status(c.Context); err == nil && out(st) {
+		if st, err := client.Status(c.Context); err == nil && (out(st) || alone(st)) {
 			if err := client.Shutdown(c.Context); err != nil {
 				return nil, nil, err
 			}
@@ -67,6 +67,9 @@ func (a *App) replace(c *cli.Context, h *home.Home) (keys *home.Unlocked, releas
 func out(st chat.Status) bool {
 	return !st.Network.Joined || st.Network.Removed || st.Network.OtherKey
 }
+
+// alone reports whether a node looks for others and sees nobody.
+func alone(st chat.Status) bool { return st.Peers == 0 && st.Network.WaitsFor != "" }
 
 func (a *App) reseal(c *cli.Context) error {
 	if err := errors.Join(noWords(c), exclusive(c, "new-passphrase-file", "keyring", "no-passphrase")); err != nil {

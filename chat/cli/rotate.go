@@ -89,9 +89,9 @@ func (a *App) writeKey(c *cli.Context, n chat.Network, k chat.KeyRotation) error
 	return show.WriteKey(a.Stdout, n, k, time.Now())
 }
 
-// joinAgain takes an invite where this device is a member, or was. Whoever answers is asked first whether it still is: where they show that it is not, by the list of who
-// was removed, the invite makes it one again. Then the key in the invite is tried, and the one kept that who admits it with that has from the network's
-// authority. A link by itself changes nothing, whoever has made it, and neither does the word of a node.
+// joinAgain takes an invite where this device is a member, or was. It changes what whoever answers has shown: a device that has no certificate, or no good one any
+// more, becomes a member again; of another key the one is kept that the network's authority has given; and seeds that moved are found again. A link by itself changes
+// nothing, whoever has made it, and neither does the word of a node.
 func (a *App) joinAgain(c *cli.Context, h *home.Home, invite chat.Invite) (err error) {
 	same := bytes.Equal(invite.Network.PSK, h.Network().PSK)
 	if same && a.stands(c, h) {
@@ -105,16 +105,7 @@ func (a *App) joinAgain(c *cli.Context, h *home.Home, invite chat.Invite) (err e
 		return err
 	}
 	defer func() { err = errors.Join(err, release()) }()
-	trial := h.WithKey(invite)
-	err = a.tryJoin(c, trial, keys.Identity)
-	anew := removed(err)
-	switch {
-	case anew:
-		trial = h.WithInvite(invite)
-		err = a.tryJoin(c, trial, keys.Identity)
-	case same && err == nil:
-		return member(h)
-	}
+	trial, anew, err := a.tryAgain(c, h, invite, keys.Identity)
 	switch {
 	case anew && removed(err):
 		return &chat.Error{
@@ -124,6 +115,8 @@ func (a *App) joinAgain(c *cli.Context, h *home.Home, invite chat.Invite) (err e
 		}
 	case err != nil:
 		return a.notAgain(c, err)
+	case same && !anew && a.tryJoin(c, h, keys.Identity) == nil: // by the seeds that it has
+		return member(h)
 	}
 	kept, err := trial.Keep()
 	if err == nil && !kept {
@@ -136,16 +129,30 @@ func (a *App) joinAgain(c *cli.Context, h *home.Home, invite chat.Invite) (err e
 	if err != nil {
 		return err
 	}
+	what := "key"
+	if same {
+		what = "seeds"
+	}
 	if anew {
 		_, err = fmt.Fprintf(a.Stdout, "Joined    %s again · %s is a contact\n", h.Network().Network, who(invite))
 		return err
 	}
-	_, err = fmt.Fprintf(a.Stdout, "Renewed   the key of %s, of which this device is a member as before\n", h.Network().Network)
+	_, err = fmt.Fprintf(a.Stdout, "Renewed   the %s of %s, of which this device is a member as before\n", what, h.Network().Network)
 	return err
 }
 
-// stands reports whether this device is a member for all that is known here without asking others: it has made the network, or a node runs that nobody has told
-// otherwise.
+// tryAgain connects with the key and the seeds of an invite, and with the invite too where who answers says that this device is no member without: it was removed, or
+// has no certificate to show and asks to be let in by the invite that it joined with.
+func (a *App) tryAgain(c *cli.Context, h *home.Home, invite chat.Invite, id *chat.Identity) (trial *home.Home, anew bool, err error) {
+	trial = h.WithKey(invite)
+	if err = a.tryJoin(c, trial, id); removed(err) || invited(err) {
+		trial, anew = h.WithInvite(invite), true
+		err = a.tryJoin(c, trial, id)
+	}
+	return trial, anew, err
+}
+
+// stands reports whether this device is a member for all that is known here without asking others: it has made the network, or a node runs that is in it.
 func (a *App) stands(c *cli.Context, h *home.Home) bool {
 	if _, invited := h.Join(); !invited {
 		return true
@@ -156,7 +163,7 @@ func (a *App) stands(c *cli.Context, h *home.Home) bool {
 	}
 	defer client.Close()
 	st, err := client.Status(c.Context)
-	return err == nil && !out(st)
+	return err == nil && !out(st) && !alone(st)
 }
 
 // member says that an invite is of no use to a member.
@@ -168,6 +175,12 @@ func member(h *home.Home) error {
 func removed(err error) bool {
 	var answer interface{ Removed() bool }
 	return errors.As(err, &answer) && answer.Removed()
+}
+
+// invited reports whether a node has said something of the invite that this device joined with.
+func invited(err error) bool {
+	var answer interface{ Invited() bool }
+	return errors.As(err, &answer) && answer.Invited()
 }
 
 // notAgain says why an invite did not help, and whether it may later.

@@ -211,3 +211,68 @@ func TestWhoWasRemovedJoinsAgain(t *testing.T) {
 	w.hands = nil
 	bob.wantMistake(bob.run("", "net", "join", "-y", other), 8, "is a member of home")
 }
+
+// forgotten is what a node answers to a device that shows an invite, because it has lost its certificate.
+type forgotten struct{ gone }
+
+func (forgotten) Removed() bool { return false }
+func (forgotten) Invited() bool { return true }
+
+// Bob has lost his list of members, and Alice knows the invite no more that let him in. A new one does.
+func TestWhoLostTheCertificateJoinsAgain(t *testing.T) {
+	w := newWorld(t)
+	alice, bob := w.aliceAndBob()
+	if err := bob.opens().SaveJoined(); err != nil {
+		t.Fatal(err)
+	}
+	bob.node.stop()
+	bob.node.wait()
+	link := strings.TrimSpace(alice.ok("net", "invite"))
+	asked := 0
+	w.hands = func(h *home.Home) error {
+		if asked++; h.Anew() {
+			return nil
+		}
+		return forgotten{"the invite is not known to who made it any more"}
+	}
+	if r := bob.run("", "net", "join", "-y", link); r.code != 0 || !strings.HasPrefix(r.stdout, "Joined ") || !strings.Contains(r.stdout, " again · Alice") {
+		t.Fatalf("joining again: %+v", r)
+	}
+	if j, _ := bob.opens().Join(); j.Link != link || !j.Joined || asked != 2 {
+		t.Errorf("asked %d times; the home has %+v", asked, j)
+	}
+}
+
+// All seeds that Bob knows are somewhere else now. Their places are in a new link, which he keeps once it has led him there, and not while the old ones do.
+func TestSeedsThatMovedAreFoundAgain(t *testing.T) {
+	w := newWorld(t)
+	alice, bob := w.aliceAndBob()
+	if err := bob.opens().SaveJoined(); err != nil {
+		t.Fatal(err)
+	}
+	bob.node.stop()
+	bob.node.wait()
+	invite, err := chat.ParseInvite(strings.TrimSpace(alice.ok("net", "invite")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const here = "/ip4/127.0.0.9/tcp/4101"
+	invite.Seeds[0].Addrs = []string{here}
+	link, before := invite.String(), bob.opens().Network().Seeds
+	bob.fails(8, "is a member of home", "net", "join", "-y", link) // both places answer
+	if after := bob.opens().Network().Seeds; !reflect.DeepEqual(after, before) {
+		t.Errorf("its seeds are %v", after)
+	}
+	w.hands = func(h *home.Home) error {
+		if h.Network().Seeds[0].Addrs[0] != here {
+			return errors.New("no seed answers: connection refused")
+		}
+		return nil
+	}
+	if r := bob.run("", "net", "join", "-y", link); r.code != 0 || !strings.HasPrefix(r.stdout, "Renewed   the seeds of home ") {
+		t.Fatalf("finding them: %+v", r)
+	}
+	if after := bob.opens().Network().Seeds; after[0].Addrs[0] != here || len(after) != len(before) {
+		t.Errorf("its seeds are %v", after)
+	}
+}

@@ -122,12 +122,13 @@ func (h *Home) WithInvite(invite chat.Invite) *Home {
 // Anew reports whether the home's invite makes a member of a device that was one.
 func (h *Home) Anew() bool { return h.anew }
 
-// Keep writes for good the key that SaveKey was told in a trial, the seeds with which it was tried, and the invite, if it was tried. ok is false, and nothing is
-// written, where it was told no key and the one in the link is not the home's: it may be anybody's. Only the process that holds Lock may call it.
+// Keep writes for good the key that SaveKey was told in a trial, the seeds with which it was tried, and the invite, if it was tried: of a trial in which a node has
+// admitted this device. ok is false, and nothing is written, where it was told no key and the one in the link is not the home's: it may be anybody's. Only the process that
+// holds Lock may call it.
 func (h *Home) Keep() (ok bool, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !h.renewed && !(h.anew && h.sameKey) {
+	if !h.renewed && !h.sameKey {
 		return false, nil
 	}
 	h.addSeeds()

@@ -2,6 +2,7 @@ package home
 
 import (
 	"bytes"
+	"reflect"
 	"os"
 	"path/filepath"
 	"testing"
@@ -112,6 +113,25 @@ func TestAnInvitesKeyIsTried(t *testing.T) {
 	}
 	if n := h.Network(); len(n.Seeds) != 16 {
 		t.Errorf("%d seeds in the end", len(n.Seeds))
+	}
+}
+
+// Seeds that have moved are kept of an invite with the home's own key, in front of those that the home knew.
+func TestAnInvitesSeedsAreKept(t *testing.T) {
+	h := created(t, alice(t))
+	known, moved := chat.Seed{Device: somebody(t), Addrs: []string{"/ip4/5.0.0.1/tcp/4101"}}, chat.Seed{Device: somebody(t), Addrs: []string{"/ip4/5.0.0.2/tcp/4101"}}
+	for _, seeds := range [][]chat.Seed{{known, moved}, {{Device: moved.Device, Addrs: []string{"/ip4/5.0.0.3/tcp/4101"}}}} {
+		invite := chat.Invite{Network: h.Network().Network, Seeds: seeds}
+		if kept, err := h.WithKey(invite).Keep(); !kept || err != nil {
+			t.Fatalf("it keeps nothing: %v", err)
+		}
+		var err error
+		if h, err = Open(h.Dir()); err != nil || !reflect.DeepEqual(h.Network().Seeds[:len(seeds)], seeds) || len(h.Network().Seeds) != 2 {
+			t.Errorf("after %v: %v, %v", seeds, h.Network().Seeds, err)
+		}
+	}
+	if _, invited := h.Join(); invited {
+		t.Error("who made the network is invited now")
 	}
 }
 
