@@ -100,7 +100,7 @@ func offline(ctx context.Context, h *home.Home, u *home.Unlocked) (cli.Reader, e
 	if err != nil {
 		return nil, err
 	}
-	return reader{chat.New(chat.Config{Identity: u.Identity, Network: h.Network().Network, Store: db, Keys: u}), db}, nil
+	return reader{chat.New(chat.Config{Identity: u.Identity, Network: h.Network().Network, Join: h.Invite(), Store: db, Keys: u}), db}, nil
 }
 
 type reader struct {

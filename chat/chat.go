@@ -147,14 +147,6 @@ func (m *Messenger) Resume(ctx context.Context) error {
 	return nil
 }
 
-// resumeJoin makes the inviter a contact.
-func (m *Messenger) resumeJoin(ctx context.Context) error {
-	if m.join == nil || m.join.Account == m.self {
-		return nil
-	}
-	return m.joined(ctx, *m.join)
-}
-
 // Run publishes our records, finds the devices of contacts, and delivers what is queued, until ctx ends. A flight under way may
 // settle what the other side has acknowledged already; everything else waits in the store for the next run.
 func (m *Messenger) Run(ctx context.Context) error {

@@ -1,10 +1,8 @@
 package chat
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
@@ -94,31 +92,6 @@ func (m *Messenger) usable(link string) (Invite, error) {
 		}
 	}
 	return invite, nil
-}
-
-// joined makes a contact of who has invited us, if they are none. An invite is carried out once, and is there at every start: what people
-// have decided since is not undone.
-func (m *Messenger) joined(ctx context.Context, invite Invite) error {
-	mark := sha256.Sum256([]byte(invite.String()))
-	err := m.update(ctx, func(tx Tx, after *aftermath) error {
-		done, _, err := tx.Record(joinedKey)
-		if err != nil || bytes.Equal(done.Value, mark[:]) {
-			return err
-		}
-		_, known, err := tx.Contact(invite.Account)
-		if err == nil && !known {
-			_, err = m.befriend(tx, after, invite, invite.Name)
-		}
-		if err != nil {
-			return err
-		}
-		return tx.PutRecord(RecordRow{Key: joinedKey, Value: mark[:], At: m.now()})
-	})
-	if err != nil {
-		return wrap(err, "join")
-	}
-	m.learn(invite)
-	return nil
 }
 
 func (m *Messenger) addByLink(tx Tx, after *aftermath, invite Invite, as string, replace bool) (ContactRow, error) {
@@ -369,7 +342,7 @@ func introducerView(tx Tx, account AccountID) (Introducer, error) {
 	return Introducer{Account: account, Name: row.Name, Verified: row.Trust == TrustVerified}, err
 }
 
-// Contacts lists the address book by name.
+// Contacts lists the address book by name, and behind it who has invited us where no messenger has run since (Resume): they are one.
 func (m *Messenger) Contacts(ctx context.Context) ([]Contact, error) {
 	var contacts []Contact
 	err := m.look(ctx, func(tx Tx) error {
@@ -385,7 +358,9 @@ func (m *Messenger) Contacts(ctx context.Context) ([]Contact, error) {
 			}
 			contacts = append(contacts, c)
 		}
-		return nil
+		inviter, err := m.inviter(tx)
+		contacts = append(contacts, inviter...)
+		return err
 	})
 	return contacts, wrap(err, "list contacts")
 }

@@ -279,6 +279,9 @@ func TestAnInviteMakesInviterAndJoinerContacts(t *testing.T) {
 		t.Errorf("the invite leads to %v, not to %v", invite.Network, s.Network)
 	}
 	bob := s.Person("Bob", chattest.NewMemStore())
+	if contacts := unstarted(t, bob, &invite); len(contacts) != 1 || contacts[0].Name != "Alice" || contacts[0].Account != alice.Identity.Account() {
+		t.Errorf("before he starts, Bob's contacts = %+v", contacts)
+	}
 	bob.Start(&invite)
 	m := bob.Say(alice, "I am in")
 	bob.Sees(m, chat.StateDelivered)
@@ -288,6 +291,17 @@ func TestAnInviteMakesInviterAndJoinerContacts(t *testing.T) {
 	if contacts, _ := bob.Contacts(t.Context()); len(contacts) != 1 || contacts[0].Name != "Alice" {
 		t.Errorf("Bob's contacts = %+v", contacts)
 	}
+}
+
+// unstarted returns the contacts of somebody who is not running, as a program that only reads sees them.
+func unstarted(t *testing.T, p *chattest.Person, join *chat.Invite) []chat.Contact {
+	t.Helper()
+	reader := chat.New(chat.Config{Identity: p.Identity, Join: join, Store: p.Store, Keys: p.Keys})
+	contacts, err := reader.Contacts(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return contacts
 }
 
 func TestLinksThatCannotBeAdded(t *testing.T) {
@@ -411,6 +425,9 @@ func TestARemovedInviterDoesNotComeBack(t *testing.T) {
 		}
 		for range 2 {
 			bob.Stop()
+			if all := unstarted(t, bob, first); len(all) != 0 {
+				t.Fatalf("removed, and not started: %+v", all)
+			}
 			bob.Start(first)
 			if n := contacts(); n != 0 {
 				t.Fatalf("removed, and back: %d contacts", n)
@@ -418,9 +435,11 @@ func TestARemovedInviterDoesNotComeBack(t *testing.T) {
 		}
 		bob.Stop()
 		time.Sleep(time.Hour) // the next one expires later, and so is another
-		bob.Start(invited())
-		if n := contacts(); n != 1 {
-			t.Errorf("%d contacts with a new invite", n)
+		second := invited()
+		before := unstarted(t, bob, second)
+		bob.Start(second)
+		if n := contacts(); n != 1 || len(before) != 1 {
+			t.Errorf("%d contacts with a new invite, %d before that was carried out", n, len(before))
 		}
 	})
 }

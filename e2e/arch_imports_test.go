@@ -30,6 +30,7 @@ func layers() []layer {
 		{"chat/api/apitest", []string{"chat", "chat/api", "chat/chattest"}, "a test kit stands beside the contract that it tests"},
 		{"node", []string{"node/..."}, "node knows how bytes reach a peer, and nothing of what they say"},
 		{"node/...", []string{"node/internal/..."}, "a protocol stands alone, so that it can be read and replaced alone"},
+		{"node/internal/setback", []string{"node/member", "node/psk"}, "what an attempt that failed means is said in one place, whoever has failed it"},
 		{"node/mailbox/mailboxtest", []string{"node/mailbox"}, "a test kit stands beside the contract that it tests"},
 		{"node/member/membertest", []string{"node/member"}, "a test kit stands beside the contract that it tests"},
 		{"node/nodetest", []string{"node", "node/..."}, "a test kit stands beside what it tests"},

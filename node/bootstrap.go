@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"parley/node/internal/pace"
+	"parley/node/internal/setback"
 	"parley/node/member"
 )
 
@@ -40,7 +41,7 @@ func Join(ctx context.Context, cfg Config) error {
 	if v := member.Verdict(0); errors.As(err, &v) {
 		return &failure{text: v.Error(), cause: err}
 	}
-	return &failure{text: "no seed answers: " + reason(err, cfg.Network.PSK != nil), cause: err}
+	return &failure{text: "no seed answers: " + setback.Reason(err, cfg.Network.PSK != nil), cause: err}
 }
 
 // takeLeave waits a moment until those who have admitted us have heard all: what is on its way does not outlive the connection.
@@ -79,7 +80,7 @@ func race(cancel func(), attempts ...func() error) error {
 		case err == nil:
 			won = true
 			cancel()
-		case failed == nil || tells(err) > tells(failed):
+		case failed == nil || setback.Tells(err) > setback.Tells(failed):
 			failed = err
 		}
 	}
@@ -97,7 +98,7 @@ func (n *Node) keepSeed(ctx context.Context, seed peer.AddrInfo) error {
 		if up := n.connected(seed.ID); up || n.SeedsConnected() >= SeedConnections || !n.mayCall(seed.ID) {
 			if up && since.IsZero() {
 				since = time.Now()
-				n.trouble.over()
+				n.trouble.Over()
 			}
 			pause(ctx, change, 0)
 			continue
@@ -110,7 +111,7 @@ func (n *Node) keepSeed(ctx context.Context, seed peer.AddrInfo) error {
 		err := n.connect(ctx, seed)
 		wait := delay.Next()
 		if err != nil && ctx.Err() == nil {
-			n.trouble.note(seed.ID, err, n.cfg.Network.PSK != nil, time.Now().Add(wait))
+			n.trouble.Note(seed.ID, err, n.cfg.Network.PSK != nil, time.Now().Add(wait))
 			n.log.Debug("no answer from a seed", zap.Stringer("seed", seed.ID), zap.Error(err), zap.Duration("retry", wait))
 		}
 		if pause(ctx, elsewhere, wait) {

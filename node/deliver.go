@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
 
@@ -11,6 +10,7 @@ import (
 
 	"parley/node/direct"
 	"parley/node/internal/book"
+	"parley/node/internal/setback"
 	"parley/node/reach"
 )
 
@@ -55,7 +55,7 @@ func (n *Node) unreachable(err error) error {
 	if err == nil {
 		return nil
 	}
-	return &failure{text: "the device is not reachable: " + reason(err, false), cause: err}
+	return &failure{text: "the device is not reachable: " + setback.Reason(err, false), cause: err}
 }
 
 // hand hands envelopes to a device that is connected; acked is called for each of them that it has acknowledged. Where that takes long, the
@@ -110,9 +110,6 @@ func (n *Node) openDirect(ctx context.Context, device peer.ID) (network.Stream, 
 	return n.host.NewStream(network.WithNoDial(ctx, "reach has dialled"), device, direct.Protocol)
 }
 
-// errUnknown says that nobody knows where a device is.
-var errUnknown = errors.New("no address known")
-
 // reach returns once a device is connected, if only by a circuit. Callers that ask for the same device at the same time share one attempt.
 func (n *Node) reach(ctx context.Context, device peer.ID) error {
 	if n.connected(device) {
@@ -150,14 +147,14 @@ func (n *Node) dialCircuits(ctx context.Context, device peer.ID) error {
 	n.callSeeds(ctx)
 	through := n.ways.Circuits(device)
 	if len(through) == 0 {
-		return errUnknown
+		return setback.ErrUnknown
 	}
 	return n.connect(network.WithAllowLimitedConn(ctx, "a circuit is better than nothing"), peer.AddrInfo{ID: device, Addrs: through})
 }
 
 func (n *Node) dialKnown(ctx context.Context, known peer.AddrInfo) error {
 	if len(known.Addrs) == 0 {
-		return errUnknown
+		return setback.ErrUnknown
 	}
 	return n.connect(ctx, known)
 }
@@ -165,15 +162,15 @@ func (n *Node) dialKnown(ctx context.Context, known peer.AddrInfo) error {
 // dialFound dials a device at addresses that were not known before.
 func (n *Node) dialFound(ctx context.Context, known peer.AddrInfo) error {
 	if len(n.host.Network().Peers()) == 0 {
-		return errUnknown
+		return setback.ErrUnknown
 	}
 	table := n.awaitTable(ctx)
 	if table == nil {
-		return errUnknown
+		return setback.ErrUnknown
 	}
 	info, err := table.FindPeer(ctx, known.ID)
 	if err != nil || len(info.Addrs) == 0 {
-		return errUnknown
+		return setback.ErrUnknown
 	}
 	return n.connect(ctx, info)
 }

@@ -20,6 +20,7 @@ import (
 	"parley/node/directory"
 	"parley/node/internal/book"
 	"parley/node/internal/guard"
+	"parley/node/internal/setback"
 	"parley/node/internal/signs"
 	"parley/node/mailbox"
 	"parley/node/member"
@@ -88,7 +89,7 @@ type Node struct {
 	changed   *pulse                      // connections came or went
 	elsewhere *pulse                      // this machine has other addresses, or has slept
 	joined    atomic.Bool
-	trouble   *trouble
+	trouble   *setback.Log
 	serving   chan struct{} // closed when Run serves
 
 	closing sync.Once
@@ -144,7 +145,7 @@ func assemble(cfg Config, h *member.Gate, members *member.Ledger, announced []ma
 		found:     make(chan peer.AddrInfo, LANQueue),
 		changed:   newPulse(),
 		elsewhere: newPulse(),
-		trouble:   &trouble{},
+		trouble:   &setback.Log{},
 		serving:   make(chan struct{}),
 		mailboxes: newMailboxes(cfg, h, g),
 		absent:    newAbsences(),
@@ -156,7 +157,7 @@ func assemble(cfg Config, h *member.Gate, members *member.Ledger, announced []ma
 	roads.Dialling.Gater, roads.Dialling.Transports, roads.Confirmed = g, transports(ring), good
 	roads.Refused = func(p peer.ID, at ma.Multiaddr) { g.Refuse(guard.Relay, p, at) }
 	n.ways = reach.New(h, roads, h.Admits, n.moved, n.log)
-	n.keeper = mailbox.NewKeeper(h, n.reach, func(err error) string { return reason(err, false) }, n.log)
+	n.keeper = mailbox.NewKeeper(h, n.reach, func(err error) string { return setback.Reason(err, false) }, n.log)
 	for _, s := range cfg.Network.Seeds {
 		if s.ID != h.ID() {
 			n.seeds = append(n.seeds, s)

@@ -3,22 +3,17 @@ package node
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"os"
 	"slices"
-	"strings"
-	"syscall"
 	"time"
 
 	"parley/node/direct"
 	"parley/node/internal/book"
+	"parley/node/internal/setback"
 	"parley/node/member"
-	"parley/node/psk"
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
-	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 )
 
 // Peer is one connected node, for people to look at.
@@ -120,7 +115,7 @@ func (n *Node) Warning() string {
 	if !n.seedless() {
 		return ""
 	}
-	return n.setback().text()
+	return n.setback().Text()
 }
 
 // WaitsFor says what would help while no seed is connected: "answer", where nobody is there; "member", where somebody is and cannot let us in now; and "invite",
@@ -128,19 +123,19 @@ func (n *Node) Warning() string {
 func (n *Node) WaitsFor() string {
 	switch {
 	case n.Removed(), n.OtherKey() && n.members.Member():
-		return waitsForInvite
+		return setback.WaitsForInvite
 	case !n.seedless():
 		return ""
 	}
-	return n.setback().waitsFor()
+	return n.setback().WaitsFor()
 }
 
 func (n *Node) seedless() bool { return len(n.seeds) > 0 && n.SeedsConnected() == 0 }
 
 // setback returns what tells most of why no seed has taken us in.
-func (n *Node) setback() setback {
+func (n *Node) setback() setback.Setback {
 	until := n.cfg.Member.Expires
-	return n.trouble.most(!n.members.Member() && !until.IsZero() && time.Now().After(until))
+	return n.trouble.Most(!n.members.Member() && !until.IsZero() && time.Now().After(until))
 }
 
 // failure is an error in one line for people, with the libraries' words for it behind.
@@ -168,71 +163,4 @@ func (n *Node) streamReason(device peer.ID, err error) string {
 		return "the connection broke"
 	}
 	return "it could not take the envelopes now"
-}
-
-// reason says in a few words why a connection failed: the most telling of the failures at its addresses. keyed says that it was to a seed, of a network with
-// a key.
-func reason(err error, keyed bool) string {
-	var dial *swarm.DialError
-	if errors.As(err, &dial) && len(dial.DialErrors) > 0 {
-		best := dialReason{}
-		for i := range dial.DialErrors {
-			best = best.better(addressReason(&dial.DialErrors[i], keyed))
-		}
-		return best.text
-	}
-	if answer := member.Answer(err); answer != nil {
-		return answer.Error()
-	}
-	switch {
-	case errors.Is(err, errUnknown), errors.Is(err, swarm.ErrNoAddresses), errors.Is(err, swarm.ErrNoGoodAddresses):
-		return errUnknown.Error()
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, network.ErrReset):
-		return "no answer in time"
-	case errors.Is(err, context.Canceled):
-		return "interrupted"
-	case errors.Is(err, member.ErrForeign):
-		return "the node there belongs to another network"
-	}
-	text, _, _ := strings.Cut(err.Error(), "\n")
-	return text
-}
-
-// dialReason is why one address failed, and how much that tells.
-type dialReason struct {
-	weight int
-	text   string
-}
-
-func (r dialReason) better(other dialReason) dialReason {
-	if other.weight > r.weight {
-		return other
-	}
-	return r
-}
-
-// addressReason translates the failure at one address. A node that has another network key, or none, shows itself by a closed
-// connection or by a handshake that is noise; that is thought of where it was a seed that should have ours.
-func addressReason(e *swarm.TransportError, keyed bool) dialReason {
-	text := e.Cause.Error()
-	garbled := errors.Is(e.Cause, psk.ErrHungUp) || errors.Is(e.Cause, syscall.ECONNRESET) || errors.Is(e.Cause, io.EOF) ||
-		strings.Contains(text, "too large") || strings.Contains(text, "failed to negotiate") || strings.Contains(text, "varint")
-	switch {
-	case errors.Is(e.Cause, psk.ErrOtherKey):
-		return dialReason{5, fmt.Sprintf("the node at %s has another network key", e.Address)}
-	case strings.Contains(text, "peer id mismatch"):
-		return dialReason{6, fmt.Sprintf("another node answers at %s", e.Address)}
-	case garbled && keyed:
-		return dialReason{4, fmt.Sprintf("the node at %s hung up without a word: it has another network key, or takes nobody in now", e.Address)}
-	case garbled:
-		return dialReason{4, fmt.Sprintf("the node at %s closed the connection", e.Address)}
-	case errors.Is(e.Cause, syscall.ECONNREFUSED):
-		return dialReason{3, "connection refused"}
-	case errors.Is(e.Cause, context.DeadlineExceeded), errors.Is(e.Cause, swarm.ErrDialTimeout), strings.Contains(text, "timeout"):
-		return dialReason{2, "no answer in time"}
-	case errors.Is(e.Cause, syscall.ENETUNREACH), errors.Is(e.Cause, syscall.EHOSTUNREACH):
-		return dialReason{2, "the network there cannot be reached from here"}
-	}
-	line, _, _ := strings.Cut(text, "\n")
-	return dialReason{1, line}
 }

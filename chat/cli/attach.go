@@ -3,10 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -145,16 +142,16 @@ func rememberJoined(ctx context.Context, h *home.Home, node api.Node) error {
 // nodeOptions says how a node is to run: flag before environment before home before default. Only up has the flags.
 func (a *App) nodeOptions(c *cli.Context, h *home.Home) (o NodeOptions, err error) {
 	o = NodeOptions{
-		Listen:   list(c, "listen", "PARLEY_NODE_LISTEN", nil),
-		Announce: list(c, "announce", "PARLEY_NODE_ANNOUNCE", nil),
+		Listen:   argv.Values(c, "listen", "PARLEY_NODE_LISTEN"),
+		Announce: argv.Values(c, "announce", "PARLEY_NODE_ANNOUNCE"),
 	}
-	if o.Seed, err = enabled("PARLEY_NODE_SEED", false); err != nil {
+	if o.Seed, err = argv.Enabled("PARLEY_NODE_SEED", false); err != nil {
 		return o, err
 	}
-	if o.MDNS, err = enabled("PARLEY_NODE_MDNS", true); err != nil {
+	if o.MDNS, err = argv.Enabled("PARLEY_NODE_MDNS", true); err != nil {
 		return o, err
 	}
-	if o.PortMap, err = enabled("PARLEY_NODE_PORT_MAP", true); err != nil {
+	if o.PortMap, err = argv.Enabled("PARLEY_NODE_PORT_MAP", true); err != nil {
 		return o, err
 	}
 	o.PortMap = o.PortMap && c.Command.Name == "up" && !c.Bool("no-port-map") // a router takes longer to answer than a single command to end
@@ -170,7 +167,7 @@ func (a *App) nodeOptions(c *cli.Context, h *home.Home) (o NodeOptions, err erro
 	if o.MailboxLimits, err = a.mailboxLimits(c); err != nil {
 		return o, err
 	}
-	if o.Trusted, err = prefixes(list(c, "trust-prefix", "PARLEY_NODE_TRUST_PREFIX", nil)); err != nil {
+	if o.Trusted, err = prefixes(argv.Values(c, "trust-prefix", "PARLEY_NODE_TRUST_PREFIX")); err != nil {
 		return o, err
 	}
 	if o.Metrics, err = metricsAt(c); err != nil {
@@ -186,7 +183,7 @@ func (o *NodeOptions) mailbox(c *cli.Context, h *home.Home) (err error) {
 	if c.Bool("mailbox") && c.Bool("no-mailbox") {
 		return argv.Usage("--mailbox and --no-mailbox exclude each other", "parley up --help")
 	}
-	if o.Mailbox, err = enabled("PARLEY_NODE_MAILBOX", o.Seed || len(h.Network().Seeds) == 0); err != nil {
+	if o.Mailbox, err = argv.Enabled("PARLEY_NODE_MAILBOX", o.Seed || len(h.Network().Seeds) == 0); err != nil {
 		return err
 	}
 	o.Mailbox = (o.Mailbox || c.Bool("mailbox")) && !c.Bool("no-mailbox")
@@ -210,7 +207,7 @@ func (o *NodeOptions) mailbox(c *cli.Context, h *home.Home) (err error) {
 
 // mailboxLimits says how much the node keeps for others at most.
 func (a *App) mailboxLimits(c *cli.Context) (l chat.HostLimits, err error) {
-	if said := list(c, "mailbox-limits", "PARLEY_MAILBOX_LIMITS", nil); said != nil {
+	if said := argv.Values(c, "mailbox-limits", "PARLEY_MAILBOX_LIMITS"); said != nil {
 		l, err = argv.Limits(said)
 	}
 	if err == nil {
@@ -220,29 +217,6 @@ func (a *App) mailboxLimits(c *cli.Context) (l chat.HostLimits, err error) {
 		return l, argv.Usage("mailbox limits: "+err.Error(), "parley up --help")
 	}
 	return l, nil
-}
-
-// list returns the values of a repeatable flag, or those between commas in the environment.
-func list(c *cli.Context, flag, env string, fallback []string) []string {
-	if values := c.StringSlice(flag); len(values) > 0 {
-		return values
-	}
-	if values := os.Getenv(env); values != "" {
-		return strings.Split(values, ",")
-	}
-	return fallback
-}
-
-func enabled(env string, fallback bool) (bool, error) {
-	value := os.Getenv(env)
-	if value == "" {
-		return fallback, nil
-	}
-	on, err := strconv.ParseBool(value)
-	if err != nil {
-		return false, &chat.Error{Code: chat.CodeConfig, Detail: fmt.Sprintf("%s is %q: want true or false", env, value)}
-	}
-	return on, nil
 }
 
 // database returns the URL of the home's database.
@@ -274,24 +248,6 @@ func (a *App) logOptions(c *cli.Context) (LogOptions, error) {
 	if a.isTerminal(a.Stderr) {
 		o.Format = "text"
 	}
-	err := choose(&o.Level, c.String("log-level"), "PARLEY_LOG_LEVEL", "debug", "info", "warn", "error")
-	return o, errors.Join(err, choose(&o.Format, c.String("log-format"), "PARLEY_LOG_FORMAT", "text", "json"))
-}
-
-// choose sets a setting to the flag's value or the environment's, if it is one of those allowed.
-func choose(setting *string, flag, env string, allowed ...string) error {
-	value := flag
-	if value == "" {
-		value = os.Getenv(env)
-	}
-	if value == "" {
-		return nil
-	}
-	for _, v := range allowed {
-		if v == value {
-			*setting = value
-			return nil
-		}
-	}
-	return argv.Usage(fmt.Sprintf("%q is none of %s (%s)", value, strings.Join(allowed, ", "), env), "parley up --help")
+	err := argv.Choose(&o.Level, c.String("log-level"), "PARLEY_LOG_LEVEL", "debug", "info", "warn", "error")
+	return o, errors.Join(err, argv.Choose(&o.Format, c.String("log-format"), "PARLEY_LOG_FORMAT", "text", "json"))
 }

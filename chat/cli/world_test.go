@@ -158,7 +158,7 @@ func (w *world) app() *cli.App {
 		Start:   w.start,
 		Limits:  fill,
 		Offline: func(_ context.Context, h *home.Home, u *home.Unlocked) (cli.Reader, error) {
-			return reader{chat.New(chat.Config{Identity: u.Identity, Network: h.Network().Network, Store: w.store(h.Dir()), Keys: u})}, nil
+			return reader{chat.New(chat.Config{Identity: u.Identity, Network: h.Network().Network, Join: h.Invite(), Store: w.store(h.Dir()), Keys: u})}, nil
 		},
 		Join: func(_ context.Context, h *home.Home, _ *chat.Identity) error {
 			if w.hands != nil {

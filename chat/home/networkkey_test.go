@@ -2,9 +2,9 @@ package home
 
 import (
 	"bytes"
-	"reflect"
 	"os"
 	"path/filepath"
+	"reflect"
 	"testing"
 
 	"github.com/libp2p/go-libp2p/core/peer"

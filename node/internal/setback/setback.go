@@ -1,4 +1,6 @@
-package node
+// Package setback says what an attempt that came to nothing means: in words for people, how much it tells beside others, and what would help. What is known of a
+// network's seeds is kept in a [Log].
+package setback
 
 import (
 	"errors"
@@ -24,8 +26,8 @@ const (
 	tellsRemoved        // this device was removed
 )
 
-// tells returns how much an error of an attempt tells.
-func tells(err error) int {
+// Tells returns how much an error of an attempt tells; of two, the greater tells more.
+func Tells(err error) int {
 	v := member.Verdict(0)
 	switch told := errors.As(err, &v); {
 	case errors.Is(err, member.Revoked):
@@ -36,7 +38,7 @@ func tells(err error) int {
 		return tellsAway
 	case member.Answer(err) != nil:
 		return tellsThere
-	case err == nil || errors.Is(err, errUnknown):
+	case err == nil || errors.Is(err, ErrUnknown):
 		return tellsNothing
 	case errors.Is(err, swarm.ErrDialBackoff):
 		return tellsAgain
@@ -47,33 +49,33 @@ func tells(err error) int {
 // expired is why a device waits whose invite is too old. Who has made it judges by another clock, so it goes on asking.
 const expired = "the invite has expired by this computer's clock"
 
-// trouble is what came of the last attempts to connect to seeds, while none is connected.
-type trouble struct {
+// Log is what came of the last attempts to connect to seeds, while none is connected.
+type Log struct {
 	mu   sync.Mutex
-	last []setback // one of each seed; of two that tell as much, the first is shown
+	last []Setback // one of each seed; of two that tell as much, the first is shown
 }
 
-// setback is an attempt that came to nothing.
-type setback struct {
+// Setback is an attempt that came to nothing.
+type Setback struct {
 	seed   peer.ID
 	tells  int
 	reason string
 	retry  time.Time
 }
 
-// note takes the place of what a seed's last attempt has told, unless that tells more of the same state.
-func (t *trouble) note(seed peer.ID, err error, keyed bool, retry time.Time) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	now := setback{seed, tells(err), reason(err, keyed), retry}
-	i := slices.IndexFunc(t.last, func(s setback) bool { return s.seed == seed })
+// Note takes the place of what a seed's last attempt has told, unless that tells more of the same state.
+func (l *Log) Note(seed peer.ID, err error, keyed bool, retry time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := Setback{seed, Tells(err), Reason(err, keyed), retry}
+	i := slices.IndexFunc(l.last, func(s Setback) bool { return s.seed == seed })
 	switch {
 	case i < 0:
-		t.last = append(t.last, now)
+		l.last = append(l.last, now)
 	case passing(err):
-		t.last[i].retry = retry
+		l.last[i].retry = retry
 	default:
-		t.last[i] = now
+		l.last[i] = now
 	}
 }
 
@@ -82,18 +84,18 @@ func passing(err error) bool {
 	return errors.Is(err, swarm.ErrDialBackoff) || errors.Is(err, member.Busy) || errors.Is(err, member.ErrGone)
 }
 
-// over forgets everything: a seed has admitted us.
-func (t *trouble) over() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.last = nil
+// Over forgets everything: a seed has admitted us.
+func (l *Log) Over() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.last = nil
 }
 
-// most returns the setback that tells most. late says that the invite is too old by our own clock.
-func (t *trouble) most(late bool) (most setback) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for i, s := range t.last {
+// Most returns the setback that tells most. late says that the invite is too old by our own clock.
+func (l *Log) Most(late bool) (most Setback) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i, s := range l.last {
 		if i == 0 || s.tells > most.tells {
 			most = s
 		}
@@ -104,26 +106,26 @@ func (t *trouble) most(late bool) (most setback) {
 	return most
 }
 
-// waitsFor names what would help.
-func (s setback) waitsFor() string {
+// WaitsFor names what would help.
+func (s Setback) WaitsFor() string {
 	switch {
 	case s.tells >= tellsInvite:
-		return waitsForInvite
+		return WaitsForInvite
 	case s.tells >= tellsThere:
-		return waitsForMember
+		return WaitsForMember
 	}
-	return waitsForAnswer
+	return WaitsForAnswer
 }
 
 // What a device that no seed takes in waits for.
 const (
-	waitsForAnswer = "answer" // nobody is there
-	waitsForMember = "member" // somebody is, and says why not now
-	waitsForInvite = "invite" // another one: this one is of no use any more
+	WaitsForAnswer = "answer" // nobody is there
+	WaitsForMember = "member" // somebody is, and says why not now
+	WaitsForInvite = "invite" // another one: this one is of no use any more
 )
 
-// text says what went wrong, and when that seed is tried again.
-func (s setback) text() string {
+// Text says what went wrong, and when that seed is tried again.
+func (s Setback) Text() string {
 	wait := max(time.Until(s.retry).Round(time.Second), time.Second)
 	switch {
 	case s.reason == "":

@@ -1,4 +1,4 @@
-package node
+package setback
 
 import (
 	"errors"
@@ -27,7 +27,7 @@ func TestWhatTellsMostIsShown(t *testing.T) {
 	}{
 		"nothing yet":                           {nil, false, "connecting to the network's seeds"},
 		"nobody is there":                       {[]attempt{{"A", refused}, {"B", errors.New("no answer in time")}, {"A", refused}}, false, silent},
-		"no address, and nobody":                {[]attempt{{"A", errUnknown}, {"B", refused}}, false, silent},
+		"no address, and nobody":                {[]attempt{{"A", ErrUnknown}, {"B", refused}}, false, silent},
 		"the issuer is away":                    {[]attempt{{"A", refused}, {"B", member.IssuerAway}, {"A", refused}}, false, member.IssuerAway.Error()},
 		"away, as was said first":               {[]attempt{{"B", member.IssuerAway}, {"A", refused}, {"A", refused}}, false, member.IssuerAway.Error()},
 		"away, and one is no member":            {[]attempt{{"A", member.NoMember}, {"B", member.IssuerAway}, {"A", member.NoMember}}, false, member.IssuerAway.Error()},
@@ -44,15 +44,15 @@ func TestWhatTellsMostIsShown(t *testing.T) {
 		"too old, and used":                     {[]attempt{{"A", member.UsedInvite}}, true, member.UsedInvite.Error()},
 		"too old, before an attempt has ended":  {nil, true, expired},
 	} {
-		var trouble trouble
+		var log Log
 		for _, a := range story.attempts {
-			trouble.note(a.seed, a.err, true, time.Now().Add(time.Minute))
+			log.Note(a.seed, a.err, true, time.Now().Add(time.Minute))
 		}
-		if text, _, _ := strings.Cut(trouble.most(story.late).text(), ", retrying in "); text != story.shown {
+		if text, _, _ := strings.Cut(log.Most(story.late).Text(), ", retrying in "); text != story.shown {
 			t.Errorf("%s: %q", name, text)
 		}
-		trouble.over()
-		if text := trouble.most(false).text(); text != "connecting to the network's seeds" {
+		log.Over()
+		if text := log.Most(false).Text(); text != "connecting to the network's seeds" {
 			t.Errorf("%s, and then all is well: %q", name, text)
 		}
 	}
@@ -60,11 +60,11 @@ func TestWhatTellsMostIsShown(t *testing.T) {
 
 // The time of the next attempt is that of the seed whose words are shown.
 func TestTroubleSaysWhenItIsTriedAgain(t *testing.T) {
-	var trouble trouble
-	trouble.note("A", errors.New("connection refused"), false, time.Now().Add(time.Hour))
-	trouble.note("B", member.IssuerAway, false, time.Now().Add(30*time.Second))
-	trouble.note("B", member.Busy, false, time.Now().Add(time.Minute))
-	if text := trouble.most(false).text(); !strings.HasSuffix(text, ", retrying in 1m0s") {
+	var log Log
+	log.Note("A", errors.New("connection refused"), false, time.Now().Add(time.Hour))
+	log.Note("B", member.IssuerAway, false, time.Now().Add(30*time.Second))
+	log.Note("B", member.Busy, false, time.Now().Add(time.Minute))
+	if text := log.Most(false).Text(); !strings.HasSuffix(text, ", retrying in 1m0s") {
 		t.Errorf("it says %q", text)
 	}
 }
@@ -72,16 +72,16 @@ func TestTroubleSaysWhenItIsTriedAgain(t *testing.T) {
 // Beside the words stands for programs what would help.
 func TestTroubleSaysWhatWouldHelp(t *testing.T) {
 	for want, errs := range map[string][]error{
-		waitsForAnswer: {nil, errUnknown, errors.New("connection refused"), fmt.Errorf("dial: %w", swarm.ErrDialBackoff)},
-		waitsForMember: {member.IssuerAway, member.Busy, member.NoMember, member.Unproven, member.Verdict(99), &member.Outsider{Verdict: member.Revoked}},
-		waitsForInvite: {member.UnknownInvite, member.ExpiredInvite, member.UsedInvite, member.RevokedInvite, member.MayNotInvite, member.Revoked},
+		WaitsForAnswer: {nil, ErrUnknown, errors.New("connection refused"), fmt.Errorf("dial: %w", swarm.ErrDialBackoff)},
+		WaitsForMember: {member.IssuerAway, member.Busy, member.NoMember, member.Unproven, member.Verdict(99), &member.Outsider{Verdict: member.Revoked}},
+		WaitsForInvite: {member.UnknownInvite, member.ExpiredInvite, member.UsedInvite, member.RevokedInvite, member.MayNotInvite, member.Revoked},
 	} {
 		for _, err := range errs {
-			var trouble trouble
+			var log Log
 			if err != nil {
-				trouble.note("A", err, true, time.Now().Add(time.Minute))
+				log.Note("A", err, true, time.Now().Add(time.Minute))
 			}
-			if helps := trouble.most(false).waitsFor(); helps != want {
+			if helps := log.Most(false).WaitsFor(); helps != want {
 				t.Errorf("%v: %q helps, want %q", err, helps, want)
 			}
 		}
