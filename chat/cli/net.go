@@ -71,7 +71,7 @@ func (a *App) netInvite(c *cli.Context) (err error) {
 		link, err := node.Invite(c.Context, options)
 		if err == nil && !link.Reachable {
 			fmt.Fprintln(a.Stderr, "parley: none of this node's addresses is public: the link works on this machine or local network only")
-			fmt.Fprintln(a.Stderr, "  try:", try(c, "up --announce /ip4/PUBLIC-ADDRESS/tcp/PORT"))
+			fmt.Fprintln(a.Stderr, "  try:", try(c, announcing(node.home)))
 		}
 		return link, err
 	})
@@ -84,6 +84,14 @@ func (a *App) netInvite(c *cli.Context) (err error) {
 		fmt.Fprintf(a.Stderr, "Keep a node running for them: %s\n", try(c, "up"))
 	}
 	return nil
+}
+
+// announcing is how a node is started that others can dial from anywhere: where a network begins, as its seed.
+func announcing(h *home.Home) string {
+	if len(h.Network().Seeds) == 0 {
+		return "up --seed --announce /ip4/PUBLIC-ADDRESS/tcp/PORT"
+	}
+	return "up --announce /ip4/PUBLIC-ADDRESS/tcp/PORT"
 }
 
 // inviteOptions reads what an invite shall be like, and refuses what is none: to a node, what is zero was left open.

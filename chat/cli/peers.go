@@ -27,8 +27,12 @@ func (a *App) peers(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if c.Bool("json") {
-		return show.JSON(a.Stdout, show.AllPeers(peers))
+	members, err := client.Members(c.Context)
+	if err != nil {
+		return err
 	}
-	return show.WritePeers(a.Stdout, peers)
+	if c.Bool("json") {
+		return show.JSON(a.Stdout, show.AllPeers(peers, members))
+	}
+	return show.WritePeers(a.Stdout, peers, members)
 }

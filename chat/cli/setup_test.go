@@ -352,7 +352,7 @@ func TestStatusAndPeers(t *testing.T) {
 	if peers := fields(t, alice.ok("peers", "--json"))["peers"].([]any); len(peers) != 1 {
 		t.Errorf("peers: %v", peers)
 	}
-	if out := alice.ok("peers"); strings.Count(out, "\n") != 2 {
+	if out := alice.ok("peers"); strings.Count(out, "\n") != 2 || !strings.HasPrefix(out, "NAME  DEVICE ") {
 		t.Errorf("peers: %s", out)
 	}
 }

@@ -153,6 +153,7 @@ func OneNetwork(n chat.Network, seeds []chat.Seed, made, joined bool) Network {
 
 // Peer is a connected node.
 type Peer struct {
+	Name    string  `json:"name,omitempty"`
 	ID      string  `json:"id"`
 	Address string  `json:"address"`
 	Route   string  `json:"route"`
@@ -167,12 +168,12 @@ type Peers struct {
 	Peers []Peer `json:"peers"`
 }
 
-// AllPeers returns the connected nodes.
-func AllPeers(peers []chat.Peer) Peers {
+// AllPeers returns the connected nodes, with the names that the members have here.
+func AllPeers(peers []chat.Peer, members []chat.Member) Peers {
 	list := Peers{V: Version, Peers: []Peer{}}
 	for _, p := range peers {
 		rtt := float64(p.RTT.Microseconds()) / 1000
-		list.Peers = append(list.Peers, Peer{p.ID.String(), p.Address, p.Route, p.Seed, Stamp(p.Since), rtt})
+		list.Peers = append(list.Peers, Peer{nameOf(p, members), p.ID.String(), p.Address, p.Route, p.Seed, Stamp(p.Since), rtt})
 	}
 	return list
 }

@@ -71,7 +71,7 @@ func TestHostileTextsAreQuietEverywhere(t *testing.T) {
 			show.WriteContacts(&out, contacts),
 			show.WriteContact(&out, contacts[0], chat.SafetyNumber(account, account)),
 			show.WriteIdentity(&out, show.Identity{Name: evil, Home: evil, Network: show.NetworkInName{Name: evil}}),
-			show.WritePeers(&out, []chat.Peer{{Address: evil}}),
+			show.WritePeers(&out, []chat.Peer{{Address: evil}}, []chat.Member{{Name: evil}}),
 			show.WriteStatus(&out, chat.Status{Name: evil, Trouble: evil, Addresses: []string{evil}, Network: chat.NetworkStatus{Name: evil}}),
 			show.WriteInfo(&out, show.OneInfo(evilInfo(account, evil), contacts), noon()),
 			show.WriteMailboxes(&out, chat.Mailboxes{Hosts: []chat.KeptMailbox{{Trouble: evil}}}),
@@ -221,8 +221,8 @@ func TestJSONOfEverything(t *testing.T) {
 			`","conversation":"` + contacts[0].Conversation.String() + `","known":true,"at":"` + utc + `","blocked":false,"trust":"","receipts":"default"}]}`},
 		"no contacts": {show.AllContacts(nil), `{"v":1,"contacts":[]}`},
 		"peers": {
-			show.AllPeers([]chat.Peer{{Address: "/ip4/1.2.3.4/tcp/1", Route: "direct", Seed: true, Since: noon(), RTT: 1500 * time.Microsecond}}),
-			`{"v":1,"peers":[{"id":"","address":"/ip4/1.2.3.4/tcp/1","route":"direct","seed":true,"since":"` + utc + `","rtt_ms":1.5}]}`,
+			show.AllPeers([]chat.Peer{{Address: "/ip4/1.2.3.4/tcp/1", Route: "direct", Seed: true, Since: noon(), RTT: 1500 * time.Microsecond}}, []chat.Member{{Name: "Bob"}}),
+			`{"v":1,"peers":[{"name":"Bob","id":"","address":"/ip4/1.2.3.4/tcp/1","route":"direct","seed":true,"since":"` + utc + `","rtt_ms":1.5}]}`,
 		},
 		"link": {show.OneLink(chat.InviteLink{Link: "parley:C1"}, chat.Network{Name: "home"}), `{"v":1,"link":"parley:C1","network":"home","fingerprint":"` +
 			chat.Network{}.Fingerprint() + `","addresses":[],"reachable":false}`},

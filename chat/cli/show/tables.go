@@ -1,9 +1,11 @@
 package show
 
 import (
+	"cmp"
 	"encoding/hex"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -85,18 +87,27 @@ func people(s chat.Status) string {
 	return text
 }
 
-// WritePeers writes the table of connected nodes.
-func WritePeers(out io.Writer, peers []chat.Peer) error {
+// WritePeers writes the table of connected nodes, with the names that the members have here.
+func WritePeers(out io.Writer, peers []chat.Peer, members []chat.Member) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "DEVICE\tROUTE\tSEED\tRTT\tSINCE\tADDRESS")
+	fmt.Fprintln(w, "NAME\tDEVICE\tROUTE\tSEED\tRTT\tSINCE\tADDRESS")
 	for _, p := range peers {
 		rtt := "-"
 		if p.RTT > 0 {
 			rtt = p.RTT.Round(100 * time.Microsecond).String()
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", p.ID, p.Route, Yes(p.Seed), rtt, p.Since.Local().Format(time.TimeOnly), Line(p.Address))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", cmp.Or(Line(nameOf(p, members)), "-"), p.ID, p.Route, Yes(p.Seed), rtt, p.Since.Local().Format(time.TimeOnly), Line(p.Address))
 	}
 	return w.Flush()
+}
+
+// nameOf returns the name of whom a node belongs to; "" for somebody of whom none is known here.
+func nameOf(p chat.Peer, members []chat.Member) string {
+	i := slices.IndexFunc(members, func(m chat.Member) bool { return m.Device == p.ID })
+	if i < 0 {
+		return ""
+	}
+	return members[i].Name
 }
 
 // WriteNetwork writes what is known of a network, but for its key.

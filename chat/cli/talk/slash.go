@@ -318,8 +318,12 @@ func (s *Session) doPeers(ctx context.Context, _ string) error {
 	if err != nil {
 		return err
 	}
+	members, err := s.node.Members(ctx)
+	if err != nil {
+		return err
+	}
 	var b strings.Builder
-	err = show.WritePeers(&b, peers)
+	err = show.WritePeers(&b, peers, members)
 	s.say("%s", b.String())
 	return err
 }
