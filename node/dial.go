@@ -21,9 +21,7 @@ func (n *Node) connect(ctx context.Context, p peer.AddrInfo) error {
 	}
 	clearBackoff(n.host, p.ID)
 	if err := n.host.Connect(ctx, p); err != nil {
-		if n.isSeed(p.ID) || len(n.seeds) == 0 { // who has made the network may know of none
-			n.rebuffs.note(p.ID, err)
-		}
+		n.rebuffed(p.ID, err)
 		return err
 	}
 	n.rebuffs.over()

@@ -125,8 +125,16 @@ func (n *Node) KeyRotation() (k KeyRotation) {
 // device was away for longer than the grace, or the invite is from before.
 func (n *Node) OtherKey() bool { return n.rebuffs.otherKey() && len(n.peers()) == 0 }
 
-// rebuffs are what seeds say of our key by how they hang up, and other peers where there are no seeds. (Else these may have any router, and any key, at an address of
-// yesterday.)
+// rebuffed notes what a failed attempt to connect says of our key. Seeds have it; others may have any router, and any network, at an address of yesterday. Who knows of no
+// seed, as who has made the network may, goes by those whom it remembers all the same, but for who was thrown out, and for a node that has no key at all: the network has one.
+func (n *Node) rebuffed(p peer.ID, err error) {
+	device, bad := member.KeyOf(p)
+	if n.isSeed(p) || len(n.seeds) == 0 && !errors.Is(err, psk.ErrOtherKey) && bad == nil && !n.members.Outcast(device) {
+		n.rebuffs.note(p, err)
+	}
+}
+
+// rebuffs are what others say of our key by how they hang up.
 type rebuffs struct {
 	mu    sync.Mutex
 	row   map[peer.ID]int // how often each has hung up without a word

@@ -309,3 +309,43 @@ func TestWhoHangsUpWithoutAWord(t *testing.T) {
 		t.Errorf("Carol has tried %d times", n)
 	}
 }
+
+// Who has made the network knows of no seed, and goes by those whom she remembers. Dave was thrown out, and at Erin's old address is a node without keys: neither says anything
+// of the key. At Bob's something hangs up on her, until he calls from elsewhere: she has the right key after all.
+func TestWhoHasNoSeedsGoesByThoseSheRemembers(t *testing.T) {
+	t.Parallel()
+	const always = 1 << 62
+	world, strangers := nodetest.NewWorld(t, nodetest.Private), nodetest.NewWorld(t, nodetest.Open)
+	alice := founder(world, "alice").Start()
+	bob, dave, erin, stranger := world.Device("bob"), world.Device("dave"), world.Device("erin"), strangers.Device("stranger").Start()
+	if err := alice.RevokeMember(dave.Config.Member.Account, false); err != nil {
+		t.Fatal(err)
+	}
+	calls := func(to *nodetest.Device, at string) {
+		id := nodetest.PeerID(t, to.Config.Key)
+		alice.Learn(id, []string{at})
+		for range node.KeyRebuffs {
+			if _, err := alice.Deliver(nodetest.Context(t), id, nil, nodetest.Letters(letters(1)...)); err == nil {
+				t.Fatalf("%s has taken it", to.Name)
+			}
+		}
+	}
+	daves, bobs := newDoor(t, always, nil), newDoor(t, always, nil)
+	calls(dave, daves.at.String())
+	calls(erin, stranger.Info().Addrs[0].String())
+	if alice.OtherKey() || daves.knocks.Load() < node.KeyRebuffs {
+		t.Errorf("after %d knocks at Dave's she gives up her key: %v", daves.knocks.Load(), alice.OtherKey())
+	}
+	calls(bob, bobs.at.String())
+	if !alice.OtherKey() {
+		t.Error("Bob has hung up on her, and she has seen nothing")
+	}
+	bob.Start().Knows(alice)
+	nodetest.WaitFor(t, "Alice to see him", func() bool { return alice.Sees(bob.ID()) })
+	before := bobs.knocks.Load()
+	bob.Stop()
+	nodetest.WaitFor(t, "Alice to be alone", func() bool { return len(alice.Peers()) == 0 })
+	if alice.OtherKey() && bobs.knocks.Load()-before < node.KeyRebuffs {
+		t.Error("he has called her with the key, and she gives it up")
+	}
+}

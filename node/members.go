@@ -165,11 +165,8 @@ func (n *Node) Members() []Member {
 }
 
 // RevokeMember throws an account out of the network with all devices that it has or will have, and, if asked, whom they have let in. Connected members hear
-// of it at once, all others when they meet one who has heard. The error is ErrBehind where the home was put back, and its list of the removed with it.
+// of it at once, all others when they meet one who has heard. It may be done in any state: lists of a home that was put back are united with those of others.
 func (n *Node) RevokeMember(account [32]byte, withInvited bool) error {
-	if n.OtherKey() {
-		return ErrBehind
-	}
 	if err := n.members.Revoke([]member.Key{account}, withInvited, time.Now()); err != nil {
 		return err
 	}

@@ -85,6 +85,7 @@ func (n *Node) identified(p peer.ID, conns []network.Conn, listening []ma.Multia
 		return
 	}
 	n.joined.Store(true)
+	n.rebuffs.over() // it has called us with our key
 	n.remember(p, conns, workingAddresses(conns, listening))
 	if n.isSeed(p) || len(n.peers()) == 1 {
 		n.due.all()

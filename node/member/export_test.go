@@ -11,8 +11,5 @@ func (l *Ledger) Hears(device Key, sequence uint64) { l.follows(device, stage{se
 // Hasty sets how long the gate takes to say that an issuer is away.
 func (g *Gate) Hasty(d time.Duration) { g.away = d }
 
-// Outcast reports whether requests for a device are answered as if it were away for good.
-func (l *Ledger) Outcast(device Key) bool { return l.outcast(device) }
-
 // Invite gives a gate an invitation.
 func (g *Gate) Invite(i Invitation) { g.invitation = i }

@@ -67,7 +67,7 @@ func (g *Gate) handRequest(c network.Conn, r Request) (chain []byte, err error) 
 		return nil, Busy
 	}
 	defer done()
-	if g.ledger.outcast(r.Issuer) { // the joiner would wait for ever
+	if g.ledger.Outcast(r.Issuer) { // the joiner would wait for ever
 		return nil, MayNotInvite
 	}
 	ctx, cancel := context.WithTimeout(g.ctx, g.away)

@@ -160,8 +160,8 @@ func (l *Ledger) Members() []Member {
 	return members
 }
 
-// outcast reports whether a device was thrown out, or fell with somebody, as far as this one knows.
-func (l *Ledger) outcast(device Key) bool {
+// Outcast reports whether a device was thrown out, or fell with somebody, as far as this one knows.
+func (l *Ledger) Outcast(device Key) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.list.names(Claim{Device: device}) {
