@@ -28,10 +28,10 @@ type Home struct {
 
 	// What follows is of a trial, which WithKey or WithInvite has made: what that is told is kept by Keep alone.
 	trial   bool
-	former  []chat.Seed // of the home
-	sameKey bool        // the key in the invite is the home's
-	renewed bool        // it was told a key
-	anew    bool        // its invite makes a member of who was one
+	former  Network // the home's
+	sameKey bool    // the key in the invite is the home's
+	renewed bool    // it was told a key
+	anew    bool    // its invite makes a member of who was one
 }
 
 // Profile says whose home it is.

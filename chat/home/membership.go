@@ -94,7 +94,7 @@ func (h *Home) saveNetwork(network Network) error {
 func (h *Home) WithKey(invite chat.Invite) *Home {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	trial := &Home{dir: h.dir, profile: h.profile, network: h.network, join: h.join, node: h.node, links: h.links, trial: true, former: h.network.Seeds}
+	trial := &Home{dir: h.dir, profile: h.profile, network: h.network, join: h.join, node: h.node, links: h.links, trial: true, former: h.network}
 	trial.network.PSK, trial.network.Seeds = invite.Network.PSK, slices.Clone(invite.Seeds)
 	if trial.sameKey = bytes.Equal(invite.Network.PSK, h.network.PSK); !trial.sameKey {
 		trial.addSeeds()
@@ -104,7 +104,7 @@ func (h *Home) WithKey(invite chat.Invite) *Home {
 
 // addSeeds puts the seeds that the home had behind those of an invite.
 func (h *Home) addSeeds() {
-	for _, s := range h.former {
+	for _, s := range h.former.Seeds {
 		named := slices.ContainsFunc(h.network.Seeds, func(o chat.Seed) bool { return o.Device == s.Device })
 		if !named && s.Device != h.profile.Device && len(h.network.Seeds) < maxSeeds {
 			h.network.Seeds = append(h.network.Seeds, s)
@@ -123,12 +123,16 @@ func (h *Home) WithInvite(invite chat.Invite) *Home {
 func (h *Home) Anew() bool { return h.anew }
 
 // Keep writes for good the key that SaveKey was told in a trial, the seeds with which it was tried, and the invite, if it was tried: of a trial in which a node has
-// admitted this device. ok is false, and nothing is written, where it was told no key and the one in the link is not the home's: it may be anybody's. Only the process that
-// holds Lock may call it.
+// admitted this device. Where it was told no key, the home's own stays: the one in the link may be anybody's. ok is false, and nothing is written, where nothing else was
+// to be had. Only the process that holds Lock may call it.
 func (h *Home) Keep() (ok bool, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !h.renewed && !h.sameKey {
+	switch {
+	case h.renewed:
+	case h.anew, h.sameKey:
+		h.network.PSK = h.former.PSK
+	default:
 		return false, nil
 	}
 	h.addSeeds()
