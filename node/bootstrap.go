@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -31,7 +32,11 @@ func Join(ctx context.Context, cfg Config) error {
 	if len(n.seeds) == 0 {
 		return errors.New("the network has no seeds")
 	}
-	if err = n.firstSeed(ctx); err == nil {
+	err = n.firstSeed(ctx)
+	for errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil && n.callsSeed() { // over a slow line the exchange takes longer than an attempt
+		err = n.firstSeed(ctx)
+	}
+	if err == nil {
 		n.takeLeave(ctx)
 		if !n.Removed() {
 			return nil
@@ -42,6 +47,11 @@ func Join(ctx context.Context, cfg Config) error {
 		return &failure{text: v.Error(), cause: err}
 	}
 	return &failure{text: "no seed answers: " + setback.Reason(err, cfg.Network.PSK != nil), cause: err}
+}
+
+// callsSeed reports whether there is a connection to a seed, whatever has become of that so far.
+func (n *Node) callsSeed() bool {
+	return slices.ContainsFunc(n.seeds, func(s peer.AddrInfo) bool { return n.host.Network().Connectedness(s.ID) == network.Connected })
 }
 
 // takeLeave waits a moment until those who have admitted us have heard all: what is on its way does not outlive the connection.

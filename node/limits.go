@@ -8,8 +8,9 @@ const (
 	DialTimeout = 5 * time.Second
 	// LeaveTimeout bounds how long a Join that succeeded waits for the end of the exchange: a round trip or two.
 	LeaveTimeout = time.Second
-	// DialTimeoutLocal is the same for addresses of a LAN: those of yesterday's LAN lead nowhere, and must not hold up others.
-	DialTimeoutLocal = 2 * time.Second
+	// DialTimeoutLocal is the same for the connection alone, at addresses of a LAN: those of yesterday's LAN lead nowhere, and must not hold up others; but a
+	// private network may span a slow line too, and TCP, the key check and Noise take four round trips of 800 ms.
+	DialTimeoutLocal = 4 * time.Second
 	// DepositAfter is how long a device has to acknowledge something before its mailboxes get the envelopes: a dial over a slow line, and
 	// what people wait for a tick. It gets more where it is connected and has acknowledged or sent an envelope lately.
 	DepositAfter = 3 * time.Second

@@ -343,7 +343,7 @@ func (a *App) tryJoin(c *cli.Context, h *home.Home, id *chat.Identity) error {
 	ctx, cancel := context.WithTimeout(c.Context, probeTime)
 	defer cancel()
 	err := a.Join(ctx, h, id)
-	if errors.Is(err, context.DeadlineExceeded) {
+	if ctx.Err() != nil && c.Err() == nil {
 		return fmt.Errorf("no node answered within %v", probeTime)
 	}
 	return err

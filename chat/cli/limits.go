@@ -9,8 +9,8 @@ const (
 	attachWait = 10 * time.Second
 	// attachPoll is how often it looks.
 	attachPoll = 100 * time.Millisecond
-	// probeTime is how long init tries to reach a node of the network: longer than a dial, shorter than patience.
-	probeTime = 5 * time.Second
+	// probeTime is how long init and join try to be let in: a few times a dial, since over a slow line somebody who is there takes that long to say so.
+	probeTime = 15 * time.Second
 	// sendGrace is how long a node that send or contact add has started stays, so that what was queued can leave at once.
 	// Less than up waits for the lock, so that a node started meanwhile is not refused.
 	sendGrace = 2 * time.Second
