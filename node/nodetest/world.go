@@ -9,6 +9,7 @@ import (
 	"fmt"
 	mathrand "math/rand/v2"
 	"net"
+	"runtime"
 	"testing"
 	"time"
 
@@ -260,11 +261,14 @@ func PeerID(t testing.TB, key ed25519.PrivateKey) peer.ID {
 // the end-to-end tests, which run beside these.
 const firstPort, ports = 5_000, 4_900
 
-// FreePort returns a port of the loopback address that is free for TCP and for UDP.
+// FreePort returns a port of the loopback address that is free for TCP and for UDP, and that nobody else is given before the test is over.
 func FreePort(t testing.TB) int {
 	t.Helper()
 	for range 100 {
 		port := firstPort + mathrand.IntN(ports)
+		if !claimed(t, port) {
+			continue
+		}
 		l, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", port))
 		if err != nil {
 			continue
@@ -280,6 +284,20 @@ func FreePort(t testing.TB) int {
 	}
 	t.Fatal("no free port")
 	return 0
+}
+
+// claimed makes a port the test's own, also beside tests of other packages: who is to listen on it may do so later, or again and again. Where there are no names of
+// sockets without files, two tests may be given one port.
+func claimed(t testing.TB, port int) bool {
+	if runtime.GOOS != "linux" {
+		return true
+	}
+	ticket, err := net.Listen("unix", fmt.Sprintf("@parley-test-port-%d", port))
+	if err != nil {
+		return false
+	}
+	t.Cleanup(func() { _ = ticket.Close() })
+	return true
 }
 
 func listenOn(port int, quic bool) []string {
