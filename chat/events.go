@@ -25,6 +25,7 @@ const (
 	EventKeyChanged      EventType = "contact.key_changed" // another account has taken this contact's name or device
 	EventDeviceAdded     EventType = "contact.device_added"
 	EventDeviceRevoked   EventType = "contact.device_revoked"
+	EventInviteUsed      EventType = "invite.used" // an invite of ours has let a device of this account into the network
 )
 
 // Event is one entry of the log that clients follow by sequence number.

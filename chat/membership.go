@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+	"go.uber.org/zap"
 
 	"parley/chat/internal/wire"
 )
@@ -92,6 +93,17 @@ type Member struct {
 	Since   time.Time
 	Revoked bool
 	Self    bool
+}
+
+// LetIn tells that an invite of ours has let a device of an account into the network, once. Where the store does not take that now, it is not told: what counts is what
+// Invites says.
+func (m *Messenger) LetIn(account [32]byte) {
+	ctx, cancel := context.WithTimeout(context.Background(), letInTimeout)
+	defer cancel()
+	err := m.update(ctx, func(tx Tx, _ *aftermath) error { return m.tell(tx, EventInviteUsed, account) })
+	if err != nil {
+		m.log.Warn("an invite was used, and nobody is told", zap.Error(err))
+	}
 }
 
 // InviteOptions is what an invite shall be like. The zero value is one for one device, and for InviteLifetime.

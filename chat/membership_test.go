@@ -184,6 +184,16 @@ func TestMembersHaveTheNamesOfTheirInvites(t *testing.T) {
 	}
 }
 
+// Whoever uses an invite of ours is told of, also to those who follow later.
+func TestWhoUsesAnInviteIsAnEvent(t *testing.T) {
+	s := chattest.NewScene(t, 1)
+	alice, bob := s.Started("Alice", chattest.NewMemStore()), s.Person("Bob", chattest.NewMemStore())
+	alice.LetIn(bob.Identity.Account())
+	if told := events(t, alice, bob, chat.EventInviteUsed); len(told) != 1 {
+		t.Errorf("it is told %d times", len(told))
+	}
+}
+
 // Members are called by the names that we have for their accounts.
 func TestMembersHaveTheNamesThatWeKnow(t *testing.T) {
 	s := chattest.NewScene(t, 1)

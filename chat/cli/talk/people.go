@@ -213,8 +213,20 @@ func (s *Session) people(ctx context.Context, e chat.Entry) (string, error) {
 		return fmt.Sprintf("%s %s has a new device\n", s.style.Rule(), name), nil
 	case chat.EventDeviceRevoked:
 		return fmt.Sprintf("%s %s has revoked a device\n", s.style.Rule(), name), nil
+	case chat.EventInviteUsed:
+		return s.letIn(ctx, e.Account)
 	}
 	return "", nil
+}
+
+// letIn says whom an invite that was made here has let in, by the name that is known so far.
+func (s *Session) letIn(ctx context.Context, account chat.AccountID) (string, error) {
+	members, err := s.node.Members(ctx)
+	who := account.Short()
+	if i := slices.IndexFunc(members, func(m chat.Member) bool { return m.Account == account && m.Name != "" }); i >= 0 {
+		who = show.Line(members[i].Name) + " " + who
+	}
+	return fmt.Sprintf("%s %s has joined %s with an invite of yours\n", s.style.Rule(), who, show.Line(s.status.Network.Name)), err
 }
 
 // announce shows a request that has just come in; nothing where it was answered meanwhile.

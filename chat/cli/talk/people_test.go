@@ -105,6 +105,12 @@ func TestVerifyingInAChat(t *testing.T) {
 	s.wantSaid(s.bob)
 }
 
+func TestWhoUsesAnInviteIsSaid(t *testing.T) {
+	s := chatWithBob(t)
+	s.alice.Tell(chat.EventInviteUsed, s.carol)
+	s.Expect("has joined town with an invite of yours")
+}
+
 func TestNewDevicesAreSaid(t *testing.T) {
 	s := chatWithBob(t)
 	s.alice.Tell(chat.EventDeviceAdded, s.bob)
