@@ -67,7 +67,7 @@ const (
 	// keep a way open for longer.
 	SleepEvery  = 10 * time.Second
 	SleepMargin = 10 * time.Second
-	// MaxObservers is of how many peers it is remembered which address of ours they see.
+	// MaxObservers is of how many peers it is remembered which address of ours they see: as many as a node may have seeds, which come before others.
 	MaxObservers = 16
 )
 

@@ -55,7 +55,7 @@ func (r *Reach) keepPunching(ctx context.Context) error {
 		case e := <-events.Out():
 			switch e := e.(type) {
 			case event.EvtPeerIdentificationCompleted:
-				r.seen.note(e.Peer, e.Conn, e.ObservedAddr)
+				r.seen.note(e.Peer, e.Conn, e.ObservedAddr, r.seedIDs())
 			case event.EvtPeerConnectednessChanged:
 				if e.Connectedness != network.Connected {
 					r.seen.forget(e.Peer)
@@ -264,16 +264,28 @@ type sightings struct {
 func newSightings() *sightings { return &sightings{of: map[peer.ID]ma.Multiaddr{}} }
 
 // note takes what a peer that we have dialled says: the router has made the way through it for us, and keeps it for others. A WebSocket is dialled from a port
-// at which nobody listens.
-func (s *sightings) note(p peer.ID, c network.ConnStat, seen ma.Multiaddr) {
+// at which nobody listens. Where there are too many, what a seed says takes the place of what somebody else has said: seeds alone are asked whether they can dial
+// us there.
+func (s *sightings) note(p peer.ID, c network.ConnStat, seen ma.Multiaddr, seeds []peer.ID) {
 	if seen == nil || c.Stat().Limited || c.Stat().Direction != network.DirOutbound || IsWebSocket(seen) || !manet.IsPublicAddr(seen) {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, known := s.of[p]; known || len(s.of) < MaxObservers {
+	if _, known := s.of[p]; known || len(s.of) < MaxObservers || slices.Contains(seeds, p) && s.displace(seeds) {
 		s.of[p] = seen
 	}
+}
+
+// displace forgets what one peer has seen that is no seed, and reports whether there was one. The caller holds mu.
+func (s *sightings) displace(seeds []peer.ID) bool {
+	for p := range s.of {
+		if !slices.Contains(seeds, p) {
+			delete(s.of, p)
+			return true
+		}
+	}
+	return false
 }
 
 // addresses returns the different ones that peers whom we trust with that have seen.

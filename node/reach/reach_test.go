@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -220,16 +221,44 @@ func TestNobodyHasUsDialWhateverTheyLike(t *testing.T) {
 func TestSightingsEndWithTheirPeers(t *testing.T) {
 	s := newSightings()
 	seen := ma.StringCast("/ip4/5.5.5.5/tcp/4101")
-	s.note("seed", conn{network.ConnStats{Stats: network.Stats{Direction: network.DirOutbound}}}, seen)
-	s.note("caller", conn{network.ConnStats{Stats: network.Stats{Direction: network.DirInbound}}}, ma.StringCast("/ip4/5.5.5.5/tcp/1"))
-	s.note("other", conn{network.ConnStats{Stats: network.Stats{Direction: network.DirOutbound}}}, ma.StringCast("/ip4/192.168.1.7/tcp/4101"))
-	s.note("relayed", conn{network.ConnStats{Stats: network.Stats{Direction: network.DirOutbound, Limited: true}}}, ma.StringCast("/ip4/5.5.5.5/tcp/2"))
-	s.note("web", conn{network.ConnStats{Stats: network.Stats{Direction: network.DirOutbound}}}, ma.StringCast("/ip4/5.5.5.5/tcp/3/ws"))
+	s.note("seed", conn{network.ConnStats{Stats: network.Stats{Direction: network.DirOutbound}}}, seen, nil)
+	s.note("caller", conn{network.ConnStats{Stats: network.Stats{Direction: network.DirInbound}}}, ma.StringCast("/ip4/5.5.5.5/tcp/1"), nil)
+	s.note("other", conn{network.ConnStats{Stats: network.Stats{Direction: network.DirOutbound}}}, ma.StringCast("/ip4/192.168.1.7/tcp/4101"), nil)
+	s.note("relayed", conn{network.ConnStats{Stats: network.Stats{Direction: network.DirOutbound, Limited: true}}}, ma.StringCast("/ip4/5.5.5.5/tcp/2"), nil)
+	s.note("web", conn{network.ConnStats{Stats: network.Stats{Direction: network.DirOutbound}}}, ma.StringCast("/ip4/5.5.5.5/tcp/3/ws"), nil)
 	if got := s.addresses(everybody); len(got) != 1 || !got[0].Equal(seen) {
 		t.Errorf("seen at %v", got)
 	}
 	if s.forget("seed"); len(s.addresses(everybody)) != 0 {
 		t.Errorf("seen at %v after the seed was gone", s.addresses(everybody))
+	}
+}
+
+// Bob has dialled more peers than he remembers the sightings of when a seed comes back, behind another address. What it sees counts, for it alone can be asked to dial him
+// there; and of seeds none takes the place of another one.
+func TestSeedsSightingsComeFirst(t *testing.T) {
+	s, dialled := newSightings(), conn{network.ConnStats{Stats: network.Stats{Direction: network.DirOutbound}}}
+	seeds := []peer.ID{"seed"}
+	isSeed := func(p peer.ID) bool { return slices.Contains(seeds, p) }
+	old, now := ma.StringCast("/ip4/5.5.5.5/tcp/4101"), ma.StringCast("/ip4/5.5.5.6/tcp/4101")
+	s.note("seed", dialled, old, seeds)
+	for i := range 2 * MaxObservers {
+		s.note(peer.ID(fmt.Sprint("peer ", i)), dialled, old, seeds)
+	}
+	s.forget("seed")
+	s.note("one more", dialled, old, seeds)
+	s.note("seed", dialled, now, seeds)
+	if got := s.addresses(isSeed); len(got) != 1 || !got[0].Equal(now) || len(s.of) != MaxObservers {
+		t.Errorf("seeds see him at %v; %d sightings are remembered", got, len(s.of))
+	}
+	for i := range MaxObservers {
+		seeds = append(seeds, peer.ID(fmt.Sprint("seed ", i)))
+		s.note(seeds[len(seeds)-1], dialled, now, seeds)
+	}
+	_, first := s.of["seed"]
+	_, last := s.of[seeds[MaxObservers]]
+	if len(s.of) != MaxObservers || !first || last {
+		t.Errorf("%d sightings of %d seeds are remembered; the first's %v, the last's %v", len(s.of), len(seeds), first, last)
 	}
 }
 
