@@ -1,6 +1,7 @@
 package member
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/sha256"
@@ -36,10 +37,29 @@ type invite struct {
 	Used    []use     `json:"used,omitempty"`
 }
 
-// use is one device that an invite has let in.
+// use is one device that an invite has let in: what was signed for it, and behind which chain. That was ours, so it need not be kept with each.
 type use struct {
-	Chain []byte    `json:"chain"`
-	At    time.Time `json:"at"`
+	Certificate []byte    `json:"certificate,omitempty"`
+	Above       []byte    `json:"above,omitempty"` // as that of known
+	Chain       []byte    `json:"chain,omitempty"` // both, in a ledger that was kept before they were
+	At          time.Time `json:"at"`
+}
+
+// useOf returns the use that a chain came of.
+func useOf(c Chain, at time.Time) use {
+	own := c.links()[len(c.Certificates)-1]
+	return use{Certificate: own.Certificate, Above: own.Above, At: at}
+}
+
+// shorten makes of the uses of before what is kept of one now.
+func (k *kept) shorten() {
+	for _, i := range k.Invites {
+		for at, u := range i.Used {
+			if c, err := ParseChain(u.Chain); err == nil {
+				i.Used[at] = useOf(c, u.At)
+			}
+		}
+	}
 }
 
 // id is the public name.
@@ -174,8 +194,8 @@ func (l *Ledger) Invites(now time.Time) []Invite {
 func (i invite) look(now time.Time) Invite {
 	v := Invite{ID: i.id(), Note: i.Note, Made: i.Made, Expires: i.Expires, Most: i.Most, State: i.state(now)}
 	for _, u := range i.Used {
-		if c, err := ParseChain(u.Chain); err == nil {
-			v.Used = append(v.Used, c.Own().Device)
+		if c, _, err := parseCertificate(u.Certificate); err == nil {
+			v.Used = append(v.Used, c.Device)
 		}
 	}
 	return v
@@ -206,7 +226,7 @@ func (l *Ledger) Redeem(r Request, now time.Time) (chain []byte, err error) {
 		return nil, Unproven
 	}
 	i := l.kept.Invites[at]
-	if c, ok := i.usedBy(claim); ok && l.list.Judge(c) == Admitted {
+	if c, ok := l.letIn(claim, i); ok && l.list.Judge(c) == Admitted {
 		return c.Marshal(), nil
 	}
 	if v := l.mayInvite(); v != Admitted {
@@ -220,30 +240,39 @@ func (l *Ledger) Redeem(r Request, now time.Time) (chain []byte, err error) {
 	}
 	c := l.issue(claim, i.id(), now)
 	err = l.save(func(k *kept) {
-		k.Invites[at].Used = append(slices.Clone(i.Used), use{Chain: c.Marshal(), At: now.UTC()})
+		k.Invites[at].Used = append(slices.Clone(i.Used), useOf(c, now.UTC()))
 		k.meet(c, l.made)
 	})
 	return c.Marshal(), err
 }
 
-// usedBy returns the chain that a device got for the invite last.
-func (i invite) usedBy(claim Claim) (last Chain, ok bool) {
-	for _, u := range i.Used {
-		if c, err := ParseChain(u.Chain); err == nil && c.Own().Claim == claim {
-			last, ok = c, true
+// letIn returns the chain that a device got for an invite last; not ok where ours was another one then, which has fallen. The caller holds mu.
+func (l *Ledger) letIn(claim Claim, i invite) (chain Chain, ok bool) {
+	for _, u := range slices.Backward(i.Used) {
+		if c, _, err := parseCertificate(u.Certificate); err == nil && c.Claim == claim {
+			chain = l.behindOurs(c)
+			return chain, bytes.Equal(useOf(chain, u.At).Above, u.Above)
 		}
 	}
-	return last, ok
+	return Chain{}, false
 }
 
 // issue makes the chain of a device that is let in; the caller holds mu, and knows that this device may.
 func (l *Ledger) issue(claim Claim, id InviteID, now time.Time) Chain {
-	key, above := l.cfg.Device, l.chain
+	key := l.cfg.Device
 	if l.cfg.Authority != nil {
-		key, above = l.cfg.Authority, Chain{Authority: l.chain.Authority}
+		key = l.cfg.Authority
 	}
-	mayInvite := !l.cfg.Closed && len(above.Certificates)+1 < MaxDepth
-	c := Certificate{Claim: claim, MayInvite: mayInvite, Invite: id, Issued: uint64(now.Unix())}
-	c = issue(l.cfg.Network, key, c)
-	return Chain{Authority: above.Authority, Certificates: append(slices.Clone(above.Certificates), c)}
+	c := Certificate{Claim: claim, Invite: id, Issued: uint64(now.Unix())}
+	c.MayInvite = !l.cfg.Closed && len(l.behindOurs(c).Certificates) < MaxDepth
+	return l.behindOurs(issue(l.cfg.Network, key, c))
+}
+
+// behindOurs returns the chain that ends with what this device has signed: as the authority, if it is that. The caller holds mu.
+func (l *Ledger) behindOurs(c Certificate) Chain {
+	var above []Certificate
+	if l.cfg.Authority == nil {
+		above = l.chain.Certificates
+	}
+	return Chain{Authority: l.chain.Authority, Certificates: append(slices.Clone(above), c)}
 }

@@ -1,6 +1,8 @@
 package member_test
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -436,5 +438,84 @@ func TestTakeOnlyOurOwn(t *testing.T) {
 	}
 	if err := bob.Take([]byte("no chain")); err == nil || bob.Member() {
 		t.Error("no chain was taken")
+	}
+}
+
+// ofBefore returns a ledger as it was kept when each use held the whole chain that the device had got.
+func ofBefore(t *testing.T, ledger []byte, chains ...[]byte) *membertest.Vault {
+	t.Helper()
+	var kept map[string]any
+	if err := json.Unmarshal(ledger, &kept); err != nil {
+		t.Fatal(err)
+	}
+	used := kept["invites"].([]any)[0].(map[string]any)["used"].([]any)
+	if len(used) != len(chains) {
+		t.Fatalf("the invite was used %d times", len(used))
+	}
+	for i, chain := range chains {
+		used[i] = map[string]any{"chain": chain, "at": used[i].(map[string]any)["at"]}
+	}
+	old, err := json.Marshal(kept)
+	vault := &membertest.Vault{}
+	if err := errors.Join(err, vault.Save(old)); err != nil {
+		t.Fatal(err)
+	}
+	return vault
+}
+
+// Alice, whom Bob has invited, has let in Carol and Dave with a node that kept a whole chain with each. Her new one keeps less, and gives Carol the same certificate again. Then
+// Alice falls with Bob, and is let in anew: what she signed before does not rise with her, and the invite is used up.
+func TestUsesOfBefore(t *testing.T) {
+	town, mayor, _ := founder(t)
+	bobs, alices := town.NewKey(), town.NewKey()
+	bob, vault := town.Ledger(bobs, nil, nil), &membertest.Vault{}
+	alice := town.Ledger(alices, nil, vault)
+	if err := errors.Join(bob.Take(town.Chain(mayor, membertest.KeyOf(bobs))), alice.Take(town.Chain(bob, membertest.KeyOf(alices)))); err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	token, _, err := alice.NewInvite("both", 2, now.Add(time.Hour), now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	carol, dave := town.Claim(membertest.KeyOf(town.NewKey())), town.Claim(membertest.KeyOf(town.NewKey()))
+	carols, err := alice.Redeem(town.Request(token, carol), now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	daves, err := alice.Redeem(town.Request(token, dave), now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept, err := vault.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, v := range map[string]*membertest.Vault{"as it is kept": vault, "of before": ofBefore(t, kept, carols, daves)} {
+		alice := town.Ledger(alices, nil, v)
+		if used := alice.Invites(now)[0].Used; len(used) != 2 || used[0] != carol.Device || used[1] != dave.Device {
+			t.Errorf("%s: %v were let in", name, used)
+		}
+		if again, err := alice.Redeem(town.Request(token, carol), now); err != nil || !bytes.Equal(again, carols) {
+			t.Errorf("%s: Carol gets another certificate: %v", name, err)
+		}
+		if _, _, err := alice.NewInvite("more", 1, now.Add(time.Hour), now); err != nil {
+			t.Fatal(err)
+		}
+		if after, err := v.Load(); err != nil || bytes.Count(after, []byte(`"chain"`)) != 1 {
+			t.Errorf("%s: whole chains are kept with uses: %v", name, err)
+		}
+		if err := mayor.Revoke([]member.Key{membertest.KeyOf(bobs)}, true, now); err != nil {
+			t.Fatal(err)
+		}
+		if newer, err := alice.TakeList(mayor.List()); !newer || err != nil {
+			t.Fatalf("the list: %v, %v", newer, err)
+		}
+		if err := alice.Take(town.Chain(mayor, membertest.KeyOf(alices))); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := alice.Redeem(town.Request(token, carol), now); !errors.Is(err, member.UsedInvite) {
+			t.Errorf("%s: Carol gets %v", name, err)
+		}
 	}
 }
