@@ -30,8 +30,8 @@ const (
 // replaceFile puts data in the place of dir/name: whoever reads sees the old file or the new one, also after a power loss. Only
 // one process writes at a time, so the temporary file has a fixed name and a crash leaves no more than one.
 func replaceFile(dir, name string, data []byte) error {
-	if len(data) > maxFile { // it would not be read again
-		return fmt.Errorf("write %s: %d bytes, at most %d fit", name, len(data), maxFile)
+	if len(data) > most(name) { // it would not be read again
+		return fmt.Errorf("write %s: %d bytes, at most %d fit", name, len(data), most(name))
 	}
 	temp := filepath.Join(dir, name+".new")
 	if err := writeDurably(temp, data); err != nil {
@@ -74,18 +74,26 @@ func replaceJSON(dir, name string, v any) error {
 	return replaceFile(dir, name, append(data, '\n'))
 }
 
-// readFile reads a whole file of the home, or as much of it as any of them may have.
+// readFile reads a whole file of the home; the error says so where it has more than it may have.
 func readFile(dir, name string) ([]byte, error) {
 	f, err := os.Open(filepath.Join(dir, name))
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err == nil && len(data) > maxFile {
-		err = fmt.Errorf("%d bytes or more", maxFile)
+	data, err := io.ReadAll(io.LimitReader(f, int64(most(name))+1))
+	if err == nil && len(data) > most(name) {
+		err = fmt.Errorf("%d bytes or more", most(name))
 	}
 	return data, err
+}
+
+// most returns how many bytes a file of the home may have.
+func most(name string) int {
+	if name == membersFile {
+		return maxLedger
+	}
+	return maxFile
 }
 
 // readJSON fills v from a file that has to be there; a file that is not as it should be is damaged.

@@ -479,6 +479,28 @@ func TestTheLedgerIsKeptAsAWhole(t *testing.T) {
 	}
 }
 
+// What holds more than it may is refused before it takes the place of what can be read. A ledger may hold more than other files.
+func TestTheLedgerHasALimitOfItsOwn(t *testing.T) {
+	h := created(t, alice(t))
+	for size, fits := range map[int]bool{maxFile + 1: true, maxLedger: true, maxLedger + 1: false} {
+		want := bytes.Repeat([]byte{byte(size)}, size)
+		if err := h.Ledger().Save(want); (err == nil) != fits {
+			t.Errorf("%d bytes: %v", size, err)
+		}
+		if got, err := h.Ledger().Load(); fits && (err != nil || !bytes.Equal(got, want)) {
+			t.Errorf("of %d bytes %d are read: %v", size, len(got), err)
+		}
+	}
+	if err := replaceFile(h.Dir(), joinFile, make([]byte, maxFile+1)); err == nil {
+		t.Error("another file is as large")
+	}
+	if err := os.WriteFile(filepath.Join(h.Dir(), membersFile), make([]byte, maxLedger+1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := h.Ledger().Load()
+	wantError(t, err, chat.CodeConfig, fmt.Sprintf("%d bytes or more", maxLedger), "")
+}
+
 func TestAnotherInviteTakesThePlaceOfTheFirst(t *testing.T) {
 	p := alice(t)
 	p.Join, p.Authority = invite(p), nil

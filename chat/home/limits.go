@@ -15,8 +15,11 @@ const (
 	maxSocketPath = 100
 	// maxSeeds is how many seeds of its network a home names, those of later invites first: as many as a node takes.
 	maxSeeds = 16
-	// maxFile bounds what is read from any file here, in bytes: the largest holds a few kilobytes.
+	// maxFile bounds what is read from any file here but the ledger, in bytes: the largest holds a few kilobytes.
 	maxFile = 1 << 20
+	// maxLedger bounds members.json, in bytes: it is what a node may have us keep (MaxLedger in node/member, which is derived there), about twice what it does
+	// where everything that it remembers is full. A test there compares the two.
+	maxLedger = 2 << 20
 
 	// lockPoll is how often a waiting process looks whether the lock is free.
 	lockPoll = 50 * time.Millisecond

@@ -13,3 +13,9 @@ func (g *Gate) Hasty(d time.Duration) { g.away = d }
 
 // Invite gives a gate an invitation.
 func (g *Gate) Invite(i Invitation) { g.invitation = i }
+
+// KeepIn gives a ledger another vault, or none, and keeps it there.
+func (l *Ledger) KeepIn(v Vault) error {
+	l.cfg.Vault, l.met = v, true
+	return l.Keep()
+}

@@ -15,7 +15,7 @@ import (
 type Vault interface {
 	// Load returns what was saved last; nil before the first time.
 	Load() ([]byte, error)
-	// Save returns nil once the bytes are kept for good. They hold no secret that lets anybody in.
+	// Save returns nil once the bytes, at most MaxLedger, are kept for good. They hold no secret that lets anybody in.
 	Save(ledger []byte) error
 }
 

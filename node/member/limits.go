@@ -61,10 +61,14 @@ const (
 	// MaxInvites is how many invites are kept, those that lead nowhere any more included, and MaxUses how often one may be used.
 	MaxInvites = 256
 	MaxUses    = 100
-	// MaxPlaces bounds the uses of all invites that are kept: the ledger is written as a whole, and stays below 1 MiB.
+	// MaxPlaces bounds the uses of all invites that are kept: the ledger is written as a whole.
 	MaxPlaces = 1024
 	// MaxKnown is how many certificates of others are remembered, for people to look at and for the authority to spare.
 	MaxKnown = 1024
 	// MaxNote bounds the words that an invite is told apart by, in bytes.
 	MaxNote = 64
+	// MaxLedger bounds the ledger as a Vault keeps it, in bytes: it is about twice what one has that is at all of these limits. In JSON that is 420 for each of MaxKnown, 370
+	// for each of MaxPlaces, 580 for each of MaxInvites with a note that is all escaped, and a list of MaxList and a chain of MaxDepth in base64: 1 MiB. (maxLedger in chat/home
+	// is the same.)
+	MaxLedger = 2 << 20
 )
