@@ -51,17 +51,6 @@ func useOf(c Chain, at time.Time) use {
 	return use{Certificate: own.Certificate, Above: own.Above, At: at}
 }
 
-// shorten makes of the uses of before what is kept of one now.
-func (k *kept) shorten() {
-	for _, i := range k.Invites {
-		for at, u := range i.Used {
-			if c, err := ParseChain(u.Chain); err == nil {
-				i.Used[at] = useOf(c, u.At)
-			}
-		}
-	}
-}
-
 // id is the public name.
 func (i invite) id() InviteID { return InviteID(i.Key) }
 

@@ -42,8 +42,16 @@ func (k *kept) lacks(link known) bool {
 	})
 }
 
-// relink finds out which chains certificates were seen in that were kept before that was: that of their issuer which was learned of last before them.
+// relink names the chains of what was kept before they had names: those of uses, which were kept as a whole, and of certificates that of their issuer which was learned of
+// last before them.
 func (k *kept) relink() {
+	for _, i := range k.Invites {
+		for at, u := range i.Used {
+			if c, err := ParseChain(u.Chain); err == nil {
+				i.Used[at] = useOf(c, u.At)
+			}
+		}
+	}
 	for i := range k.Known {
 		o := &k.Known[i]
 		for _, before := range slices.Backward(k.Known[:i]) {

@@ -104,7 +104,6 @@ func (l *Ledger) read(data []byte) (err error) {
 		return err
 	}
 	l.kept.relink()
-	l.kept.shorten()
 	if l.list, err = ParseList(l.kept.List); err != nil || l.kept.Chain == nil {
 		return err
 	}
