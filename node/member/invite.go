@@ -100,7 +100,7 @@ func (l *Ledger) NewInvite(note string, most int, expires, now time.Time) (Token
 	}
 	invites, ok := roomFor(l.kept.Invites, i, now)
 	if !ok {
-		return Token{}, Invite{}, fmt.Errorf("%d invites, for %d devices together, are the most that are open at a time: revoke one", MaxInvites, MaxPlaces)
+		return Token{}, Invite{}, fmt.Errorf("%d invites, for %d devices together, are the most that are open at a time: net revoke ID makes room", MaxInvites, MaxPlaces)
 	}
 	return token, i.look(now), l.save(func(k *kept) { k.Invites = append(invites, i) })
 }

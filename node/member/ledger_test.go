@@ -242,8 +242,16 @@ func TestOldInvitesMakeRoom(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, _, err := alice.NewInvite("a crowd too many", member.MaxUses, later.Add(time.Hour), later); err == nil {
-		t.Error("more places are open than may be")
+	_, _, err := alice.NewInvite("a crowd too many", member.MaxUses, later.Add(time.Hour), later)
+	if err == nil || !strings.Contains(err.Error(), "net revoke ID makes room") {
+		t.Errorf("more places are open than may be, or nobody hears what helps: %v", err)
+	}
+	invites := alice.Invites(later)
+	if err := alice.RevokeInvite(invites[len(invites)-1].ID); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := alice.NewInvite("a crowd in its place", member.MaxUses, later.Add(time.Hour), later); err != nil {
+		t.Errorf("a revoked crowd is in the way: %v", err)
 	}
 }
 
