@@ -319,7 +319,9 @@ func (g *Gate) let(t talk, p peer.ID, b []byte) error {
 	case r.Claim.Device != device && !(ours && g.Admits(p)): // a member hands on what others ask
 		err = frame.Malformed(errFrame)
 	case ours:
-		chain, err = g.ledger.Redeem(r, time.Now())
+		if chain, err = g.ledger.Redeem(r, time.Now()); !errors.As(err, new(Verdict)) {
+			g.complain("cannot write down whom an invite lets in, so nobody is let in", err)
+		}
 	default:
 		chain, err = g.handRequest(t.stream.Conn(), r)
 	}
@@ -369,8 +371,8 @@ func (g *Gate) takeList(list []byte) (changed bool, err error) {
 		g.log.Error("the list of who was removed is not made whole", zap.Error(err)) // and with who has handed it on nothing is wrong
 	case err != nil && !changed:
 		return false, err
-	case err != nil:
-		g.log.Warn("cannot write down who was removed from the network", zap.Error(err))
+	case changed:
+		g.complain("cannot write down who was removed from the network", err)
 	}
 	return changed, nil
 }
@@ -388,8 +390,8 @@ func (g *Gate) take(n news, from peer.ID) error {
 	if err != nil && !turned {
 		return err
 	}
-	if err != nil {
-		g.log.Error("cannot take the network's new key", zap.Error(err)) // it is offered again
+	if turned {
+		g.complain("cannot take the network's new key", err) // which is offered again
 	}
 	if listed || turned && err == nil { // what cannot be kept is offered to us again, and is nothing to hand on
 		g.Spread(from)

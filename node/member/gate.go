@@ -63,6 +63,7 @@ type Gate struct {
 	ended   bool
 	keeping bool // whom we have met will be kept soon
 	peers   map[peer.ID]*standing
+	unkept  map[string]string // why something could not be kept, as it was said last
 }
 
 // standing is how far a connected peer and we are.
@@ -106,7 +107,7 @@ func NewGate(h host.Host, o Options) (*Gate, error) {
 		Host: h, ledger: o.Ledger, invitation: o.Invitation, version: o.Version, log: o.Logger,
 		guard: o.Guard, unspoken: Unspoken, open: append([]protocol.ID{Protocol, identify.ID, identify.IDPush}, o.Open...),
 		pace: pace.New(GreetingsPerSecond, GreetingBurst), requests: newHanding(), away: AwayAfter,
-		admitted: admitted, spoken: spoken, peers: make(map[peer.ID]*standing),
+		admitted: admitted, spoken: spoken, peers: make(map[peer.ID]*standing), unkept: make(map[string]string),
 	}
 	g.ctx, g.end = context.WithCancel(context.Background())
 	h.SetStreamHandler(Protocol, g.answering)
@@ -160,6 +161,18 @@ func (g *Gate) keepSoon() {
 func (g *Gate) keep() {
 	if err := g.ledger.Keep(); err != nil {
 		g.log.Warn("cannot write down whom this node has met", zap.Error(err)) // that is for people to look at, and goes with the next change
+	}
+}
+
+// complain says what could not be kept, and why: once, however often it is tried, until it works or there is another reason.
+func (g *Gate) complain(what string, err error) {
+	why := fmt.Sprint(err)
+	g.mu.Lock()
+	again := g.unkept[what] == why
+	g.unkept[what] = why
+	g.mu.Unlock()
+	if err != nil && !again {
+		g.log.Error(what, zap.Error(err))
 	}
 }
 

@@ -24,6 +24,7 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/protocol/identify"
 	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"parley/node/internal/frame"
 	"parley/node/internal/guard"
@@ -47,6 +48,7 @@ type neighbour struct {
 	guard  *guard.Guard
 	vault  *membertest.Vault
 	served atomic.Int32
+	failed *observer.ObservedLogs // errors in its log, on the square
 }
 
 // newHost makes a host on loopback.

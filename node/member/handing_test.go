@@ -13,6 +13,7 @@ import (
 	mocknet "github.com/libp2p/go-libp2p/p2p/net/mock"
 	ma "github.com/multiformats/go-multiaddr"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"parley/node/internal/guard"
 	"parley/node/member"
@@ -73,9 +74,10 @@ func (s *square) host(key ed25519.PrivateKey, ip string) host.Host {
 // arrives puts a host with a gate there. A host of mocknet says no version.
 func (s *square) arrives(key ed25519.PrivateKey, ledger *member.Ledger, invitation member.Invitation, ip string) *neighbour {
 	s.t.Helper()
-	n := &neighbour{key: key, ledger: ledger, guard: guard.New(guard.Config{})}
+	core, failed := observer.New(zap.ErrorLevel)
+	n := &neighbour{key: key, ledger: ledger, guard: guard.New(guard.Config{}), failed: failed}
 	var err error
-	n.Gate, err = member.NewGate(s.host(key, ip), member.Options{Ledger: ledger, Invitation: invitation, Logger: zap.NewNop(), Guard: n.guard})
+	n.Gate, err = member.NewGate(s.host(key, ip), member.Options{Ledger: ledger, Invitation: invitation, Logger: zap.New(core), Guard: n.guard})
 	if err != nil {
 		s.t.Fatal(err)
 	}
