@@ -61,10 +61,11 @@ func (v village) dweller(seeds, others []host.Host, says ...ma.Multiaddr) (*Reac
 	return r, reached.Out()
 }
 
-// tried waits until so many seeds have tried.
+// tried waits until so many seeds have tried. One of a hundred takes two minutes longer: what goes out under another key may look like the beginning of something long, for
+// which Bob waits, until he who has asked has waited long enough; and a seed answers every two minutes.
 func (v village) tried(r *Reach, want int) (through int) {
 	v.Helper()
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); <-time.After(10 * time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Minute); time.Now().Before(deadline); <-time.After(10 * time.Millisecond) {
 		if through, tried := r.cfg.Confirmed.Seeds(); tried >= want {
 			return through
 		}
