@@ -122,7 +122,7 @@ func (n *Node) reach(ctx context.Context, device peer.ID) error {
 func (n *Node) find(ctx context.Context, device peer.ID) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*DialTimeout)
 	defer cancel()
-	known := peer.AddrInfo{ID: device, Addrs: firstOf(book.Union(n.book.Addrs(device), n.host.Peerstore().Addrs(device)))}
+	known := peer.AddrInfo{ID: device, Addrs: firstOf(withoutCircuits(book.Union(n.book.Addrs(device), n.host.Peerstore().Addrs(device))))}
 	return race(cancel,
 		func() error { return n.dialKnown(ctx, known) },
 		func() error { return n.dialFound(ctx, known) },
@@ -169,7 +169,10 @@ func (n *Node) dialFound(ctx context.Context, known peer.AddrInfo) error {
 		return setback.ErrUnknown
 	}
 	info, err := table.FindPeer(ctx, known.ID)
-	if err != nil || len(info.Addrs) == 0 {
+	if err != nil {
+		return setback.ErrUnknown
+	}
+	if info.Addrs = withoutCircuits(info.Addrs); len(info.Addrs) == 0 {
 		return setback.ErrUnknown
 	}
 	return n.connect(ctx, info)

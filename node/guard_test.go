@@ -87,6 +87,44 @@ func TestAMemberHasUsKnockAtFewDoors(t *testing.T) {
 	}
 }
 
+// TestNobodyHasUsCallThroughRelays has Mallory say that she, and the seed, are reached through sixteen relays that nobody has heard of, and through the seed
+// at sixteen doors of her victim's. Bob knocks at none of them.
+func TestNobodyHasUsCallThroughRelays(t *testing.T) {
+	town := membertest.NewTown(t)
+	seed, mallory := villager(t, town), villager(t, town)
+	bob := villager(t, town, func(c *Config) {
+		c.Network.Seeds = []peer.AddrInfo{{ID: seed.ID(), Addrs: seed.host.Network().ListenAddresses()}}
+	})
+	victim := newDoors(t, 2*MaxPeerAddresses)
+	var circuits []string
+	for i, a := range victim.addrs {
+		relay := seed.ID()
+		if i < MaxPeerAddresses {
+			var err error
+			if relay, err = membertest.KeyOf(town.NewKey()).Peer(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		circuits = append(circuits, fmt.Sprintf("%s/p2p/%s/p2p-circuit", a, relay))
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	for _, p := range []peer.ID{mallory.ID(), seed.ID()} {
+		_ = bob.host.Connect(ctx, peer.AddrInfo{ID: p, Addrs: addresses(t, circuits...)})
+	}
+	_ = bob.host.Connect(ctx, peer.AddrInfo{ID: seed.ID()}) // where she says that it is
+	if n := victim.knocked.Load(); n != 0 {
+		t.Errorf("Bob has knocked %d times", n)
+	}
+	if bob.Refused()["dial_budget"] == 0 {
+		t.Error("nobody has counted it")
+	}
+	bob.Learn(mallory.ID(), circuits)
+	if known := bob.book.Addrs(mallory.ID()); len(known) != 0 {
+		t.Errorf("Bob remembers %v", known)
+	}
+}
+
 // TestEveryLimitIsOne has the marks of the connection manager below half of what comes in, and no memory of one peer without an end.
 func TestEveryLimitIsOne(t *testing.T) {
 	if ConnsHigh >= SystemConnsIn/2 || SeedConnsHigh >= SystemConnsIn/2 {

@@ -41,14 +41,18 @@ func addresses(t testing.TB, texts ...string) (addrs []ma.Multiaddr) {
 func lone(t testing.TB) *Node { return villager(t, membertest.NewTown(t)) }
 
 // villager is a lone node that is a member of a network.
-func villager(t testing.TB, town *membertest.Town) *Node {
+func villager(t testing.TB, town *membertest.Town, change ...func(*Config)) *Node {
 	t.Helper()
 	key := town.NewKey()
 	claim := town.Claim(membertest.KeyOf(key))
-	n, err := New(Config{
+	cfg := Config{
 		Key: key, Network: Network{ID: town.ID}, Listen: []string{"/ip4/127.0.0.1/tcp/0"},
 		Member: Membership{IDOf: membertest.IDOf, Proven: membertest.Proven, Account: claim.Account, Proof: claim.Proof, Vault: town.Admit(key)},
-	})
+	}
+	for _, c := range change {
+		c(&cfg)
+	}
+	n, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -80,13 +80,13 @@ func (n *Node) Reach() Reached {
 }
 
 // Learn remembers where a device may be reached, across restarts: multiaddrs without the /p2p part. What does not parse is
-// skipped. The device's connection is the last that is closed when there are too many.
+// skipped, and so are circuits, which are found anew each time. The device's connection is the last that is closed when there are too many.
 func (n *Node) Learn(device peer.ID, addrs []string) {
 	if device == n.ID() || device.Validate() != nil {
 		return
 	}
 	n.host.ConnManager().Protect(device, tagContact)
-	known := book.Union(Place(device, addrs).Addrs, n.book.Addrs(device))
+	known := book.Union(withoutCircuits(Place(device, addrs).Addrs), n.book.Addrs(device))
 	if conns := n.host.Network().ConnsToPeer(device); len(conns) > 0 {
 		known = book.Union(workingAddresses(conns, n.host.Peerstore().Addrs(device)), known)
 	}

@@ -104,7 +104,12 @@ func workingAddresses(conns []network.Conn, listening []ma.Multiaddr) []ma.Multi
 			addrs = append(addrs, c.RemoteMultiaddr())
 		}
 	}
-	return slices.DeleteFunc(append(addrs, listening...), reach.IsCircuit)
+	return withoutCircuits(append(addrs, listening...))
+}
+
+// withoutCircuits leaves out the circuits that somebody names: by way of seeds we go on our own.
+func withoutCircuits(addrs []ma.Multiaddr) []ma.Multiaddr {
+	return slices.DeleteFunc(slices.Clone(addrs), reach.IsCircuit)
 }
 
 // version returns what a peer called its protocol; empty before it has.

@@ -52,7 +52,7 @@ func (g *Guard) offend(c network.Conn) {
 
 // blame adds a wrong of a peer, and reports whether it is shut out from now on. Seeds are not: without them there is no network.
 func (g *Guard) blame(p peer.ID, from ma.Multiaddr, now time.Time) bool {
-	if g.seeds[p] {
+	if g.isSeed(p) {
 		return false
 	}
 	g.mu.Lock()

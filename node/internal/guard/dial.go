@@ -17,10 +17,13 @@ import (
 // Where a peer is, others say: the peer itself, its record, servers of the DHT. Whoever it is may name somebody else's addresses, and have us
 // knock there. So on hearsay few addresses are dialled for a peer, and of private networks only those that we are on.
 
-// mayDial reports whether an address may be dialled for a peer that is no seed, and why not. Who asks is about to dial.
+// mayDial reports whether an address may be dialled for a peer, and why not. Who asks is about to dial.
 func (g *Guard) mayDial(p peer.ID, a ma.Multiaddr, now time.Time) (Reason, bool) {
+	if relayed(a) {
+		return DialBudget, g.bySeed(a)
+	}
 	ip, ok := address(a)
-	if !ok || relayed(a) { // a circuit is dialled by way of a seed; a name comes back as what it leads to
+	if !ok || g.isSeed(p) { // a name comes back as what it leads to
 		return 0, true
 	}
 	g.mu.Lock()
@@ -45,6 +48,32 @@ func public(ip netip.Addr) bool {
 func relayed(a ma.Multiaddr) bool {
 	_, err := a.ValueForProtocol(ma.P_CIRCUIT)
 	return err == nil
+}
+
+// bySeed reports whether a circuit goes by way of a seed, at an address where we know that seed to be. libp2p dials whatever relay the address
+// names, as a peer of its own, at whatever place it names; and what it names for a seed it would dial for the seed later.
+func (g *Guard) bySeed(a ma.Multiaddr) bool {
+	before, _ := ma.SplitFunc(a, func(c ma.Component) bool { return c.Protocol().Code == ma.P_CIRCUIT })
+	at, relay := peer.SplitAddr(before)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	s, ok := g.seeds[relay]
+	return ok && (len(at) == 0 || slices.ContainsFunc(s.given, at.Equal) || slices.ContainsFunc(s.met, at.Equal))
+}
+
+// seed is where a seed of the network is: the addresses that the network gives, and those at which it was met last.
+type seed struct{ given, met []ma.Multiaddr }
+
+// meet notes at which address a seed is connected: if it has called us, circuits go there all the same.
+func (g *Guard) meet(p peer.ID, at ma.Multiaddr) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	s, ok := g.seeds[p]
+	if !ok || relayed(at) {
+		return
+	}
+	s.met = append(slices.DeleteFunc(s.met, at.Equal), at)
+	s.met = s.met[max(0, len(s.met)-SeedAddresses):]
 }
 
 // port returns the TCP or UDP port of an address, or 0.

@@ -29,7 +29,7 @@ type Config struct {
 type Guard struct {
 	log    *zap.Logger
 	lines  *rate.Limiter
-	seeds  map[peer.ID]bool
+	seeds  map[peer.ID]*seed // their addresses are behind mu
 	ground ground
 	counts counts
 
@@ -44,7 +44,7 @@ var _ connmgr.ConnectionGater = (*Guard)(nil)
 // New returns the guard of a node.
 func New(cfg Config) *Guard {
 	g := &Guard{
-		log: cfg.Logger, lines: rate.NewLimiter(LinesPerSecond, LineBurst), seeds: make(map[peer.ID]bool),
+		log: cfg.Logger, lines: rate.NewLimiter(LinesPerSecond, LineBurst), seeds: make(map[peer.ID]*seed),
 		ground:  newGround(cfg),
 		budgets: make(map[peer.ID]*budget), proven: make(map[proof]struct{}), culprits: make(map[culprit]*record),
 	}
@@ -52,10 +52,15 @@ func New(cfg Config) *Guard {
 		g.log = zap.NewNop()
 	}
 	for _, s := range cfg.Seeds {
-		g.seeds[s.ID] = true
+		if !g.isSeed(s.ID) {
+			g.seeds[s.ID] = &seed{}
+		}
+		g.seeds[s.ID].given = append(g.seeds[s.ID].given, s.Addrs...)
 	}
 	return g
 }
+
+func (g *Guard) isSeed(p peer.ID) bool { return g.seeds[p] != nil }
 
 // Refuse counts that a peer, which may be unknown (""), was refused at the address from which it came, and writes a line about it, unless there
 // were many.
@@ -112,9 +117,6 @@ func (g *Guard) InterceptPeerDial(p peer.ID) bool { return !g.outcast(p, time.No
 
 // InterceptAddrDial says no to addresses that others had better not have us dial.
 func (g *Guard) InterceptAddrDial(p peer.ID, a ma.Multiaddr) bool {
-	if g.seeds[p] {
-		return true
-	}
 	reason, ok := g.mayDial(p, a, time.Now())
 	if !ok {
 		g.Count(reason)
@@ -134,10 +136,11 @@ func (g *Guard) InterceptSecured(_ network.Direction, p peer.ID, c network.ConnM
 	return false
 }
 
-// InterceptUpgraded notes where a peer that we have dialled has answered.
+// InterceptUpgraded notes where a peer that we have dialled has answered, and where a seed is.
 func (g *Guard) InterceptUpgraded(c network.Conn) (bool, control.DisconnectReason) {
 	if c.Stat().Direction == network.DirOutbound {
 		g.Prove(c.RemotePeer(), c.RemoteMultiaddr())
 	}
+	g.meet(c.RemotePeer(), c.RemoteMultiaddr())
 	return true, 0
 }

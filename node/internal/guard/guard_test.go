@@ -61,7 +61,6 @@ func TestPrivateAddressesOfOthersAreNotDialled(t *testing.T) {
 		"/ip4/169.254.169.254/tcp/80":           {false, false, false, false},
 		"/ip4/0.0.0.0/tcp/5432":                 {false, false, false, false},
 		"/ip4/224.0.0.1/udp/4101/quic-v1":       {false, false, false, false},
-		"/ip4/10.1.2.3/tcp/4101/p2p-circuit":    {true, true, true, true}, // dialled by way of whoever is there, if that may be
 		"/ip6/64:ff9b::10.1.2.3/tcp/4101":       {false, true, false, false},
 		"/ip4/100.64.1.1/tcp/4101":              {false, true, false, false},
 		"/ip4/172.17.0.1/tcp/4101":              {false, true, false, false},
@@ -70,7 +69,6 @@ func TestPrivateAddressesOfOthersAreNotDialled(t *testing.T) {
 		"/ip4/198.18.0.1/tcp/4101":              {false, true, false, false},
 		"/ip4/192.168.1.255/tcp/1023":           {false, false, false, false},
 		"/ip4/192.168.1.254/tcp/1024":           {true, true, true, false},
-		"/ip4/5.6.7.8/tcp/4101/p2p-circuit":     {true, true, true, true},
 		"/dns/localhost/tcp/4101":               {true, true, true, true}, // comes back as what it leads to
 		"/ip4/240.0.0.1/tcp/4101":               {false, true, false, false},
 		"/ip6/fe80::1/tcp/4101":                 {false, true, false, false},
@@ -94,6 +92,65 @@ func TestPrivateAddressesOfOthersAreNotDialled(t *testing.T) {
 			if counted := c.g.Refused()["dial_private"]; (counted == 1) == c.want {
 				t.Errorf("%s: %s is counted %d times", name, addr, counted)
 			}
+		}
+	}
+}
+
+// TestACircuitGoesByWayOfASeed has Mallory name circuits through whom she likes, for herself, for Bob and for the seed. Only those through the seed are
+// dialled, where the network says that it is, or where it has been met.
+func TestACircuitGoesByWayOfASeed(t *testing.T) {
+	const hub, other = "12D3KooWRxzcNXHryBdhMSMeDWds7HvvS9Jkf2TV2VVM2DykqBfK", "12D3KooWCRRonfLKKpX4QNQkjQFTZdWzC9GjiHzH3YPGGfBKPdTC"
+	id, err := peer.Decode(hub)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := atHome(t, func(c *guard.Config) {
+		c.Seeds = []peer.AddrInfo{
+			{ID: id, Addrs: []ma.Multiaddr{ma.StringCast("/ip4/5.5.5.5/tcp/4101"), ma.StringCast("/dns4/example.org/tcp/4101")}},
+			{ID: id, Addrs: []ma.Multiaddr{ma.StringCast("/ip6/2a00:1450::1/udp/4101/quic-v1")}},
+		}
+	})
+	met := func(dir network.Direction, at string) {
+		g.InterceptUpgraded(&conn{peer: id, remote: ma.StringCast(at), stat: network.Stats{Direction: dir}})
+	}
+	met(network.DirOutbound, "/ip4/5.5.5.6/tcp/4101")
+	met(network.DirInbound, "/ip4/5.5.5.7/tcp/50000")
+	met(network.DirInbound, "/ip4/5.1.1.1/tcp/4101/p2p/"+other+"/p2p-circuit")
+	for addr, want := range map[string]bool{
+		"/ip4/5.5.5.5/tcp/4101/p2p/" + hub + "/p2p-circuit":                               true,
+		"/dns4/example.org/tcp/4101/p2p/" + hub + "/p2p-circuit":                          true,
+		"/ip6/2a00:1450::1/udp/4101/quic-v1/p2p/" + hub + "/p2p-circuit":                  true,
+		"/ip4/5.5.5.6/tcp/4101/p2p/" + hub + "/p2p-circuit":                               true,
+		"/ip4/5.5.5.7/tcp/50000/p2p/" + hub + "/p2p-circuit":                              true,
+		"/p2p/" + hub + "/p2p-circuit":                                                    true,
+		"/ip4/5.9.9.9/tcp/4101/p2p/" + hub + "/p2p-circuit":                               false,
+		"/ip4/5.5.5.5/tcp/4102/p2p/" + hub + "/p2p-circuit":                               false,
+		"/dns4/example.com/tcp/4101/p2p/" + hub + "/p2p-circuit":                          false,
+		"/ip4/5.5.5.5/tcp/4101/p2p/" + other + "/p2p-circuit":                             false,
+		"/dns4/example.org/tcp/4101/p2p/" + other + "/p2p-circuit":                        false,
+		"/p2p/" + other + "/p2p-circuit":                                                  false,
+		"/ip4/5.5.5.5/tcp/4101/p2p/" + hub + "/p2p/" + other + "/p2p-circuit":             false,
+		"/ip4/5.1.1.1/tcp/4101/p2p/" + other + "/p2p-circuit/p2p/" + hub + "/p2p-circuit": false,
+		"/ip4/5.5.5.5/tcp/4101/p2p-circuit":                                               false,
+		"/ip4/10.1.2.3/tcp/4101/p2p-circuit":                                              false,
+		"/p2p-circuit":                                                                    false,
+	} {
+		before := g.Refused()["dial_budget"]
+		for _, p := range []peer.ID{mallory, bob, id} {
+			if got := g.InterceptAddrDial(p, ma.StringCast(addr)); got != want {
+				t.Errorf("%s is dialled for %s: %v", addr, p, got)
+			}
+		}
+		if counted := g.Refused()["dial_budget"] - before; (counted == 3) == want {
+			t.Errorf("%s is counted %d times", addr, counted)
+		}
+	}
+	for i := range guard.SeedAddresses {
+		met(network.DirInbound, fmt.Sprintf("/ip4/5.5.5.8/tcp/%d", 50000+i))
+	}
+	for addr, want := range map[string]bool{"/ip4/5.5.5.5/tcp/4101": true, "/ip4/5.5.5.8/tcp/50000": true, "/ip4/5.5.5.7/tcp/50000": false} {
+		if got := g.InterceptAddrDial(bob, ma.StringCast(addr+"/p2p/"+hub+"/p2p-circuit")); got != want {
+			t.Errorf("after the seed has called from many ports, a circuit through it at %s is dialled: %v", addr, got)
 		}
 	}
 }

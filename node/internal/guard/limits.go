@@ -19,6 +19,8 @@ const (
 	MaxBudgets = 4096
 	// MaxProven is how many addresses are remembered at which a peer has answered, or was found on the LAN; of all peers together.
 	MaxProven = 4096
+	// SeedAddresses is at how many addresses one seed is remembered to have been met last: twice as many as one peer may have connections.
+	SeedAddresses = 16
 	// GroundLife is how long the machine's own addresses are taken to be what they were: asking the system costs a tenth of a millisecond.
 	GroundLife = 10 * time.Second
 )

@@ -21,7 +21,7 @@ const (
 	Relay                     // a circuit or a reservation for somebody who is no member
 	NoOpenDoor                // a stream before the peer was admitted
 	PrivateDial               // somebody named an address of a private network that is not ours
-	DialBudget                // somebody named more addresses than are dialled for one peer
+	DialBudget                // somebody named more addresses than are dialled for one peer, or a circuit that goes by way of no seed
 	reasons                   // how many there are
 )
 
