@@ -185,6 +185,9 @@ func (n *Node) recall(ctx context.Context) {
 		n.log.Warn("cannot load remembered peers", zap.Error(err))
 	}
 	n.book.Load(known)
+	for _, p := range known[:min(len(known), BookSize)] {
+		n.guard.Remember(p.ID, firstOf(p.Addrs)...)
+	}
 }
 
 // remember notes where a peer is, to be kept across restarts, unless it is a stranger who came to us: strangers must not take the

@@ -125,6 +125,37 @@ func TestNobodyHasUsCallThroughRelays(t *testing.T) {
 	}
 }
 
+// once is a peer book of one earlier run.
+type once []peer.AddrInfo
+
+func (o once) Load(context.Context) ([]peer.AddrInfo, error)          { return o, nil }
+func (o once) Save(context.Context, []peer.AddrInfo, time.Time) error { return nil }
+
+// TestServersCannotHideWhomWeKnow has a server say that Alice is at as many doors of its own as are dialled for her, before Bob, who has met her in an earlier
+// run, and Carol, who has her link, look for her.
+func TestServersCannotHideWhomWeKnow(t *testing.T) {
+	town := membertest.NewTown(t)
+	alice := villager(t, town)
+	at := peer.AddrInfo{ID: alice.ID(), Addrs: withoutCircuits(alice.host.Network().ListenAddresses())}
+	bob, carol := villager(t, town, func(c *Config) { c.Peers = once{at} }), villager(t, town)
+	bob.recall(t.Context())
+	carol.Learn(alice.ID(), texts(at.Addrs))
+	server := newDoors(t, 2*guard.PrivateAddresses)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	for name, n := range map[string]*Node{"Bob": bob, "Carol": carol} {
+		if err := n.connect(ctx, peer.AddrInfo{ID: alice.ID(), Addrs: server.addrs}); err == nil {
+			t.Fatal("she answers at another's door")
+		}
+		if n.Refused()["dial_budget"] == 0 {
+			t.Errorf("%s would knock at another door", name)
+		}
+		if err := n.find(ctx, alice.ID()); err != nil {
+			t.Errorf("%s does not find her where he or she knows her to be: %v", name, err)
+		}
+	}
+}
+
 // TestEveryLimitIsOne has the marks of the connection manager below half of what comes in, and no memory of one peer without an end.
 func TestEveryLimitIsOne(t *testing.T) {
 	if ConnsHigh >= SystemConnsIn/2 || SeedConnsHigh >= SystemConnsIn/2 {

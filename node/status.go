@@ -86,7 +86,9 @@ func (n *Node) Learn(device peer.ID, addrs []string) {
 		return
 	}
 	n.host.ConnManager().Protect(device, tagContact)
-	known := book.Union(withoutCircuits(Place(device, addrs).Addrs), n.book.Addrs(device))
+	given := withoutCircuits(Place(device, addrs).Addrs)
+	n.guard.Remember(device, firstOf(given)...)
+	known := book.Union(given, n.book.Addrs(device))
 	if conns := n.host.Network().ConnsToPeer(device); len(conns) > 0 {
 		known = book.Union(workingAddresses(conns, n.host.Peerstore().Addrs(device)), known)
 	}

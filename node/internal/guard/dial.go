@@ -32,11 +32,10 @@ func (g *Guard) mayDial(p peer.ID, a ma.Multiaddr, now time.Time) (Reason, bool)
 	if proven {
 		return 0, true
 	}
-	private := !public(ip)
-	if private && !g.ground.holds(ip, port(a), now) {
+	if !public(ip) && !g.ground.holds(ip, port(a), now) {
 		return PrivateDial, false
 	}
-	return DialBudget, g.spend(p, ip, a, private, now)
+	return DialBudget, g.remembered(p, a) || g.spend(p, ip, a, now)
 }
 
 // public reports whether an address is not of a range that is used again and again.
@@ -111,6 +110,38 @@ func (g *Guard) Prove(p peer.ID, addrs ...ma.Multiaddr) {
 	}
 }
 
+// Remember notes where we know a peer to be ourselves: from an earlier run, or from a link that the user has taken. Of that, and what was noted before, so
+// much is dialled as on hearsay, in its order, and hearsay takes nothing of it away: else whoever is asked for a peer could name four hosts before the
+// right one. (It may be the peer that had us note them, so there is an end here too.)
+func (g *Guard) Remember(p peer.ID, addrs ...ma.Multiaddr) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var known []ma.Multiaddr
+	b := newBudget(time.Time{})
+	for _, a := range slices.Concat(addrs, g.known[p]) {
+		if ip, ok := address(a); ok && !relayed(a) && !slices.ContainsFunc(known, a.Equal) && b.take(ip, a) {
+			known = append(known, a)
+		}
+	}
+	if len(known) == 0 {
+		return
+	}
+	for old := range g.known {
+		if g.known[p] != nil || len(g.known) < MaxKnown {
+			break
+		}
+		delete(g.known, old)
+	}
+	g.known[p] = known
+}
+
+// remembered reports whether we know ourselves that a peer is at an address.
+func (g *Guard) remembered(p peer.ID, a ma.Multiaddr) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.ContainsFunc(g.known[p], a.Equal)
+}
+
 // budget is what was dialled for one peer on what others say of it.
 type budget struct {
 	since   time.Time
@@ -118,17 +149,26 @@ type budget struct {
 	private []string
 }
 
+func newBudget(now time.Time) *budget {
+	return &budget{since: now, places: make(map[netip.Prefix][]string)}
+}
+
 // spend reports whether an address is among those that may be dialled for a peer, or one more.
-func (g *Guard) spend(p peer.ID, ip netip.Addr, a ma.Multiaddr, private bool, now time.Time) bool {
+func (g *Guard) spend(p peer.ID, ip netip.Addr, a ma.Multiaddr, now time.Time) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	b := g.budgets[p]
 	if b == nil || now.Sub(b.since) >= BudgetLife {
 		g.makeRoom(now)
-		b = &budget{since: now, places: make(map[netip.Prefix][]string)}
+		b = newBudget(now)
 		g.budgets[p] = b
 	}
-	if private {
+	return b.take(ip, a)
+}
+
+// take reports whether an address is in a budget, or there is room for it; then it is.
+func (b *budget) take(ip netip.Addr, a ma.Multiaddr) bool {
+	if !public(ip) {
 		return take(&b.private, a.String(), PrivateAddresses)
 	}
 	at := place(ip, 64)

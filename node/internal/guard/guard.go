@@ -36,6 +36,7 @@ type Guard struct {
 	mu       sync.Mutex
 	budgets  map[peer.ID]*budget
 	proven   map[proof]struct{}
+	known    map[peer.ID][]ma.Multiaddr
 	culprits map[culprit]*record
 }
 
@@ -46,7 +47,7 @@ func New(cfg Config) *Guard {
 	g := &Guard{
 		log: cfg.Logger, lines: rate.NewLimiter(LinesPerSecond, LineBurst), seeds: make(map[peer.ID]*seed),
 		ground:  newGround(cfg),
-		budgets: make(map[peer.ID]*budget), proven: make(map[proof]struct{}), culprits: make(map[culprit]*record),
+		budgets: make(map[peer.ID]*budget), proven: make(map[proof]struct{}), known: make(map[peer.ID][]ma.Multiaddr), culprits: make(map[culprit]*record),
 	}
 	if g.log == nil {
 		g.log = zap.NewNop()

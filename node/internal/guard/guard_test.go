@@ -3,6 +3,7 @@ package guard_test
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -228,9 +229,69 @@ func TestFewAddressesAreDialledForOnePeer(t *testing.T) {
 	})
 }
 
-// TestManyPeersCostLittle keeps the budgets of a bounded number of peers.
+// TestHearsayTakesNothingFromWhatWeKnow has servers name very many addresses for Bob before we dial where he was in an earlier run, and in his link. They get
+// what is theirs, and so does what we remember, if it was Bob himself who had us note whatever he liked.
+func TestHearsayTakesNothingFromWhatWeKnow(t *testing.T) {
+	list := func(format string, n int) (addrs []ma.Multiaddr) {
+		for i := range n {
+			addrs = append(addrs, ma.StringCast(fmt.Sprintf(format, i+1)))
+		}
+		return addrs
+	}
+	g := atHome(t)
+	dialled := func(addrs []ma.Multiaddr) (count int) {
+		for range 2 {
+			count = 0
+			for _, a := range slices.Backward(addrs) {
+				if g.InterceptAddrDial(bob, a) {
+					count++
+				}
+			}
+		}
+		return count
+	}
+	home, lan := list("/ip4/5.1.1.1/tcp/410%d", 2), list("/ip4/192.168.1.7/tcp/410%d", 2)
+	g.Remember(bob, slices.Concat(home, lan, list("/ip4/5.2.2.%d/tcp/4101", 50), list("/ip4/192.168.1.%d/tcp/4105", 50))...)
+	if n := dialled(list("/ip4/5.8.8.%d/tcp/4101", 50)); n != guard.Places {
+		t.Errorf("%d hosts on hearsay", n)
+	}
+	if n := dialled(list("/ip4/192.168.1.%d/tcp/4108", 50)); n != guard.PrivateAddresses {
+		t.Errorf("%d addresses of our LAN on hearsay", n)
+	}
+	if dialled(home) != 2 || dialled(lan) != 2 {
+		t.Error("where Bob was last is not dialled")
+	}
+	if n := dialled(list("/ip4/5.2.2.%d/tcp/4101", 50)); n != guard.Places-1 {
+		t.Errorf("%d more hosts that we remember", n)
+	}
+	if n := dialled(list("/ip4/192.168.1.%d/tcp/4105", 50)); n != guard.PrivateAddresses-2 {
+		t.Errorf("%d more addresses of our LAN that we remember", n)
+	}
+	moved := list("/ip4/5.3.3.3/tcp/410%d", 2)
+	g.Remember(bob, append(moved, ma.StringCast("/dns4/example.org/tcp/4101"), ma.StringCast("/ip4/10.1.1.1/tcp/4101"))...)
+	if dialled(moved) != 2 || dialled(home) != 2 || dialled(list("/ip4/5.2.2.%d/tcp/4101", 50)) != guard.Places-2 {
+		t.Error("what a link says is not before what we remember, or beside it")
+	}
+	if g.InterceptAddrDial(mallory, ma.StringCast("/ip4/10.1.1.1/tcp/4101")) || dialled(list("/ip4/10.1.1.1/tcp/410%d", 1)) != 0 {
+		t.Error("a network that is not ours is dialled, because it is remembered")
+	}
+	if g.Remember(mallory); g.Known() != 1 {
+		t.Errorf("%d are remembered", g.Known())
+	}
+}
+
+// TestManyPeersCostLittle keeps the budgets of a bounded number of peers, and what is remembered of as many.
 func TestManyPeersCostLittle(t *testing.T) {
 	g := atHome(t)
+	for i := range 2 * guard.MaxKnown {
+		p, a := peer.ID(fmt.Sprint(i)), ma.StringCast("/ip4/5.1.1.1/tcp/4101")
+		if g.Remember(p, a); !g.InterceptAddrDial(p, a) {
+			t.Fatalf("the peer %d is not dialled", i)
+		}
+	}
+	if n := g.Known(); n != guard.MaxKnown || g.Budgets() != 0 {
+		t.Errorf("%d are remembered, and %d have a budget who need none", n, g.Budgets())
+	}
 	for i := range 3 * guard.MaxBudgets {
 		if !g.InterceptAddrDial(peer.ID(fmt.Sprint(i)), ma.StringCast("/ip4/5.1.1.1/tcp/4101")) {
 			t.Fatalf("the peer %d is not dialled", i)

@@ -17,6 +17,8 @@ const (
 	BudgetLife = 10 * time.Minute
 	// MaxBudgets is for how many peers that is remembered: four times as many as are remembered at all.
 	MaxBudgets = 4096
+	// MaxKnown is for how many peers it is remembered where we know them to be ourselves: as many as budgets.
+	MaxKnown = MaxBudgets
 	// MaxProven is how many addresses are remembered at which a peer has answered, or was found on the LAN; of all peers together.
 	MaxProven = 4096
 	// SeedAddresses is at how many addresses one seed is remembered to have been met last: twice as many as one peer may have connections.
