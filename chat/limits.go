@@ -142,7 +142,7 @@ const (
 	InstancePause = time.Second
 	// maxShredded is how many ids of destroyed keys are remembered at least, for a run that could not destroy them.
 	maxShredded = 256
-	// letInTimeout bounds how long a joiner waits for its certificate because we tell people of it.
+	// letInTimeout bounds how long telling of an invite that was used holds up the next one, and the end of the node.
 	letInTimeout = 2 * time.Second
 	// collectTimeout bounds a question to the database for figures: who asks comes again in a quarter of a minute.
 	collectTimeout = 2 * time.Second

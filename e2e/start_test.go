@@ -1,13 +1,17 @@
 package e2e
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"parley/chat"
+	"parley/chat/api"
 )
 
 const (
@@ -139,6 +143,51 @@ func TestAliceAndBobFindEachOtherAgainWithTheSeedGone(t *testing.T) {
 			t.Errorf("Alice's history is %q, want %q", said, want)
 		}
 	})
+}
+
+// Alice is told that Bob has used her invite, before a node of his has ever run, and Bob's second attempt tells her nothing new.
+func TestWhoHasInvitedIsToldOfIt(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	seed := w.seed()
+	alice, bob := w.person("Alice"), w.person("Bob")
+	alice.joins(seed.invite()).start()
+	bob.joins(alice.invite())
+	client, err := api.Dial(filepath.Join(alice.home, "api.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	used := func(until func(chat.Entry) bool) (accounts []string) {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		enough := errors.New("enough")
+		err := client.Follow(ctx, 0, func(e chat.Entry) error {
+			if e.Type == chat.EventInviteUsed {
+				accounts = append(accounts, e.Account.String())
+			}
+			if until(e) {
+				return enough
+			}
+			return nil
+		})
+		if !errors.Is(err, enough) {
+			t.Fatalf("she is told of %v: %v", accounts, err)
+		}
+		return accounts
+	}
+	if accounts := used(func(e chat.Entry) bool { return e.Type == chat.EventInviteUsed }); !strings.Contains(bob.ok("whoami", "--json"), accounts[0]) {
+		t.Errorf("%v has used it, and not Bob", accounts)
+	}
+	bob.start()
+	alice.knows("Bob")
+	st, err := client.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if accounts := used(func(e chat.Entry) bool { return e.Seq >= st.LastEvent }); len(accounts) != 1 {
+		t.Errorf("it is told %d times", len(accounts))
+	}
 }
 
 func TestNetworkWithoutAPreSharedKeySpeaksQUIC(t *testing.T) {

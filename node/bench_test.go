@@ -87,6 +87,7 @@ func (t taker) Receive(_ context.Context, _ peer.ID, envelopes [][]byte) ([][]by
 func (taker) OneTime(context.Context) ([]byte, error)          { return nil, nil }
 func (taker) Collect(context.Context, peer.ID, [][]byte) error { return nil }
 func (taker) Connected(peer.ID)                                {}
+func (taker) LetIn([32]byte)                                   {}
 
 // benchDeliver delivers flights of n letters of size bytes.
 func benchDeliver(b *testing.B, n, size int, mailboxes ...node.Mailbox) {

@@ -342,6 +342,7 @@ func (nobody) Collect(context.Context, peer.ID, [][]byte) error {
 	return errors.New("nobody is here")
 }
 func (nobody) Connected(peer.ID) {}
+func (nobody) LetIn([32]byte)    {}
 
 // TestLANService names the network without giving its id away, in a label that DNS-SD allows.
 func TestLANService(t *testing.T) {

@@ -181,6 +181,8 @@ const CollectTimeout = 2 * time.Second
 
 // LAN discovery.
 const (
+	// LetInQueue is how many uses of invites may wait to be told: as many as one invite has.
+	LetInQueue = 100
 	// LANQueue is how many finds may wait: a LAN answers in bursts, and repeats itself.
 	LANQueue = 64
 	// LANRetry is how long a peer that was found but did not answer is left alone.

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
@@ -50,7 +51,7 @@ func (n *Node) Refused() map[string]uint64 {
 
 // enclose puts the gate around a host, and a node around both. ring is nil in a network without a key.
 func enclose(cfg Config, h host.Host, announced []ma.Multiaddr, ring *psk.Ring, g *guard.Guard, good *reach.Confirmed) (*Node, error) {
-	m := cfg.Member
+	m, letIn := cfg.Member, make(chan [32]byte, LetInQueue)
 	ledger, err := member.Open(keyed(cfg, ring, member.Config{
 		Network:   member.Network{ID: cfg.Network.ID, IDOf: m.IDOf, Proven: m.Proven},
 		Claim:     member.Claim{Device: member.Key(cfg.Key.Public().(ed25519.PublicKey)), Account: m.Account, Proof: m.Proof},
@@ -58,6 +59,12 @@ func enclose(cfg Config, h host.Host, announced []ma.Multiaddr, ring *psk.Ring, 
 		Authority: m.Authority,
 		Closed:    m.Closed,
 		Vault:     m.Vault,
+		LetIn: func(c member.Claim) {
+			select {
+			case letIn <- c.Account:
+			default: // a crowd: the list of invites has them all
+			}
+		},
 	}), time.Now())
 	if err != nil {
 		return nil, err
@@ -72,7 +79,21 @@ func enclose(cfg Config, h host.Host, announced []ma.Multiaddr, ring *psk.Ring, 
 	if err != nil {
 		return nil, err
 	}
-	return assemble(cfg, gate, ledger, announced, ring, g, good), nil
+	n := assemble(cfg, gate, ledger, announced, ring, g, good)
+	n.letIn = letIn
+	return n, nil
+}
+
+// tellLetIn tells whom invites of this device let in, until ctx ends.
+func (n *Node) tellLetIn(ctx context.Context, m Messenger) error {
+	for {
+		select {
+		case account := <-n.letIn:
+			m.LetIn(account)
+		case <-ctx.Done():
+			return nil
+		}
+	}
 }
 
 // mayCall reports whether there is any sense in connecting to a peer: who is no member yet is let in by who has invited it, whom seeds may see.

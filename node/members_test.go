@@ -137,6 +137,11 @@ func TestInvited(t *testing.T) {
 		if n := len(alice.Members()); n != 3 {
 			t.Errorf("Alice knows %d members", n)
 		}
+		for by, joiner := range map[*nodetest.Device]*nodetest.Device{alice: bob, bob: carol} {
+			nodetest.WaitFor(t, "who has made an invite to be told of its use", func() bool {
+				return slices.Equal(by.Inbox.Joined(), [][32]byte{joiner.Config.Member.Account})
+			})
+		}
 	}
 }
 

@@ -54,6 +54,8 @@ type Messenger interface {
 	Collect(ctx context.Context, host peer.ID, boxes [][]byte) error
 	// Connected says that a device can be reached now. It must not wait for anything.
 	Connected(device peer.ID)
+	// LetIn says that an invite of this device's has let a device of an account into the network. Each use is said once, and not again after a crash.
+	LetIn(account [32]byte)
 }
 
 // Node is one device in its network. Its methods may be called from several goroutines, before Run, while it runs and after it.
@@ -63,7 +65,8 @@ type Node struct {
 	host      host.Host // the gate
 	gate      *member.Gate
 	members   *member.Ledger
-	ring      *psk.Ring // nil in a network without a pre-shared key
+	letIn     chan [32]byte // accounts of those whom invites of ours have let in, to be told
+	ring      *psk.Ring     // nil in a network without a pre-shared key
 	rebuffs   *rebuffs
 	guard     *guard.Guard
 	announced []ma.Multiaddr
@@ -196,6 +199,7 @@ func (n *Node) Run(ctx context.Context, m Messenger) (err error) {
 
 	work, ctx := errgroup.WithContext(ctx)
 	work.Go(func() error { return n.watch(ctx, events, m) })
+	work.Go(func() error { return n.tellLetIn(ctx, m) })
 	work.Go(func() error { return n.ways.Run(ctx) })
 	work.Go(func() error { return n.keepPublished(ctx) })
 	work.Go(func() error { return n.keepRemembered(ctx) })

@@ -232,6 +232,9 @@ func (l *Ledger) Redeem(r Request, now time.Time) (chain []byte, err error) {
 		k.Invites[at].Used = append(slices.Clone(i.Used), useOf(c, now.UTC()))
 		k.meet(c, l.made)
 	})
+	if err == nil && l.cfg.LetIn != nil {
+		l.cfg.LetIn(claim)
+	}
 	return c.Marshal(), err
 }
 

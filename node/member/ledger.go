@@ -27,6 +27,7 @@ type Config struct {
 	Authority ed25519.PrivateKey // nil unless the device made the network
 	Closed    bool               // whom the authority lets in invites nobody
 	Vault     Vault              // nil: nothing outlives the process
+	LetIn     func(Claim)        // is told whom an invite of the device's has just let in; it must neither wait nor ask the ledger. nil: nobody is
 
 	PSK      [pskSize]byte        // the network's key, before any rotation
 	Rotation []byte               // that was taken last, as Turn has kept it; nil for none

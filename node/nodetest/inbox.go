@@ -29,6 +29,7 @@ type Inbox struct {
 	repeats   int
 	rubbish   int
 	met       []peer.ID
+	joined    [][32]byte
 }
 
 // NewInbox returns the empty inbox of a device.
@@ -118,6 +119,20 @@ func (i *Inbox) Connected(device peer.ID) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.met = append(i.met, device)
+}
+
+// LetIn notes whom an invite has let in.
+func (i *Inbox) LetIn(account [32]byte) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.joined = append(i.joined, account)
+}
+
+// Joined returns the accounts that invites have let in.
+func (i *Inbox) Joined() [][32]byte {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return slices.Clone(i.joined)
 }
 
 // Envelopes returns what came in, each once, in the order of arrival.
