@@ -49,7 +49,7 @@ func newHost(cfg Config, listen, announced []ma.Multiaddr, ring *psk.Ring, g *gu
 		libp2p.ResourceManager(limits),
 		libp2p.ConnectionManager(conns),
 		libp2p.WithDialTimeout(DialTimeout),
-		libp2p.SwarmOpts(swarm.WithDialTimeoutLocal(DialTimeoutLocal)),
+		libp2p.SwarmOpts(swarm.WithDialTimeoutLocal(DialTimeoutLocal), swarm.WithDialRanker(g.Order)),
 		libp2p.AddrsFactory(func(addrs []ma.Multiaddr) []ma.Multiaddr {
 			return append(rank(slices.Concat(announced, good.Addresses()), addrs), circuits(addrs)...)
 		}),

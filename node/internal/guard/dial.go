@@ -9,7 +9,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
 )
@@ -23,19 +25,62 @@ func (g *Guard) mayDial(p peer.ID, a ma.Multiaddr, now time.Time) (Reason, bool)
 		return DialBudget, g.bySeed(a)
 	}
 	ip, ok := address(a)
-	if !ok || g.isSeed(p) { // a name comes back as what it leads to
+	if !ok { // a name comes back as what it leads to
 		return 0, true
 	}
-	g.mu.Lock()
-	_, proven := g.proven[proof{p, a.String()}]
-	g.mu.Unlock()
-	if proven {
+	proven, remembered := g.knows(p, a)
+	if proven || g.isSeed(p) {
 		return 0, true
 	}
 	if !public(ip) && !g.ground.holds(ip, port(a), now) {
 		return PrivateDial, false
 	}
-	return DialBudget, g.remembered(p, a) || g.spend(p, ip, a, now)
+	return DialBudget, remembered || g.spend(p, ip, a, now)
+}
+
+// knows reports whether a peer is at an address without doubt, as a seed is where the network gives it and where it was met; and whether we remember it there. Either
+// is dialled before hearsay (Order).
+func (g *Guard) knows(p peer.ID, a ma.Multiaddr) (proven, remembered bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	_, proven = g.proven[proof{p, a.String()}]
+	if s := g.seeds[p]; s != nil {
+		proven = proven || s.at(a)
+	}
+	remembered = slices.ContainsFunc(g.known[p], a.Equal)
+	if proven || remembered {
+		for old := range g.sure {
+			if len(g.sure) < MaxSure {
+				break
+			}
+			delete(g.sure, old)
+		}
+		g.sure[a.String()] = struct{}{}
+	}
+	return proven, remembered
+}
+
+// Order is libp2p's order of dialling, for the addresses of one peer, with hearsay behind what we know ourselves: few are dialled at the same time, and
+// those that lead nowhere would hold up the one that does.
+func (g *Guard) Order(addrs []ma.Multiaddr) []network.AddrDelay {
+	all := swarm.DefaultDialRanker(slices.Clone(addrs))
+	g.mu.Lock()
+	hearsay := slices.DeleteFunc(all, func(next network.AddrDelay) bool {
+		_, sure := g.sure[next.Addr.String()]
+		return sure
+	})
+	g.mu.Unlock()
+	sure := slices.DeleteFunc(slices.Clone(addrs), func(a ma.Multiaddr) bool {
+		return slices.ContainsFunc(hearsay, func(h network.AddrDelay) bool { return h.Addr.Equal(a) })
+	})
+	order := swarm.DefaultDialRanker(sure)
+	for _, next := range hearsay {
+		if len(sure) > 0 && !relayed(next.Addr) {
+			next.Delay += HearsayAfter
+		}
+		order = append(order, next)
+	}
+	return order
 }
 
 // public reports whether an address is not of a range that is used again and again.
@@ -57,11 +102,15 @@ func (g *Guard) bySeed(a ma.Multiaddr) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	s, ok := g.seeds[relay]
-	return ok && (len(at) == 0 || slices.ContainsFunc(s.given, at.Equal) || slices.ContainsFunc(s.met, at.Equal))
+	return ok && (len(at) == 0 || s.at(at))
 }
 
 // seed is where a seed of the network is: the addresses that the network gives, and those at which it was met last.
 type seed struct{ given, met []ma.Multiaddr }
+
+func (s *seed) at(a ma.Multiaddr) bool {
+	return slices.ContainsFunc(s.given, a.Equal) || slices.ContainsFunc(s.met, a.Equal)
+}
 
 // meet notes at which address a seed is connected: if it has called us, circuits go there all the same.
 func (g *Guard) meet(p peer.ID, at ma.Multiaddr) {
@@ -133,13 +182,6 @@ func (g *Guard) Remember(p peer.ID, addrs ...ma.Multiaddr) {
 		delete(g.known, old)
 	}
 	g.known[p] = known
-}
-
-// remembered reports whether we know ourselves that a peer is at an address.
-func (g *Guard) remembered(p peer.ID, a ma.Multiaddr) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return slices.ContainsFunc(g.known[p], a.Equal)
 }
 
 // budget is what was dialled for one peer on what others say of it.

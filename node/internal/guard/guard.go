@@ -37,6 +37,7 @@ type Guard struct {
 	budgets  map[peer.ID]*budget
 	proven   map[proof]struct{}
 	known    map[peer.ID][]ma.Multiaddr
+	sure     map[string]struct{} // addresses dialled lately at which a peer was known to be
 	culprits map[culprit]*record
 }
 
@@ -47,7 +48,7 @@ func New(cfg Config) *Guard {
 	g := &Guard{
 		log: cfg.Logger, lines: rate.NewLimiter(LinesPerSecond, LineBurst), seeds: make(map[peer.ID]*seed),
 		ground:  newGround(cfg),
-		budgets: make(map[peer.ID]*budget), proven: make(map[proof]struct{}), known: make(map[peer.ID][]ma.Multiaddr), culprits: make(map[culprit]*record),
+		budgets: make(map[peer.ID]*budget), proven: make(map[proof]struct{}), known: make(map[peer.ID][]ma.Multiaddr), sure: make(map[string]struct{}), culprits: make(map[culprit]*record),
 	}
 	if g.log == nil {
 		g.log = zap.NewNop()

@@ -11,6 +11,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	ma "github.com/multiformats/go-multiaddr"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -277,6 +278,55 @@ func TestHearsayTakesNothingFromWhatWeKnow(t *testing.T) {
 	}
 	if g.Remember(mallory); g.Known() != 1 {
 		t.Errorf("%d are remembered", g.Known())
+	}
+}
+
+// TestHearsayIsDialledBehindWhatWeKnow has Mallory name low ports, which libp2p takes for likely ones, of hosts that may never answer.
+func TestHearsayIsDialledBehindWhatWeKnow(t *testing.T) {
+	g := atHome(t)
+	remembered, proven := ma.StringCast("/ip4/5.1.1.1/tcp/60001"), ma.StringCast("/ip6/2600::1/tcp/60002")
+	g.Remember(bob, remembered)
+	g.Prove(bob, proven)
+	var hearsay []ma.Multiaddr
+	for i := range guard.Places {
+		hearsay = append(hearsay, ma.StringCast(fmt.Sprintf("/ip4/5.8.8.%d/tcp/1", i)), ma.StringCast(fmt.Sprintf("/ip4/5.8.8.%d/udp/1/quic-v1", i)))
+	}
+	circuit := ma.StringCast("/p2p/12D3KooWRxzcNXHryBdhMSMeDWds7HvvS9Jkf2TV2VVM2DykqBfK/p2p-circuit")
+	order := func(p peer.ID, addrs ...ma.Multiaddr) map[string]time.Duration {
+		for _, a := range addrs {
+			g.InterceptAddrDial(p, a)
+		}
+		before := slices.Clone(addrs)
+		delays := make(map[string]time.Duration)
+		for _, next := range g.Order(addrs) {
+			delays[next.Addr.String()] = next.Delay
+		}
+		if len(delays) != len(addrs) || !slices.EqualFunc(before, addrs, ma.Multiaddr.Equal) {
+			t.Fatalf("of %d addresses %d are dialled", len(addrs), len(delays))
+		}
+		return delays
+	}
+	delays := order(bob, append(slices.Clone(hearsay), remembered, proven, circuit)...)
+	for _, a := range hearsay {
+		if d := delays[a.String()]; d < guard.HearsayAfter {
+			t.Errorf("%s is dialled after %v", a, d)
+		}
+	}
+	if first, second := delays[proven.String()], delays[remembered.String()]; first != 0 || second > guard.HearsayAfter {
+		t.Errorf("what we know is dialled after %v and %v", first, second)
+	}
+	alone := order(mallory, append(slices.Clone(hearsay), circuit)...)
+	if d := delays[circuit.String()]; d != alone[circuit.String()] {
+		t.Errorf("a circuit is dialled after %v", d)
+	}
+	for _, next := range swarm.DefaultDialRanker(append(slices.Clone(hearsay), circuit)) {
+		if d := alone[next.Addr.String()]; d != next.Delay {
+			t.Errorf("where nothing is known %s is dialled after %v", next.Addr, d)
+		}
+	}
+	seeds := order(seed, ma.StringCast("/ip4/5.9.9.9/tcp/1"), ma.StringCast("/ip4/5.5.5.5/tcp/4101"))
+	if seeds["/ip4/5.5.5.5/tcp/4101"] != 0 || seeds["/ip4/5.9.9.9/tcp/1"] < guard.HearsayAfter {
+		t.Errorf("a seed is dialled after %v", seeds)
 	}
 }
 

@@ -21,6 +21,10 @@ const (
 	MaxKnown = MaxBudgets
 	// MaxProven is how many addresses are remembered at which a peer has answered, or was found on the LAN; of all peers together.
 	MaxProven = 4096
+	// MaxSure is how many addresses are remembered to come before hearsay when they are dialled next: those of all dials under way, many times over.
+	MaxSure = 1024
+	// HearsayAfter is how long addresses that others name wait for those that we know ourselves: a round trip, as libp2p gives to each of its own groups.
+	HearsayAfter = 250 * time.Millisecond
 	// SeedAddresses is at how many addresses one seed is remembered to have been met last: twice as many as one peer may have connections.
 	SeedAddresses = 16
 	// GroundLife is how long the machine's own addresses are taken to be what they were: asking the system costs a tenth of a millisecond.
