@@ -11,6 +11,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"parley/chat"
+	"parley/chat/api"
 	"parley/chat/cli/show"
 	"parley/chat/home"
 )
@@ -66,7 +67,7 @@ func (a *App) up(c *cli.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	release, err := h.Lock(c.Context, lockWait)
+	release, err := take(c, h)
 	if err != nil {
 		return err
 	}
@@ -79,6 +80,18 @@ func (a *App) up(c *cli.Context) (err error) {
 		fmt.Fprintln(a.Stderr, "parley: running as root, which a node never needs")
 	}
 	return errors.Join(a.serve(c.Context, h, o, node), node.Stop())
+}
+
+// take locks the home. A node that runs there is given a moment to end, and one that serves nobody any more the time that it takes.
+func take(c *cli.Context, h *home.Home) (release func() error, err error) {
+	if release, err = h.Lock(c.Context, lockWait); err == nil || c.Err() != nil {
+		return release, err
+	}
+	if client, unserved := api.Dial(h.Socket()); unserved == nil {
+		client.Close()
+		return nil, err
+	}
+	return h.Lock(c.Context, attachWait)
 }
 
 // serve says how the node is doing until it ends.
