@@ -86,7 +86,7 @@ func TestStoppingEndsStreamsPollsAndWaitsAtOnce(t *testing.T) {
 	w := newTown(t)
 	w.Part(w.alice, w.bob)
 	m := w.says(t, "waits")
-	r := serve(t, w.alice)
+	r := serve(t, w.alice, (*api.Server).Linger)
 	stream := r.open("GET", "/api/v1/events?after=99", "")
 	defer stream.Body.Close()
 	ended := make(chan string, 2)
@@ -104,7 +104,7 @@ func TestStoppingEndsStreamsPollsAndWaitsAtOnce(t *testing.T) {
 	until(soon(t), t, func() bool { return w.alice.Waiting() == 3 })
 	began := time.Now()
 	r.stop()
-	if took := time.Since(began); took > time.Second {
+	if took := time.Since(began); took > api.LongGrace/2 {
 		t.Errorf("stopping took %s", took)
 	}
 	if frame := frames(t, stream.Body)(); frame != "end" {

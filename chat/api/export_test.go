@@ -21,6 +21,12 @@ func (s *Server) Hurry(d time.Duration) {
 	s.pace = pace{header: d, body: d, write: d, keepAlive: d, grace: d}
 }
 
+// Linger makes a server's grace so long that nobody takes it for the time that a busy machine needs.
+func (s *Server) Linger() { s.pace.grace = LongGrace }
+
+// LongGrace is that grace.
+const LongGrace = time.Minute
+
 // Hurry shortens how long the client bears a silent stream.
 func (c *Client) Hurry(d time.Duration) { c.silence = d }
 

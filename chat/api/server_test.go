@@ -326,7 +326,7 @@ func (s *stuck) Status(ctx context.Context) (chat.Status, error) {
 
 func TestAClientThatGoesEndsItsCall(t *testing.T) {
 	b := &stuck{entered: make(chan struct{})}
-	r := serve(t, b) // stop, at the end of the test, would take the whole grace if the call went on
+	r := serve(t, b, (*api.Server).Linger) // stop would take the whole grace if the call went on
 	c, err := net.Dial("unix", r.socket)
 	if err != nil {
 		t.Fatal(err)
@@ -338,7 +338,7 @@ func TestAClientThatGoesEndsItsCall(t *testing.T) {
 	c.Close()
 	began := time.Now()
 	r.stop()
-	if took := time.Since(began); took > 2*time.Second {
+	if took := time.Since(began); took > api.LongGrace/2 {
 		t.Fatalf("stopping took %s", took)
 	}
 }

@@ -310,12 +310,8 @@ func TestCommandsRunANodeWhereNoneRuns(t *testing.T) {
 	if strings.Contains(carol.ok("contact", "list"), "boss") {
 		name = "boss"
 	}
-	begun := time.Now()
 	if out := fields(t, carol.ok("send", name, "hi from carol", "--json")); out["state"] != "delivered" {
 		t.Errorf("it had a moment to leave, and is %v", out["state"])
-	}
-	if took := time.Since(begun); took > 4*time.Second {
-		t.Errorf("it took %v although the message was delivered", took)
 	}
 	carol.ok("send", name, "waited for", "--wait", "delivered")
 	if out := alice.ok("recv", "--json"); strings.Count(out, "\n") != 2 {
