@@ -200,8 +200,9 @@ func (c *begun) Stat() network.ConnStats { return statOf(c.Conn) }
 // outgoing is a connection on which we speak first, below the key: it notes whether there was an answer.
 type outgoing struct {
 	manet.Conn
-	mu   sync.Mutex
-	head []byte // the first bytes that came
+	mu     sync.Mutex
+	head   []byte // the first bytes that came
+	hungUp bool   // the other side has ended it
 }
 
 // Read looks at the first bytes: a node without a key says the greeting in clear, and has nothing more to say to us.
@@ -210,6 +211,7 @@ func (c *outgoing) Read(b []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.head = append(c.head, b[:min(n, len(greeting)-len(c.head))]...)
+	c.ended(err)
 	if string(c.head) == greeting {
 		_ = c.Conn.Close()
 		return 0, ErrOtherKey
@@ -217,16 +219,30 @@ func (c *outgoing) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// refusal returns what a connection that came to nothing, and not for want of time, says of the other side's keys: one that has another key says nothing
+// Write writes, and looks who ends it.
+func (c *outgoing) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ended(err)
+	return n, err
+}
+
+// ended notes that the other side has hung up: not that time was up, nor that we did. The caller holds mu.
+func (c *outgoing) ended(err error) {
+	c.hungUp = c.hungUp || err != nil && !timeout(err) && !errors.Is(err, net.ErrClosed)
+}
+
+// refusal returns what a connection that came to nothing says of the other side's keys: one that has another key says nothing
 // at all, and one that has none says it. It is nil where it says nothing of them.
 func (c *outgoing) refusal() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch string(c.head) {
-	case "":
-		return ErrHungUp
-	case greeting:
+	switch {
+	case string(c.head) == greeting:
 		return ErrOtherKey
+	case len(c.head) == 0 && c.hungUp:
+		return ErrHungUp
 	}
 	return nil
 }

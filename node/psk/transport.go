@@ -125,7 +125,7 @@ func (u *upgrader) Upgrade(
 		return nil, errors.Join(err, raw.Close())
 	}
 	upgraded, err := u.Upgrader.Upgrade(ctx, t, c, dir, p, scope)
-	if why := out.refusal(); err != nil && why != nil && ctx.Err() == nil && !timeout(err) {
+	if why := out.refusal(); err != nil && why != nil {
 		err = fmt.Errorf("%w (%w)", why, err)
 	}
 	return upgraded, err

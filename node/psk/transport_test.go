@@ -16,9 +16,11 @@ import (
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
 	"github.com/libp2p/go-libp2p/p2p/security/noise"
 	ma "github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
 )
 
 const patience = 30 * time.Second
@@ -109,6 +111,32 @@ func twoKeysOnOnePort(t *testing.T, listen string) {
 	rings[1].Turn(before, Key{}, time.Time{})
 	if err := calls(t, bob, alice); !errors.Is(err, ErrHungUp) {
 		t.Errorf("Bob calls with a key whose grace is over: %v", err)
+	}
+}
+
+// Who takes a connection and says nothing has not hung up: Bob may be busy, or behind a slow line, and his key may be ours.
+func TestSilenceSaysNothingOfKeys(t *testing.T) {
+	t.Parallel()
+	const hasty = 100 * time.Millisecond
+	alice, err := libp2p.New(libp2p.Transport(NewRing(Key{1}).Transport), libp2p.Security(noise.ID, noise.New), libp2p.DisableMetrics(), libp2p.NoListenAddrs,
+		libp2p.WithDialTimeout(hasty), libp2p.SwarmOpts(swarm.WithDialTimeoutLocal(hasty)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer alice.Close()
+	silent, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	at, err := manet.FromNetAddr(silent.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 10 {
+		if err := callsAt(t, alice, peer.AddrInfo{ID: "bob", Addrs: []ma.Multiaddr{at}}); err == nil || errors.Is(err, ErrHungUp) {
+			t.Fatalf("Alice calls somebody who is silent: %v", err)
+		}
 	}
 }
 

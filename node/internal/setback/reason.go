@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"strings"
 	"syscall"
 
@@ -65,19 +66,21 @@ func addressReason(e *swarm.TransportError, keyed bool) dialReason {
 	text := e.Cause.Error()
 	garbled := errors.Is(e.Cause, psk.ErrHungUp) || errors.Is(e.Cause, syscall.ECONNRESET) || errors.Is(e.Cause, io.EOF) ||
 		strings.Contains(text, "too large") || strings.Contains(text, "failed to negotiate") || strings.Contains(text, "varint")
+	late := errors.Is(e.Cause, context.DeadlineExceeded) || errors.Is(e.Cause, swarm.ErrDialTimeout) || strings.Contains(text, "timeout") ||
+		errors.Is(e.Cause, net.ErrClosed) // by us, in the middle of a handshake
 	switch {
 	case errors.Is(e.Cause, psk.ErrOtherKey):
 		return dialReason{5, fmt.Sprintf("the node at %s has another network key", e.Address)}
 	case strings.Contains(text, "peer id mismatch"):
 		return dialReason{6, fmt.Sprintf("another node answers at %s", e.Address)}
+	case late && !errors.Is(e.Cause, psk.ErrHungUp):
+		return dialReason{2, "no answer in time"}
 	case garbled && keyed:
 		return dialReason{4, fmt.Sprintf("the node at %s hung up without a word: it has another network key, or takes nobody in now", e.Address)}
 	case garbled:
 		return dialReason{4, fmt.Sprintf("the node at %s closed the connection", e.Address)}
 	case errors.Is(e.Cause, syscall.ECONNREFUSED):
 		return dialReason{3, "connection refused"}
-	case errors.Is(e.Cause, context.DeadlineExceeded), errors.Is(e.Cause, swarm.ErrDialTimeout), strings.Contains(text, "timeout"):
-		return dialReason{2, "no answer in time"}
 	case errors.Is(e.Cause, syscall.ENETUNREACH), errors.Is(e.Cause, syscall.EHOSTUNREACH):
 		return dialReason{2, "the network there cannot be reached from here"}
 	}

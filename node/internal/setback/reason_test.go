@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -29,6 +30,8 @@ func TestReason(t *testing.T) {
 	for want, err := range map[string]error{
 		"no address known":   fmt.Errorf("dial: %w", swarm.ErrNoAddresses),
 		"no answer in time":  fmt.Errorf("dial: %w", context.DeadlineExceeded),
+		"no answer in time ": dial(fmt.Errorf("failed to negotiate security protocol: %w", net.ErrClosed)),
+		" no answer in time": dial(fmt.Errorf("failed to negotiate security protocol: %w", context.DeadlineExceeded)),
 		"interrupted":        context.Canceled,
 		"connection refused": dial(context.DeadlineExceeded, refused, errors.New("odd")),
 		"something":          errors.New("something\nwith details"),
@@ -40,7 +43,7 @@ func TestReason(t *testing.T) {
 		"the node at /ip4/10.0.0.1/tcp/4101 hung up without a word: it has another network key, or takes nobody in now": dial(refused, syscall.ECONNRESET),
 		"another node answers at /ip4/10.0.0.1/tcp/4101":                                                                dial(io.EOF, errors.New("peer id mismatch: expected a\nbut got b")),
 	} {
-		if got := Reason(err, true); got != want {
+		if got := Reason(err, true); got != strings.TrimSpace(want) {
 			t.Errorf("%v: %q, want %q", err, got, want)
 		}
 	}
