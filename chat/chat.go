@@ -365,9 +365,9 @@ type Health struct {
 func (h Health) late() string {
 	switch {
 	case h.Removed && h.Joined:
-		return "this device was removed from the network, or who invited it was: then ask a member for a new invite, and: parley net join -"
+		return "this device was removed from the network, or who invited it was: then ask a member for a new invite, and join with it"
 	case h.OtherKey && h.Joined:
-		return "the network's key was changed while this device was away: ask a member for a new invite, and then: parley net join -"
+		return "the network's key was changed while this device was away: ask a member for a new invite, and join with it"
 	}
 	return ""
 }

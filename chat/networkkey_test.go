@@ -99,7 +99,7 @@ func TestLateForTheKey(t *testing.T) {
 			return chat.Health{Joined: joined, OtherKey: true, Trouble: "no seed answers"}
 		}})
 		s, err := m.Status(t.Context())
-		if err != nil || !s.Network.OtherKey || strings.HasSuffix(s.Trouble, "parley net join -") != joined {
+		if err != nil || !s.Network.OtherKey || strings.HasSuffix(s.Trouble, "and join with it") != joined {
 			t.Errorf("joined %v: %q, %v", joined, s.Trouble, err)
 		}
 	}

@@ -124,7 +124,7 @@ func (n *Node) Warning() string {
 // where another one is needed, as it is for who was removed. It is empty while all is well, and where the network has no seeds.
 func (n *Node) WaitsFor() string {
 	switch {
-	case n.Removed(), n.OtherKey() && n.members.Member():
+	case n.Removed(), n.OtherKey():
 		return setback.WaitsForInvite
 	case !n.seedless():
 		return ""

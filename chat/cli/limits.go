@@ -24,6 +24,8 @@ const (
 	keyWatch = 30 * time.Second
 	// keyLook is how often it looks later: seldom enough to cost nothing, and soon enough for somebody who wonders.
 	keyLook = 30 * time.Second
+	// doctorTime is how long doctor waits for a node's answers: a busy machine's, and a database's that restarts.
+	doctorTime = 10 * time.Second
 	// stopWait bounds what a command still asks its own node before it stops it.
 	stopWait = 2 * time.Second
 	// markTime bounds the last call of a recv whose time is up.

@@ -161,6 +161,9 @@ func (a *App) exchange(c *cli.Context, h *home.Home, id *chat.Identity, invite c
 		return err
 	}
 	err := a.join(c, h, id, invite)
+	if err == nil && !h.Joined() {
+		return &chat.Error{Code: chat.CodeUnavailable, Detail: "the invite is kept, and a node that runs here goes on trying", Try: try(c, "up")}
+	}
 	if err == nil || chat.CodeOf(err) != chat.CodeRefused || former == nil {
 		return err
 	}

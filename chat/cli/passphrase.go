@@ -43,7 +43,7 @@ func (a *App) unlock(c *cli.Context, h *home.Home) (*home.Unlocked, error) {
 }
 
 // replace is unlock for who gets the home into its network: nobody else works on it until release. A node that runs on it and is out of the network, or
-// alone, is ended for that, and one that is in goes on, and the home is its own.
+// alone, is ended for that, as release says once more; one that is in goes on, and the home is its own.
 func (a *App) replace(c *cli.Context, h *home.Home) (keys *home.Unlocked, release func() error, err error) {
 	if keys, err = a.unlock(c, h); err != nil {
 		return nil, nil, err
@@ -55,12 +55,17 @@ func (a *App) replace(c *cli.Context, h *home.Home) (keys *home.Unlocked, releas
 			if err := client.Shutdown(c.Context); err != nil {
 				return nil, nil, err
 			}
-			fmt.Fprintf(a.Stderr, "parley: the node that ran here ends for this; start it again then: %s\n", try(c, "up"))
+			fmt.Fprintln(a.Stderr, "parley: the node that ran here ends for this")
 			wait = attachWait
 		}
 	}
-	release, err = h.Lock(c.Context, wait)
-	return keys, release, err
+	unlock, err := h.Lock(c.Context, wait)
+	return keys, func() error {
+		if wait == attachWait {
+			fmt.Fprintf(a.Stderr, "parley: the node that ran here is off; start it again: %s\n", try(c, "up"))
+		}
+		return unlock()
+	}, err
 }
 
 // out reports whether a node is out of its network as far as it knows.

@@ -1,8 +1,11 @@
 package cli
 
 import (
+	"fmt"
+
 	"github.com/urfave/cli/v2"
 
+	"parley/chat"
 	"parley/chat/cli/show"
 )
 
@@ -30,5 +33,8 @@ func (a *App) status(c *cli.Context) error {
 	if c.Bool("json") {
 		return show.JSON(a.Stdout, show.OneStatus(st))
 	}
-	return show.WriteStatus(a.Stdout, st)
+	if err = show.WriteStatus(a.Stdout, st); err == nil && st.Network.WaitsFor == chat.WaitsForInvite {
+		_, err = fmt.Fprintf(a.Stdout, "try        %s\n", try(c, "net join -"))
+	}
+	return err
 }

@@ -105,7 +105,7 @@ func (a *App) serve(ctx context.Context, h *home.Home, o NodeOptions, node Node)
 		return err
 	}
 	err := a.watchJoin(ctx, h, node)
-	a.watchKey(ctx, node)
+	a.watchKey(ctx, h, node)
 	<-node.Ended()
 	return err
 }
@@ -157,14 +157,14 @@ func (a *App) watchJoin(ctx context.Context, h *home.Home, node Node) error {
 
 // watchKey says that the network's key was changed while this device was away, or that it is no member any more, once for each time. It looks often until the
 // node has a peer, or has had time to find one, and then now and again, until the node ends.
-func (a *App) watchKey(ctx context.Context, node Node) {
+func (a *App) watchKey(ctx context.Context, h *home.Home, node Node) {
 	begin, said := time.Now(), false
 	for {
 		every := keyLook
 		if st, err := node.Status(ctx); err == nil {
 			lost := st.Network.Joined && out(st)
 			if lost && !said {
-				fmt.Fprintln(a.Stderr, "parley:", show.Line(st.Trouble))
+				fmt.Fprintf(a.Stderr, "parley: %s\n  try: %s\n", show.Line(st.Trouble), home.Command(h.Dir(), "net join -"))
 			}
 			if said = lost; st.Peers == 0 && time.Since(begin) < keyWatch {
 				every = joinPoll
@@ -183,5 +183,10 @@ func trying(h *home.Home, st chat.Status) string {
 	if st.Trouble != "" {
 		why = show.Why(st.Trouble)
 	}
-	return fmt.Sprintf("parley: not joined %s yet: %s; still trying", h.Network().Network, why)
+	if st.Network.WaitsFor == chat.WaitsForInvite {
+		why += "; still trying, and ask a member for a new invite\n  try: " + home.Command(h.Dir(), "net join -")
+	} else {
+		why += "; still trying"
+	}
+	return fmt.Sprintf("parley: not joined %s yet: %s", h.Network().Network, why)
 }

@@ -34,6 +34,7 @@ type Finding struct {
 type Facts struct {
 	Sealing home.Sealing
 	Up      bool           // a node runs; what follows is said of it
+	Silent  bool           // one runs that says nothing, and nothing is known of it
 	Status  chat.Status    // by itself
 	Peers   []chat.Peer    // that are connected
 	Own     chat.Mailboxes // who keeps something for it
@@ -71,6 +72,9 @@ func identity(f Facts) Finding {
 }
 
 func node(f Facts) Finding {
+	if f.Silent {
+		return Finding{"node.silent", Fail, "a node runs here, and does not answer: another one says which process it is; end that, and start again", "up"}
+	}
 	if !f.Up {
 		return Finding{"node", Fail, "no node is running: nothing is sent, and nothing comes in", "up"}
 	}
@@ -107,15 +111,20 @@ func network(f Facts) Finding {
 
 // waiting says why a device is in no network yet. Somebody who has answered may want another invite, and otherwise trying again is all that helps.
 func waiting(f Facts, name string) Finding {
-	switch why := show.Why(f.Status.Trouble); f.Status.Network.WaitsFor {
-	case chat.WaitsForInvite:
+	switch why, helps := show.Why(f.Status.Trouble), f.Status.Network.WaitsFor; {
+	case helps == chat.WaitsForInvite:
 		return Finding{"network.waiting", Fail, name + ": " + why + "; ask a member for a new invite", anotherInvite}
-	case chat.WaitsForMember:
+	case helps == chat.WaitsForMember:
 		return Finding{"network.waiting", Fail, name + ": " + why + "; this device goes on trying", "status"}
+	case f.Up && f.Now.Sub(f.Status.Since) >= SeedPatience:
+		return Finding{"network.waiting", Fail, name + ": no node of it has answered yet; " + elsewhere, anotherInvite}
 	default:
 		return Finding{"network.waiting", Fail, name + ": no node of it has answered yet", "status"}
 	}
 }
+
+// elsewhere is what helps where seeds do not come back.
+const elsewhere = "where the seeds have moved, a new link of a member's leads to them"
 
 // anotherInvite is the command for who has got a new link: it asks for that, or reads it.
 const anotherInvite = "net join -"
@@ -126,6 +135,8 @@ func key(f Facts) Finding {
 	switch k := f.Key; {
 	case !k.Private:
 		return Finding{"key", OK, "the network has none", ""}
+	case f.Status.Network.OtherKey:
+		return Finding{"key", OK, "the network's newest key is not known here", ""}
 	case k.Made.IsZero():
 		return Finding{"key", OK, "the network's key was never changed", ""}
 	case k.Grace(f.Now):
@@ -152,6 +163,8 @@ func seeds(f Facts) Finding {
 		return Finding{"seeds.away", Fail, fmt.Sprintf("none of %d is connected: %s", s.Network.Seeds, show.Why(s.Trouble)), anotherInvite}
 	case s.Seeds == 0 && s.Network.WaitsFor == chat.WaitsForMember:
 		return Finding{"seeds.away", Fail, fmt.Sprintf("none of %d is connected: %s", s.Network.Seeds, show.Why(s.Trouble)), "status"}
+	case s.Seeds == 0 && f.Now.Sub(s.Since) >= SeedPatience:
+		return Finding{"seeds.away", Fail, fmt.Sprintf("none of %d answers: %s; %s", s.Network.Seeds, show.Why(s.Trouble), elsewhere), anotherInvite}
 	case s.Seeds == 0:
 		return Finding{"seeds.away", Fail, fmt.Sprintf("none of %d answers: %s", s.Network.Seeds, s.Trouble), "status"}
 	default:

@@ -1,6 +1,7 @@
 package doctor_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -184,6 +185,50 @@ func TestWhoWaitsIsToldWhatHelps(t *testing.T) {
 		if bad != 2 {
 			t.Errorf("%s: %d findings", trouble, bad)
 		}
+	}
+}
+
+// Seeds that do not answer for long may be somewhere else, and a member knows where.
+func TestWhoWaitsForLongIsToldOfALink(t *testing.T) {
+	for joined, codes := range map[bool][]string{true: {"seeds.away"}, false: {"network.waiting", "seeds.away"}} {
+		facts := well()
+		facts.Status.Seeds, facts.Status.Peers, facts.Status.Network.Joined, facts.Status.Network.WaitsFor = 0, 0, joined, chat.WaitsForAnswer
+		facts.Status.Trouble = "no seed answers (last error: connection refused), retrying in 5s"
+		facts.Now = noon().Add(doctor.SeedPatience)
+		var found []string
+		for _, f := range doctor.Examine(facts) {
+			if f.Level == doctor.OK {
+				continue
+			}
+			found = append(found, f.Code)
+			if !strings.HasPrefix(f.Try, anotherInvite) || !strings.Contains(f.Text, "where the seeds have moved") || strings.Contains(f.Text, "retrying") {
+				t.Errorf("joined %v: %+v", joined, f)
+			}
+		}
+		if !slices.Equal(found, codes) {
+			t.Errorf("joined %v: found %v", joined, found)
+		}
+	}
+}
+
+// What is not known is not called well.
+func TestAnOlderKeyIsNotTheNewest(t *testing.T) {
+	facts := well()
+	facts.Status.Network.OtherKey, facts.Key = true, chat.KeyRotation{Private: true}
+	for _, f := range doctor.Examine(facts) {
+		if f.Code == "key" && !strings.Contains(f.Text, "not known here") {
+			t.Errorf("%+v", f)
+		}
+	}
+}
+
+// Of a node that says nothing only that is said, and what is known of the machine.
+func TestASilentNode(t *testing.T) {
+	facts := well()
+	facts.Up, facts.Silent = false, true
+	findings := doctor.Examine(facts)
+	if len(findings) != 4 || findings[1].Code != "node.silent" || findings[1].Level != doctor.Fail || findings[1].Try != "up" {
+		t.Errorf("%+v", findings)
 	}
 }
 
