@@ -49,7 +49,7 @@ func start(ctx context.Context, h *home.Home, o cli.NodeOptions) (cli.Node, erro
 		n, err = node.New(nodeConfig(h, o, db, boxes, log.Named("node")))
 	}
 	if l := (*node.ListenError)(nil); errors.As(err, &l) {
-		err = &chat.Error{Code: chat.CodeConfig, Detail: "cannot listen: " + l.Reason, Try: home.Command(h.Dir(), "up --listen MULTIADDR")}
+		err = &chat.Error{Code: chat.CodeConfig, Detail: "cannot " + l.Error(), Try: home.Command(h.Dir(), "up "+l.Instead())}
 	}
 	if err != nil {
 		return nil, errors.Join(err, db.Close())

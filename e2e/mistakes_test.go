@@ -242,6 +242,33 @@ func TestWrongDatabaseURLIsToldInOneLine(t *testing.T) {
 	alice.start() // nothing of this was remembered
 }
 
+// An address that is announced is blamed on the option that announces, whichever way it was given, and nothing starts.
+func TestAnAddressThatNobodyCanDialIsNotAnnounced(t *testing.T) {
+	t.Parallel()
+	alice := newWorld(t).person("Alice")
+	alice.ok("init", "--name", "Alice", "--no-passphrase")
+	for address, says := range map[string]string{
+		"seed.example.org:4101":         `cannot announce "seed.example.org:4101": not a multiaddr`,
+		"/ip4/1.2.3.4":                  `cannot announce "/ip4/1.2.3.4": it has no port`,
+		"/ip4/1.2.3.4/udp/4101/quic-v1": `cannot announce "/ip4/1.2.3.4/udp/4101/quic-v1": QUIC cannot be used`,
+		"/dns/a\x1b[2Jb/tcp/4101":       `cannot announce "/dns/a\x1b[2Jb/tcp/4101": a name has`,
+	} {
+		alice.environ = []string{"PARLEY_NODE_ANNOUNCE=" + address}
+		for _, up := range [][]string{{"up"}, {"up", "--announce", address}} {
+			r := alice.fails(3, up...)
+			if r.isOneLine(t, says); !strings.HasSuffix(r.hint(), "up --announce /dns/NAME/tcp/PORT") {
+				t.Errorf("it helps by %s", r.hint())
+			}
+		}
+	}
+	alice.environ = nil
+	r := alice.fails(3, "up", "--listen", "nonsense")
+	if r.isOneLine(t, `cannot listen on "nonsense": not a multiaddr`); !strings.HasSuffix(r.hint(), "up --listen MULTIADDR") {
+		t.Errorf("it helps by %s", r.hint())
+	}
+	alice.start()
+}
+
 func TestDamagedHomeSaysWhichFile(t *testing.T) {
 	t.Parallel()
 	for _, file := range []string{"keys", "profile.json", "network.json", "node.json"} {

@@ -17,15 +17,27 @@ import (
 	"parley/node/reach"
 )
 
-// ListenError says that an address cannot be listened on, and why.
+// ListenError says that an address cannot be listened on, or announced, and why.
 type ListenError struct {
-	Address string // the multiaddr that was asked for
-	Reason  string // one line for people: "port 4101 is in use"
+	Address   string // the multiaddr that was asked for
+	Reason    string // one line for people: "port 4101 is in use"
+	Announced bool   // others were to be told of it
 }
 
 // Error returns both in one line.
 func (e *ListenError) Error() string {
-	return fmt.Sprintf("listen on %s: %s", e.Address, e.Reason)
+	if e.Announced {
+		return fmt.Sprintf("announce %q: %s", e.Address, e.Reason)
+	}
+	return fmt.Sprintf("listen on %q: %s", e.Address, e.Reason)
+}
+
+// Instead is the option that takes the address, and what it wants.
+func (e *ListenError) Instead() string {
+	if e.Announced {
+		return "--announce /dns/NAME/tcp/PORT"
+	}
+	return "--listen MULTIADDR"
 }
 
 // listenAddresses returns what to listen on: what was asked for, or every interface. Each address has been bound once and let

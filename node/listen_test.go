@@ -36,21 +36,25 @@ func TestTakenPort(t *testing.T) {
 	refuses(t, bob.Config, fmt.Sprintf("/ip4/0.0.0.0/tcp/%d", port), fmt.Sprintf("port %d is in use", port))
 }
 
-// refuses checks that a node cannot be made, that the address is named, and why.
-func refuses(t *testing.T, cfg node.Config, address, why string) {
+// refuses checks that a node cannot be made, that the address is named, and why. It returns the error that says so.
+func refuses(t *testing.T, cfg node.Config, address, why string) *node.ListenError {
 	t.Helper()
 	n, err := node.New(cfg)
 	if err == nil {
 		_ = n.Close()
-		t.Fatalf("a node listens on %v", cfg.Listen)
+		t.Fatalf("a node listens on %v and announces %q", cfg.Listen, cfg.Announce)
 	}
 	var listen *node.ListenError
-	if !errors.As(err, &listen) || listen.Address != address || !strings.Contains(listen.Reason, why) {
+	if !errors.As(err, &listen) {
+		t.Fatalf("got %v; want one about %s", err, address)
+	}
+	if listen.Address != address || !strings.Contains(listen.Reason, why) {
 		t.Errorf("got %v; want one about %s that says %q", err, address, why)
 	}
 	if strings.Contains(err.Error(), "\n") {
 		t.Errorf("more than one line: %q", err)
 	}
+	return listen
 }
 
 // TestBadAddresses refuses what cannot be listened on even when another address can.
@@ -69,8 +73,25 @@ func TestBadAddresses(t *testing.T) {
 		private.Listen = []string{good, address}
 		refuses(t, private, address, why)
 	}
-	private.Listen, private.Announce = []string{good}, []string{"example.org:4101"}
-	refuses(t, private, "example.org:4101", "not a multiaddr")
+}
+
+// TestBadAnnouncements refuses to tell others what they cannot dial, and blames who was to be told of it, not who was to be listened to.
+func TestBadAnnouncements(t *testing.T) {
+	private := nodetest.NewWorld(t, nodetest.Private).Device("alice").Config
+	for address, why := range map[string]string{
+		"example.org:4101": "not a multiaddr", "/ip4/1.2.3.4": "no port", "/ip4/1.2.3.4/udp/4101/quic-v1": "QUIC cannot be used", "/ip4/127.0.0.1/tcp/4101": "this machine alone",
+		"/dns/a\x1b[2Jb/tcp/4101": "a name has letters",
+	} {
+		private.Announce = []string{"/dns/example.org/tcp/4101", address}
+		err := refuses(t, private, address, why)
+		if !err.Announced || err.Instead() != "--announce /dns/NAME/tcp/PORT" || err.Error() != fmt.Sprintf("announce %q: %s", address, err.Reason) {
+			t.Errorf("%v, instead %s", err, err.Instead())
+		}
+	}
+	private.Announce, private.Listen = nil, []string{"nonsense"}
+	if err := refuses(t, private, "nonsense", "not a multiaddr"); err.Announced || err.Instead() != "--listen MULTIADDR" {
+		t.Errorf("%v, instead %s", err, err.Instead())
+	}
 }
 
 // TestBadConfig refuses what no node can run with.
@@ -130,6 +151,13 @@ func TestAddresses(t *testing.T) {
 	addrs, reachable = bob.Addresses()
 	if len(addrs) != 1 || addrs[0] != bob.Config.Announce[0] || !reachable {
 		t.Errorf("bob: %v, reachable %v", addrs, reachable)
+	}
+	carol := world.Device("carol")
+	carol.Config.Announce = []string{"/dns/localhost/tcp/4101"}
+	carol.Start()
+	addrs, reachable = carol.Addresses()
+	if addrs[0] != carol.Config.Announce[0] || reachable {
+		t.Errorf("carol, whom each machine takes for itself: %v, reachable %v", addrs, reachable)
 	}
 }
 

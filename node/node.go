@@ -18,6 +18,7 @@ import (
 
 	"parley/node/direct"
 	"parley/node/directory"
+	"parley/node/internal/announce"
 	"parley/node/internal/book"
 	"parley/node/internal/guard"
 	"parley/node/internal/setback"
@@ -107,9 +108,9 @@ func New(cfg Config) (*Node, error) {
 	if cfg.MailboxLimits, err = mailbox.Fill(cfg.MailboxLimits); err != nil {
 		return nil, fmt.Errorf("make node: mailbox limits: %w", err)
 	}
-	announced, err := parseAddresses(cfg.Announce)
-	if err != nil {
-		return nil, err
+	announced, bad, why := announce.Check(cfg.Announce, cfg.Key, cfg.Network.PSK != nil)
+	if why != "" {
+		return nil, &ListenError{Address: bad, Reason: why, Announced: true}
 	}
 	listen, skipped, err := listenAddresses(context.Background(), cfg)
 	if err != nil {
@@ -280,18 +281,6 @@ func (n *Node) isSeed(p peer.ID) bool {
 		}
 	}
 	return false
-}
-
-func parseAddresses(texts []string) ([]ma.Multiaddr, error) {
-	addrs := make([]ma.Multiaddr, 0, len(texts))
-	for _, s := range texts {
-		a, err := ma.NewMultiaddr(s)
-		if err != nil {
-			return nil, &ListenError{Address: s, Reason: "not a multiaddr like /dns4/example.org/tcp/4101"}
-		}
-		addrs = append(addrs, a)
-	}
-	return addrs, nil
 }
 
 func texts(addrs []ma.Multiaddr) []string {

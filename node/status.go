@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"parley/node/direct"
+	"parley/node/internal/announce"
 	"parley/node/internal/book"
 	"parley/node/internal/setback"
 	"parley/node/member"
@@ -57,7 +58,7 @@ func (n *Node) Peers() []Peer {
 // else. reachable is false when none of them is announced or public.
 func (n *Node) Addresses() (addrs []string, reachable bool) {
 	all := rank(n.announced, n.host.Addrs())
-	return texts(all), len(n.announced) > 0 || len(all) > 0 && distance(all[0]) == public
+	return texts(all), slices.ContainsFunc(n.announced, announce.Elsewhere) || len(all) > 0 && distance(all[0]) == public
 }
 
 // Reached is whether others can dial a node: "yes", "no" or "unknown", and how many seeds have found it so. (It is an alias of an unnamed struct, so
