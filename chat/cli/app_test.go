@@ -28,6 +28,25 @@ func TestEveryCodeHasItsExitCode(t *testing.T) {
 	}
 }
 
+// What a node tells others of itself is shown as text, whatever stands in it: a terminal is no place for it to work in.
+func TestUpShowsAddressesAsText(t *testing.T) {
+	w := newWorld(t)
+	w.told = []string{"/dns/a\x1b[2Jb/tcp/1", "/dns/c\nparley: d/tcp/2"}
+	alice := w.person("Alice")
+	alice.ok("init", "--name", "Alice", "--no-passphrase")
+	up := alice.up()
+	up.stderr.expect(t, "(pid ")
+	said := up.stderr.String()
+	if !strings.Contains(said, "reachable at /dns/a") || strings.Contains(said, "\x1b") || strings.Contains(said, "\nparley: d") {
+		t.Errorf("got %q", said)
+	}
+	for _, command := range []string{"status", "doctor"} {
+		if r := alice.run("", command); strings.Contains(r.stdout+r.stderr, "\x1b") || !strings.Contains(r.stdout, "/dns/a") {
+			t.Errorf("%s: %q, %q", command, r.stdout, r.stderr)
+		}
+	}
+}
+
 func TestHintsAreForTheHomeThatWasNamed(t *testing.T) {
 	w := newWorld(t)
 	alice := w.person("Alice")

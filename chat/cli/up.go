@@ -125,7 +125,8 @@ func (a *App) announceReady(ctx context.Context, h *home.Home, node Node) error 
 	if len(st.Addresses) > 0 {
 		at = strings.Join(st.Addresses, " ")
 	}
-	_, err = fmt.Fprintf(a.Stderr, "parley: ready: %s on %s, reachable at %s (pid %d)\n", h.Profile().Name, h.Network().Network, at, os.Getpid())
+	ready := fmt.Sprintf("parley: ready: %s on %s, reachable at %s (pid %d)", h.Profile().Name, h.Network().Network, at, os.Getpid())
+	_, err = fmt.Fprintln(a.Stderr, show.Line(ready))
 	return err
 }
 

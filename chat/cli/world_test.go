@@ -37,6 +37,7 @@ type world struct {
 	asked   []cli.NodeOptions // what nodes were started with
 	broken  error             // what Start returns
 	silence error             // what Join returns
+	told    []string          // addresses that nodes tell others; none: what their network says
 	// hands is what who answers Join hands on to the home before.
 	hands func(*home.Home) error
 }
@@ -73,6 +74,20 @@ func (w *world) started() cli.NodeOptions {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.asked[len(w.asked)-1]
+}
+
+// port is where a node is on the network, and what it tells others of that.
+type port struct {
+	*chattest.Port
+	told []string
+}
+
+// Addresses implements chat.Transport.
+func (p port) Addresses() (addrs []string, reachable bool) {
+	if len(p.told) > 0 {
+		return p.told, true
+	}
+	return p.Port.Addresses()
 }
 
 // node is a messenger and its socket, running.
@@ -121,7 +136,7 @@ func (w *world) start(ctx context.Context, h *home.Home, o cli.NodeOptions) (cli
 	if broken != nil {
 		return nil, broken
 	}
-	port, device := w.net.Port(o.Identity.Device()), o.Identity.Device()
+	port, device := port{w.net.Port(o.Identity.Device()), w.told}, o.Identity.Device()
 	m := chat.New(chat.Config{
 		Identity: o.Identity, Name: h.Profile().Name, Network: h.Network().Network, Seeds: h.Network().Seeds, Join: h.Invite(), Links: h,
 		Store: w.store(h.Dir()), Keys: o.Unlocked, Instance: o.Unlocked, OnlyCopy: o.OnlyCopy, Database: "memory", Transport: port, Directory: port,
