@@ -73,6 +73,7 @@ func run(ctx context.Context, h *home.Home, o cli.NodeOptions, db *store.DB, n *
 	}
 	figures, err := scrape.Listen(ctx, o.Metrics, n.Figures(), m.Figures())
 	if err != nil {
+		err = &chat.Error{Code: chat.CodeConfig, Detail: "metrics (PARLEY_METRICS_LISTEN): cannot " + err.Error(), Try: home.Command(h.Dir(), "up --metrics 127.0.0.1:9464")}
 		return nil, errors.Join(err, removeSocket())
 	}
 	ctx, cancel := context.WithCancel(ctx)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -64,4 +65,28 @@ func TestFiguresOfANode(t *testing.T) {
 			t.Errorf("the figures name %s", name)
 		}
 	}
+}
+
+// A place for figures where nobody can listen is a wrong setting like others: one line names it, and the next command works.
+func TestFiguresWhereNobodyCanListen(t *testing.T) {
+	t.Parallel()
+	alice := newWorld(t).person("Alice")
+	alice.ok("init", "--name", "Alice", "--no-passphrase")
+	taken := fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	l, err := net.Listen("tcp4", taken)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for at, why := range map[string]string{"unix:/nonexist/x": "there is no such folder", taken: "something is there already"} {
+		alice.environ = []string{"PARLEY_METRICS_LISTEN=" + at}
+		for _, up := range [][]string{{"up"}, {"up", "--metrics", at}} {
+			r := alice.fails(3, up...)
+			if r.isOneLine(t, fmt.Sprintf("metrics (PARLEY_METRICS_LISTEN): cannot listen on %q: %s", at, why)); !strings.HasSuffix(r.hint(), "up --metrics 127.0.0.1:9464") {
+				t.Errorf("it helps by %s", r.hint())
+			}
+		}
+	}
+	alice.environ = nil
+	alice.start()
 }

@@ -8,11 +8,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/netip"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -73,7 +75,7 @@ func Listen(ctx context.Context, address string, collectors ...prometheus.Collec
 	}
 	l, err := listen(ctx, address)
 	if err != nil {
-		return nil, fmt.Errorf("listen for those who ask for figures: %w", err)
+		return nil, fmt.Errorf("listen on %q: %w", address, reason(err))
 	}
 	return &Server{listener: l, figures: registry, turn: make(chan struct{}, maxScrapes)}, nil
 }
@@ -102,6 +104,24 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil
+}
+
+// reason is why an address could not be bound, without the calls of the system that say so.
+func reason(err error) error {
+	var number syscall.Errno
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return errors.New("something is there already")
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return errors.New("this machine has no such address")
+	case errors.Is(err, fs.ErrNotExist):
+		return errors.New("there is no such folder")
+	case errors.Is(err, fs.ErrPermission):
+		return errors.New("this user may not")
+	case errors.As(err, &number):
+		return number
+	}
+	return err
 }
 
 // Run answers until ctx ends. It runs once.

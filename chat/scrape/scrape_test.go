@@ -3,6 +3,7 @@ package scrape_test
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -148,6 +149,28 @@ func TestFiguresStayOnThisMachine(t *testing.T) {
 	}
 	if _, err := scrape.Listen(t.Context(), "0.0.0.0:0"); err == nil {
 		t.Error("it listens for everybody")
+	}
+}
+
+// Whoever names a place where nobody can listen is told which, and why, in one line of plain words.
+func TestWhereNobodyCanListen(t *testing.T) {
+	taken, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	folder := t.TempDir()
+	file := filepath.Join(folder, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for address, why := range map[string]string{
+		taken.Addr().String(): "something is there already", "unix:" + file: "something is there already", "unix:" + filepath.Join(folder, "none", "x"): "there is no such folder",
+		"unix:" + filepath.Join(file, "x"): "not a directory", "unix:/" + strings.Repeat("x", 200): "invalid argument",
+	} {
+		if _, err := scrape.Listen(t.Context(), address, letters()); err == nil || err.Error() != fmt.Sprintf("listen on %q: %s", address, why) {
+			t.Errorf("%s: %v; want %s", address, err, why)
+		}
 	}
 }
 
