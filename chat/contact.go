@@ -77,7 +77,7 @@ func (m *Messenger) add(ctx context.Context, link, as string, replace bool) (Con
 
 // usable reads a link that leads to somebody else on this network.
 func (m *Messenger) usable(link string) (Invite, error) {
-	invite, err := ParseInvite(link)
+	invite, err := ParseInvite(link, InviteContact)
 	if err != nil {
 		return Invite{}, err
 	}

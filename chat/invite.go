@@ -101,10 +101,10 @@ func (i Invite) String() string {
 	return l.Encode()
 }
 
-// ParseInvite finds a link in text, which may surround it, and reads it. Every failure is a *Error of its own: no link in the text,
-// damaged, made by a newer version. It does not judge the expiry: see Check.
-func ParseInvite(text string) (Invite, error) {
-	l, err := wire.ParseLink(text)
+// ParseInvite finds a link in text, which may surround it, and reads it; of several the first one of a kind that is wanted, else the first. Every failure is a
+// *Error of its own: no link in the text, damaged, made by a newer version. It does not judge the expiry: see Check.
+func ParseInvite(text string, wanted ...InviteKind) (Invite, error) {
+	l, err := wire.ParseLink(text, []byte(string(wanted))...)
 	if err != nil {
 		return Invite{}, linkError(err)
 	}

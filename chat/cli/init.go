@@ -148,7 +148,7 @@ func (a *App) networkInvite(ctx context.Context, arg string) (chat.Invite, error
 	if err != nil {
 		return chat.Invite{}, err
 	}
-	invite, err := chat.ParseInvite(link)
+	invite, err := chat.ParseInvite(link, chat.InviteNetwork)
 	if err == nil && invite.Kind != chat.InviteNetwork {
 		err = &chat.Error{
 			Code:   chat.CodeInvalid,

@@ -40,6 +40,28 @@ func hints(text string) []string {
 	return regexp.MustCompile(`parley --home \S+ contact [^\n]*?(?:  |\n|$)`).FindAllString(text, -1)
 }
 
+// One mail brings Alice's card and an invite, quoted, and with talk about parley: every command finds the link that it can use.
+func TestAMailWithTwoLinksServesEveryCommand(t *testing.T) {
+	w := newWorld(t)
+	alice, bob := w.aliceAndBob()
+	dave := w.person("Dave")
+	card, invite := strings.TrimSpace(alice.ok("contact", "link")), strings.TrimSpace(alice.ok("net", "invite"))
+	mail := func(first, second string) string {
+		return "> Use parley: it's good!\n> " + first[:50] + "\n> " + first[50:] + "\n>\n> or parley: " + second + "\n"
+	}
+	if r := dave.run(mail(card, invite), "init", "--name", "Dave", "--join", "-", "-y"); r.code != 0 || !strings.Contains(r.stdout, "Alice is a contact") {
+		t.Fatalf("init: %+v", r)
+	}
+	fresh := strings.TrimSpace(alice.ok("net", "invite"))
+	dave.wantMistake(dave.run(mail(card, fresh), "net", "join", "-", "-y"), 8, "a member")
+	dave.wantMistake(dave.run(mail(card, card), "net", "join", "-", "-y"), 2, "is for adding a contact")
+	carol := w.carol(bob)
+	if r := carol.run(mail(fresh, card), "contact", "add", "-"); r.code != 0 || !strings.HasPrefix(r.stdout, "Alice ") {
+		t.Fatalf("contact add: %+v", r)
+	}
+	alice.until("Carol", "contact", "requests") // the card is for asking, and the invite would not have asked
+}
+
 func TestAStrangerAsksAndIsAnswered(t *testing.T) {
 	w := newWorld(t)
 	alice, bob := w.aliceAndBob()

@@ -98,13 +98,30 @@ func linkCheck(kind byte, fields []byte) []byte {
 }
 
 // ParseLink finds a link in text and reads it. Case, blanks, line breaks, hyphens and zero-width characters inside it do not matter;
-// text before and behind it does not either.
-func ParseLink(text string) (Link, error) {
-	start := findFold(text, linkPrefix)
-	if start < 0 {
-		return Link{}, ErrNoLink
+// text before and behind it does not either, nor the marks of a mail that quotes it. Of several it is the first one of a kind that is wanted, and where there is none,
+// or no kind is named, the first whole one. Where none is whole, one that a newer version made tells more than one that is damaged.
+func ParseLink(text string, wanted ...byte) (Link, error) {
+	found, err := Link{}, ErrNoLink
+	_, rest, more := cutFold(text, linkPrefix)
+	for more {
+		var piece string // ends where the next may begin, so that no text is read twice
+		piece, rest, more = cutFold(rest, linkPrefix)
+		l, e := parsePiece(piece)
+		switch {
+		case e == nil && (len(wanted) == 0 || slices.Contains(wanted, l.Kind)):
+			return l, nil
+		case e == nil && err != nil:
+			found, err = l, nil
+		case err != nil && !errors.Is(err, ErrLinkNewer):
+			err = e
+		}
 	}
-	parts := linkParts(text[start+len(linkPrefix):])
+	return found, err
+}
+
+// parsePiece reads the link that stands behind its prefix, before other text.
+func parsePiece(text string) (Link, error) {
+	parts := linkParts(text)
 	err := ErrLinkDamaged
 	for n := range parts {
 		l, e := parseLinkText(strings.Join(parts[:n+1], ""))
@@ -118,40 +135,48 @@ func ParseLink(text string) (Link, error) {
 	return Link{}, err
 }
 
-// findFold is strings.Index without regard to case.
-func findFold(text, prefix string) int {
-	for i := 0; i+len(prefix) <= len(text); i++ {
-		if strings.EqualFold(text[i:i+len(prefix)], prefix) {
-			return i
+// cutFold is strings.Cut without regard to case.
+func cutFold(text, sep string) (before, after string, found bool) {
+	for i := 0; i+len(sep) <= len(text); i++ {
+		if strings.EqualFold(text[i:i+len(sep)], sep) {
+			return text[:i], text[i+len(sep):], true
 		}
 	}
-	return -1
+	return text, "", false
 }
 
 // linkParts cuts text at blanks, drops what may stand inside a link without meaning, and ends at the first character that cannot.
-func linkParts(text string) []string {
-	var parts []string
-	for word := range strings.FieldsSeq(text) {
-		var b strings.Builder
-		whole := true
-		for _, r := range word {
-			switch {
-			case r == '-' || unicode.Is(unicode.Cf, r):
-			case r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9':
-				b.WriteRune(unicode.ToUpper(r))
-			default:
-				whole = false
-			}
-			if !whole {
-				break
-			}
+func linkParts(text string) (parts []string) {
+	first := true
+	for line := range strings.Lines(text) {
+		if !first {
+			line = strings.TrimLeftFunc(line, func(r rune) bool { return r == '>' || unicode.IsSpace(r) }) // a mail quotes it
 		}
-		parts = append(parts, b.String())
-		if !whole || len(parts) == maxLinkParts {
-			break
+		first = false
+		for word := range strings.FieldsSeq(line) {
+			part, whole := linkPart(word)
+			parts = append(parts, part)
+			if !whole || len(parts) == maxLinkParts {
+				return parts
+			}
 		}
 	}
 	return parts
+}
+
+// linkPart returns what of a word may belong to a link, and whether all of it may.
+func linkPart(word string) (part string, whole bool) {
+	var b strings.Builder
+	for _, r := range word {
+		switch {
+		case r == '-' || unicode.Is(unicode.Cf, r):
+		case r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9':
+			b.WriteRune(unicode.ToUpper(r))
+		default:
+			return b.String(), false
+		}
+	}
+	return b.String(), true
 }
 
 // parseLinkText reads TYPE VERSION PAYLOAD.

@@ -326,6 +326,8 @@ func TestALinkReadsBackOutOfAnyText(t *testing.T) {
 	for _, text := range []string{
 		s, strings.ToLower(s), "see " + s + " bye", "<" + s + ">", "İ " + s, wrapped, s[:20] + "-" + s[20:], s[:20] + "\u200b" + s[20:],
 		"parley is nice: " + s + ", really", s + "\n\nBob",
+		"Here is my invite for parley: " + s, "Use parley: it's good\n" + s, "Parley: parley:J1 parley:" + s, s[:60] + "\n" + s,
+		"> Join us: " + strings.Join([]string{s[:40], s[40:80], s[80:]}, "\n> ") + "\n> Bye", ">> " + strings.Join([]string{s[:40], s[40:]}, "\r\n> >\t"),
 	} {
 		got, err := ParseLink(text)
 		if err != nil {
@@ -334,6 +336,31 @@ func TestALinkReadsBackOutOfAnyText(t *testing.T) {
 		}
 		if got.Encode() != s || !slices.Equal(got.Seeds[0].Addrs, want.Seeds[0].Addrs) {
 			t.Errorf("%q: read %+v", text, got)
+		}
+	}
+}
+
+// A mail may bring a card and an invite: who wants one of them gets it, whichever stands first.
+func TestOfSeveralLinksTheWantedKindIsRead(t *testing.T) {
+	invite, card := link().Encode(), link()
+	card.Kind = 'C'
+	other := link()
+	other.Name = "Bob"
+	text := "My card is parley: " + card.Encode() + ", and the invite:\n" + invite + "\n" + other.Encode()
+	for _, test := range []struct {
+		text   string
+		wanted []byte
+		want   string
+	}{
+		{text, nil, card.Encode()},
+		{text, []byte{'C'}, card.Encode()},
+		{text, []byte{'J'}, invite},
+		{text, []byte{'J', 'C'}, card.Encode()},
+		{invite + " " + other.Encode(), []byte{'C'}, invite},
+		{invite[:80] + "\n" + card.Encode(), []byte{'J'}, card.Encode()},
+	} {
+		if got, err := ParseLink(test.text, test.wanted...); err != nil || got.Encode() != test.want {
+			t.Errorf("%q of %.60q…: read %+v, %v", test.wanted, test.text, got, err)
 		}
 	}
 }
@@ -371,6 +398,8 @@ func TestLinksThatAreNoGood(t *testing.T) {
 		{s + "A", ErrLinkDamaged},
 		{strings.Replace(s, "J1", "J2", 1), ErrLinkNewer},
 		{future.Encode(), ErrLinkNewer},
+		{"parley: " + future.Encode() + " or " + s[:80], ErrLinkNewer},
+		{"Use parley: it's good\n" + s[:80] + "\nparley:", ErrLinkDamaged},
 		{newField(11), ErrLinkNewer},
 		{newField(10), nil},
 		{newField(9), ErrLinkDamaged},
