@@ -184,6 +184,27 @@ func TestInitTakesNoForAnAnswer(t *testing.T) {
 	}
 }
 
+// Every command says the same about a home that others may write to, and does nothing; what it says to run helps.
+func TestNoCommandWorksOnAHomeThatOthersMayWriteTo(t *testing.T) {
+	alice, _ := newWorld(t).aliceAndBob()
+	alice.node.stop()
+	alice.node.wait()
+	if err := os.Chmod(alice.home, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	alice.wantMistake(alice.begin("up").wait(), 3, "other people can write to the home "+alice.home)
+	for _, command := range []string{"net invite", "whoami", "status", "contact list", "send bob hi", "init --name Alice", "init --name Alice --join -", "lock"} {
+		r := alice.fails(3, "other people can write to the home "+alice.home+" (mode 0777)", strings.Fields(command)...)
+		if !strings.HasSuffix(r.stderr, "\n  try: chmod 700 "+alice.home+"\n") || r.stdout != "" {
+			t.Errorf("%s: %+v", command, r)
+		}
+	}
+	if err := os.Chmod(alice.home, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	alice.ok("net", "invite")
+}
+
 func TestSealedKeysAreUnlockedFromAFile(t *testing.T) {
 	alice := newWorld(t).person("Alice")
 	secret := file(t, "correct horse\n")

@@ -114,6 +114,9 @@ func Create(dir string, p Params) (h *Home, err error) {
 	if err := makeFolder(dir); err != nil {
 		return nil, err
 	}
+	if err := checkClosed(dir); err != nil { // of somebody else's, which we could not close
+		return nil, err
+	}
 	release, err := acquire(filepath.Join(dir, lockFile))
 	if err != nil {
 		return nil, fmt.Errorf("lock %s: %w", dir, err)
@@ -193,6 +196,9 @@ func Open(dir string) (*Home, error) {
 			Detail: "there is no parley home in " + dir,
 			Try:    Command(dir, "init --name NAME"),
 		}
+	}
+	if err := checkClosed(dir); err != nil {
+		return nil, err
 	}
 	if err := checkPrivate(dir); err != nil {
 		return nil, err

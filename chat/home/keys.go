@@ -275,6 +275,22 @@ func (u *Unlocked) Reseal(to Seal) (err error) {
 	return nil
 }
 
+// checkClosed refuses a folder in which other people of this machine could put files of theirs in the place of ours.
+func checkClosed(dir string) error {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return unreadable(filepath.Dir(dir), filepath.Base(dir), err)
+	}
+	if mode := info.Mode().Perm(); mode&0o022 != 0 {
+		return &chat.Error{
+			Code:   chat.CodeConfig,
+			Detail: fmt.Sprintf("other people can write to the home %s (mode %04o)", dir, mode),
+			Try:    "chmod 700 " + Word(dir),
+		}
+	}
+	return nil
+}
+
 // checkPrivate refuses key files that other people of this machine can read.
 func checkPrivate(dir string) error {
 	for _, name := range []string{keysFile, keystoreFile} {

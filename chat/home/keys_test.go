@@ -177,3 +177,30 @@ func TestReadableKeysAreRefused(t *testing.T) {
 		t.Fatalf("after the remedy: %v", err)
 	}
 }
+
+// A folder that others may write to is refused as a whole, by whatever name it is opened: they could put keys of theirs in it.
+func TestAHomeThatOthersMayWriteToIsRefused(t *testing.T) {
+	h := created(t, alice(t))
+	link := filepath.Join(t.TempDir(), "my home")
+	if err := os.Symlink(h.Dir(), link); err != nil {
+		t.Fatal(err)
+	}
+	for _, mode := range []os.FileMode{0o777, 0o770, 0o720, 0o702, 0o777 | os.ModeSticky} {
+		if err := os.Chmod(h.Dir(), mode); err != nil {
+			t.Fatal(err)
+		}
+		for dir, remedy := range map[string]string{h.Dir(): "chmod 700 " + h.Dir(), link: "chmod 700 '" + link + "'"} {
+			_, err := Open(dir)
+			wantError(t, err, chat.CodeConfig, "other people can write to the home "+dir, remedy)
+			wantError(t, Vacant(dir), chat.CodeConfig, "other people can write to the home "+dir, remedy)
+		}
+	}
+	for _, mode := range []os.FileMode{0o755, 0o750, 0o700} {
+		if err := os.Chmod(link, mode); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(link); err != nil {
+			t.Errorf("with mode %04o: %v", mode, err)
+		}
+	}
+}
