@@ -210,9 +210,6 @@ func (a *App) contactOf(c *cli.Context) (contact chat.Contact, n chat.Safety, er
 }
 
 func (a *App) contactRemove(c *cli.Context) error {
-	if err := a.answerable(c); err != nil {
-		return err
-	}
 	return a.withNode(c, "the contact", func(node *attached, target string) error {
 		contact, err := resolve(c, node, target)
 		if err != nil {

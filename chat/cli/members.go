@@ -71,9 +71,6 @@ func (a *App) members(c *cli.Context) error {
 }
 
 func (a *App) revokeMember(c *cli.Context) error {
-	if err := a.answerable(c); err != nil {
-		return err
-	}
 	return a.withNode(c, "who is to go", func(node *attached, word string) error {
 		members, err := node.Members(c.Context)
 		if err != nil {

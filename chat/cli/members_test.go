@@ -149,6 +149,7 @@ func TestInvitesAndMembersAreListed(t *testing.T) {
 	}
 	alice.fails(5, "names no member", "net", "revoke-member", "-y", "zoe")
 	alice.fails(2, "-y is missing", "net", "revoke-member", stranger.Short())
+	alice.fails(2, "who is to go is missing", "net", "revoke-member")
 	alice.fails(8, "this account itself", "net", "revoke-member", "-y", "alice")
 	if out := alice.ok("net", "revoke-member", "-y", stranger.Short(), "--with-invited"); !strings.Contains(out, "is no member of home") {
 		t.Errorf("said: %s", out)

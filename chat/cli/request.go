@@ -57,6 +57,9 @@ func (a *App) unblockCommand() *cli.Command {
 // withNode does something with a node and the only argument of a command. A node of our own stays for a moment after it.
 func (a *App) withNode(c *cli.Context, what string, do func(node *attached, target string) error) (err error) {
 	target, err := oneWord(c, what)
+	if err == nil && c.Value("yes") != nil { // a command that asks
+		err = a.answerable(c)
+	}
 	if err != nil {
 		return err
 	}

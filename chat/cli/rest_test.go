@@ -126,7 +126,8 @@ func TestRemoveForgetsAContact(t *testing.T) {
 	bob.ok("send", "alice", "I do", "--wait", "delivered")
 	alice.fails(2, "-y is missing", "contact", "remove", "bob")
 	alice.fails(5, "zoe", "contact", "remove", "zoe", "-y")
-	alice.fails(2, "the contact", "contact", "remove", "-y")
+	alice.fails(2, "the contact is missing", "contact", "remove", "-y")
+	alice.fails(2, "the contact is missing", "contact", "remove")
 	if r := alice.run("", "contact", "remove", "bob", "-y"); r.code != 0 || !strings.Contains(r.stderr, "Bob and everything that was said is forgotten") {
 		t.Fatalf("remove: %d %s", r.code, r.stderr)
 	}
