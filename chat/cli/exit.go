@@ -14,6 +14,7 @@ import (
 
 	"parley/chat"
 	"parley/chat/cli/argv"
+	"parley/chat/cli/line"
 	"parley/chat/cli/show"
 	"parley/chat/home"
 )
@@ -48,8 +49,11 @@ func (a *App) report(ctx context.Context, err error, named string) int {
 	if err == nil {
 		return 0
 	}
-	var by interruption
-	if errors.As(context.Cause(ctx), &by) && chat.CodeOf(err) != chat.CodeNotReached {
+	cause, by := context.Cause(ctx), interruption{}
+	if errors.Is(err, line.ErrInterrupt) { // ^C at a question: a terminal that we have taken over sends no signal
+		cause = interruption{unix.SIGINT}
+	}
+	if errors.As(cause, &by) && chat.CodeOf(err) != chat.CodeNotReached {
 		fmt.Fprintln(a.Stderr, "parley:", by)
 		return 128 + int(by.signal)
 	}

@@ -78,6 +78,25 @@ func TestPassphraseAsksAPerson(t *testing.T) {
 	alice.ok("contact", "list", "--passphrase-file", file(t, "two horses"))
 }
 
+// Who presses ^C instead of giving a passphrase has interrupted the command, on every terminal; ^D is no answer.
+func TestAPassphraseMayBeInterrupted(t *testing.T) {
+	alice := newWorld(t).person("Alice")
+	alice.ok("init", "--name", "Alice", "--passphrase-file", file(t, "one horse"))
+	for _, terminal := range []string{"xterm", "dumb"} {
+		t.Setenv("TERM", terminal)
+		for key, code := range map[string]int{"\x03": 130, "\x04": 2} {
+			screen := linetest.Open(t)
+			done := make(chan int, 1)
+			go func() { done <- alice.at(t.Context(), screen.File, screen.File, screen.File, "net", "invite") }()
+			screen.Expect("Passphrase: ")
+			screen.Type(key)
+			if got := <-done; got != code || strings.Contains(screen.Shown(), "interrupted") != (code == 130) {
+				t.Errorf("%s, %q: it ended with %d: %s", terminal, key, got, screen.Shown())
+			}
+		}
+	}
+}
+
 func TestInitLeavesTheKeysToTheKeyring(t *testing.T) {
 	keyring.MockInit()
 	w := newWorld(t)
@@ -150,7 +169,7 @@ func TestRemoveAsksAPerson(t *testing.T) {
 	for _, try := range []struct {
 		answer string
 		code   int
-	}{{"n\r", 8}, {"\r", 8}, {"y\r", 0}} {
+	}{{"n\r", 8}, {"\r", 8}, {"\x04", 2}, {"\x03", 130}, {"y\r", 0}} {
 		screen := linetest.Open(t)
 		done := make(chan int, 1)
 		go func() {

@@ -168,7 +168,7 @@ func TestInitTakesNoForAnAnswer(t *testing.T) {
 	alice.ok("init", "--name", "Alice", "--no-passphrase")
 	alice.up()
 	link := strings.TrimSpace(alice.ok("net", "invite"))
-	for answer, says := range map[string]string{"n\r": "not joined; nothing was changed", "\x04": "no answer; nothing was changed", "\x03": "no answer"} {
+	for answer, says := range map[string]string{"n\r": "not joined; nothing was changed", "\x04": "no answer; nothing was changed", "\x03": "parley: interrupted"} {
 		screen := linetest.Open(t)
 		done := make(chan int, 1)
 		go func() { done <- bob.at(t.Context(), screen.File, screen.File, screen.File, "init", "--join", link) }()

@@ -15,11 +15,11 @@ type Asker struct{ editor Editor }
 // NewAsker asks at an editor that is open.
 func NewAsker(e Editor) *Asker { return &Asker{e} }
 
-// Ask returns the answer to a question, without blanks around it.
+// Ask returns the answer to a question, without blanks around it, and ErrInterrupt where ^C is the answer.
 func (q *Asker) Ask(question string) (string, error) {
 	q.editor.SetPrompt(question)
 	answer, err := q.editor.Readline()
-	if errors.Is(err, io.EOF) || errors.Is(err, ErrInterrupt) {
+	if errors.Is(err, io.EOF) {
 		return "", &chat.Error{Code: chat.CodeInvalid, Detail: "no answer; nothing was changed"}
 	}
 	return strings.TrimSpace(answer), err

@@ -154,6 +154,11 @@ func TestInterruptAndEndOfInputDiffer(t *testing.T) {
 	if text := <-got; text != "error: "+io.EOF.Error() {
 		t.Fatalf("^D gave %q", text)
 	}
+	s.Expect("Name: ")
+	s.Type("half a na\x03")
+	if text := <-got; text != "true" {
+		t.Fatalf("^C gave another error than its own")
+	}
 }
 
 // Closing must not hand over what was half typed: it would be sent.
@@ -358,6 +363,8 @@ func TestAskerAsksUntilTheAnswerIsClear(t *testing.T) {
 		got <- fmt.Sprint(string(pass), err)
 		_, err = asker.Ask("Name: ")
 		got <- fmt.Sprint(errors.Is(err, io.EOF), err)
+		_, err = asker.Ask("Name: ")
+		got <- fmt.Sprint(errors.Is(err, line.ErrInterrupt))
 	}()
 	s.Expect("Join? [Y/n]")
 	s.Type("perhaps\r")
@@ -382,5 +389,10 @@ func TestAskerAsksUntilTheAnswerIsClear(t *testing.T) {
 	s.Type("\x04")
 	if text := <-got; !strings.Contains(text, "no answer") {
 		t.Fatalf("^D gave %q", text)
+	}
+	s.Expect("Name: ")
+	s.Type("half a na\x03")
+	if text := <-got; text != "true" {
+		t.Fatalf("^C gave another error than its own")
 	}
 }
