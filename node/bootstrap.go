@@ -134,36 +134,23 @@ func (n *Node) keepSeed(ctx context.Context, seed peer.AddrInfo) error {
 // keepRemembered greets the remembered peers once, and again while no seed and hardly anybody else is connected: so nodes that
 // know each other find each other without seeds.
 func (n *Node) keepRemembered(ctx context.Context) error {
-	n.whenAlone(ctx, n.greet, func() bool { return n.SeedsConnected() == 0 && len(n.peers()) < FewPeers })
-	return nil
-}
-
-// whenAlone calls greet once, and again while the node is alone, until ctx ends.
-func (n *Node) whenAlone(ctx context.Context, greet func(context.Context), alone func() bool) {
 	delay := retries()
 	for ctx.Err() == nil {
 		elsewhere := n.elsewhere.wait()
-		greet(ctx)
-		if n.company(ctx, alone) >= Stable { // a full seed that drops us at once has us greet nobody at once
+		n.greet(ctx)
+		for ctx.Err() == nil {
+			change := n.changed.wait()
+			if n.SeedsConnected() == 0 && len(n.peers()) < FewPeers {
+				break
+			}
 			delay.Reset()
+			pause(ctx, change, 0)
 		}
 		if pause(ctx, elsewhere, delay.Next()) {
 			delay.Reset()
 		}
 	}
-}
-
-// company waits until the node is alone, and returns how long that took.
-func (n *Node) company(ctx context.Context, alone func() bool) time.Duration {
-	begin := time.Now()
-	for ctx.Err() == nil {
-		change := n.changed.wait()
-		if alone() {
-			break
-		}
-		pause(ctx, change, 0)
-	}
-	return time.Since(begin)
+	return nil
 }
 
 // greet dials those of the remembered peers that are not connected, a few at a time.

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -142,46 +141,6 @@ func TestPulse(t *testing.T) {
 		if time.Since(start) != time.Second {
 			t.Error("woken by a beat of the past")
 		}
-	})
-}
-
-// TestAFullSeedHasUsGreetNobodyAtOnce has a seed admit Alice again and again, and drop her after a third of what is stable: she greets those whom she remembers
-// with growing pauses. After the seed has kept her for long, she greets them at once.
-func TestAFullSeedHasUsGreetNobodyAtOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		alice := &Node{changed: newPulse(), elsewhere: newPulse()}
-		var admitted atomic.Bool
-		var greeted atomic.Int32
-		ctx, cancel := context.WithCancel(t.Context())
-		var greeting sync.WaitGroup
-		greeting.Go(func() {
-			alice.whenAlone(ctx, func(context.Context) { greeted.Add(1) }, func() bool { return !admitted.Load() })
-		})
-		keeps := func(d time.Duration) {
-			admitted.Store(true)
-			alice.changed.fire()
-			time.Sleep(d)
-			admitted.Store(false)
-			alice.changed.fire()
-		}
-		const rounds = 20
-		for range rounds {
-			keeps(Stable / 3)
-			time.Sleep(RetryMax / 2)
-		}
-		synctest.Wait()
-		if n := greeted.Load(); n < rounds/2 || n > 2*rounds {
-			t.Errorf("she has greeted %d times after she was dropped %d times", n, rounds)
-		}
-		keeps(2 * Stable)
-		before := greeted.Load()
-		time.Sleep(2 * RetryFirst)
-		synctest.Wait()
-		if greeted.Load() == before {
-			t.Error("after she was kept for long she waits")
-		}
-		cancel()
-		greeting.Wait()
 	})
 }
 

@@ -53,7 +53,7 @@ const (
 	SaveTimeout = 500 * time.Millisecond
 	// BookSize is the most peers that are remembered: as many as the database keeps.
 	BookSize = 1000
-	// Stable is how long a connection to a seed has to last before its end is worth a quick attempt again, there and at the remembered peers.
+	// Stable is how long a connection to a seed has to last before its end is worth a quick attempt again.
 	Stable = time.Minute
 	// MaxPeerAddresses is how many addresses of one peer are remembered or learned: two transports on a few interfaces.
 	MaxPeerAddresses = 16
