@@ -219,15 +219,21 @@ type forgotten struct{ gone }
 func (forgotten) Removed() bool { return false }
 func (forgotten) Invited() bool { return true }
 
+// goesAway ends the node of a member.
+func (p *person) goesAway() {
+	p.Helper()
+	if err := p.opens().SaveJoined(); err != nil {
+		p.Fatal(err)
+	}
+	p.node.stop()
+	p.node.wait()
+}
+
 // Bob has lost his list of members, and Alice knows the invite no more that let him in. A new one does.
 func TestWhoLostTheCertificateJoinsAgain(t *testing.T) {
 	w := newWorld(t)
 	alice, bob := w.aliceAndBob()
-	if err := bob.opens().SaveJoined(); err != nil {
-		t.Fatal(err)
-	}
-	bob.node.stop()
-	bob.node.wait()
+	bob.goesAway()
 	link := strings.TrimSpace(alice.ok("net", "invite"))
 	asked := 0
 	w.hands = func(h *home.Home) error {
@@ -248,11 +254,7 @@ func TestWhoLostTheCertificateJoinsAgain(t *testing.T) {
 func TestSeedsThatMovedAreFoundAgain(t *testing.T) {
 	w := newWorld(t)
 	alice, bob := w.aliceAndBob()
-	if err := bob.opens().SaveJoined(); err != nil {
-		t.Fatal(err)
-	}
-	bob.node.stop()
-	bob.node.wait()
+	bob.goesAway()
 	invite, err := chat.ParseInvite(strings.TrimSpace(alice.ok("net", "invite")))
 	if err != nil {
 		t.Fatal(err)

@@ -49,12 +49,7 @@ func (g *Guard) knows(p peer.ID, a ma.Multiaddr) (proven, remembered bool) {
 	}
 	remembered = slices.ContainsFunc(g.known[p], a.Equal)
 	if proven || remembered {
-		for old := range g.sure {
-			if len(g.sure) < MaxSure {
-				break
-			}
-			delete(g.sure, old)
-		}
+		makeRoomIn(g.sure, MaxSure)
 		g.sure[a.String()] = struct{}{}
 	}
 	return proven, remembered
@@ -146,12 +141,7 @@ func (g *Guard) Prove(p peer.ID, addrs ...ma.Multiaddr) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, a := range addrs {
-		for old := range g.proven {
-			if len(g.proven) < MaxProven {
-				break
-			}
-			delete(g.proven, old)
-		}
+		makeRoomIn(g.proven, MaxProven)
 		if b, last := ma.SplitLast(a); last != nil && last.Protocol().Code == ma.P_P2P {
 			a = b
 		}
@@ -175,13 +165,20 @@ func (g *Guard) Remember(p peer.ID, addrs ...ma.Multiaddr) {
 	if len(known) == 0 {
 		return
 	}
-	for old := range g.known {
-		if g.known[p] != nil || len(g.known) < MaxKnown {
-			break
-		}
-		delete(g.known, old)
+	if g.known[p] == nil {
+		makeRoomIn(g.known, MaxKnown)
 	}
 	g.known[p] = known
+}
+
+// makeRoomIn forgets some, whichever, until one more fits.
+func makeRoomIn[K comparable, V any](all map[K]V, most int) {
+	for old := range all {
+		if len(all) < most {
+			break
+		}
+		delete(all, old)
+	}
 }
 
 // budget is what was dialled for one peer on what others say of it.
